@@ -1,0 +1,4 @@
+"""Distillers, connectors, losses and backbones."""
+
+from .connectors import *  # noqa: F403
+from .losses import *  # noqa: F403

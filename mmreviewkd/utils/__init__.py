@@ -1,0 +1,6 @@
+"""Checkpoints, configs, errors and the environment."""
+
+from .environment import check_environment
+from .errors import CheckpointError, ConfigError, TapError
+
+__all__ = ['CheckpointError', 'ConfigError', 'TapError', 'check_environment']
