@@ -1,0 +1,41 @@
+"""Packaging: setup.cfg holds the facts; this adds the `.mim` folder by which `mim` finds configs and tools."""
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent.resolve()
+MIM = ['configs', 'tools', 'model-index.yml', 'dataset-index.yml']
+
+
+class BuildWithMim(build_py):
+    """Put configs, tools and the model index into `mmreviewkd/.mim`: as copies, or as links when editable."""
+
+    def run(self) -> None:
+        super().run()
+        editable = getattr(self, 'editable_mode', False)
+        target = (ROOT if editable else Path(self.build_lib)) / 'mmreviewkd' / '.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        for name in filter(lambda name: (ROOT / name).exists(), MIM):
+            if editable:
+                (target / name).symlink_to(ROOT / name)
+            elif (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns('__pycache__'))
+            else:
+                shutil.copy(ROOT / name, target / name)
+
+
+def requirements(name: str) -> list[str]:
+    lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
+    return [line for line in lines if line and not line.startswith('#')]
+
+
+setup(
+    version=re.search(r"__version__ = '(.+)'", (ROOT / 'mmreviewkd' / 'version.py').read_text())[1],
+    install_requires=requirements('runtime'),
+    extras_require={'tests': requirements('tests')},
+    cmdclass={'build_py': BuildWithMim})

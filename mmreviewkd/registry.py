@@ -12,9 +12,13 @@ from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
+from mmreviewkd.utils.checkpoint import allow_mmengine_checkpoints
+
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmreviewkd', locations=['mmreviewkd.models'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmreviewkd', locations=['mmreviewkd.engine'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmreviewkd', locations=['mmreviewkd.datasets'])
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmreviewkd', locations=['mmreviewkd.datasets'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmreviewkd')
 VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='mmreviewkd')
+
+allow_mmengine_checkpoints()

@@ -7,7 +7,7 @@
 # is kept under ~/.cache/mmreviewkd, in a folder named by what it was built against, so that the next VENV takes seconds.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-venv=${1:-.venv}
+venv=$(realpath -m "${1:-.venv}")
 python=${PYTHON:-python3}
 log=$(mktemp -t mmreviewkd-install.XXXXXX)
 
@@ -51,7 +51,7 @@ if ! ls "$wheels/mmcv-$mmcv-"*.whl >/dev/null 2>&1; then
     export REAL_CXX=$(command -v "${CXX:-c++}")
     printf '#!/bin/sh\nexec "$REAL_CXX" "$@" -std=c++20\n' >"$venv/bin/c++20" && chmod +x "$venv/bin/c++20"
     partial=$(mktemp -d -t mmreviewkd-wheel.XXXXXX)
-    CXX="$PWD/$venv/bin/c++20" PATH="$PWD/$venv/bin:$PATH" MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} \
+    CXX="$venv/bin/c++20" PATH="$venv/bin:$PATH" MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} \
         run "$venv/bin/python" -m pip wheel --no-input --no-cache-dir --no-deps --no-build-isolation --no-binary mmcv \
         -w "$partial" "mmcv==$mmcv" || fail "mmcv $mmcv did not build"
     mkdir -p "$wheels" && mv "$partial"/mmcv-*.whl "$wheels/" || fail "could not keep the mmcv wheel in $wheels"

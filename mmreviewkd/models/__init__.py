@@ -1,4 +1,6 @@
 """Distillers, connectors, losses and backbones."""
 
-from .connectors import *  # noqa: F403
-from .losses import *  # noqa: F403
+from .backbones import *  # noqa: F401,F403
+from .connectors import *  # noqa: F401,F403
+from .distillers import *  # noqa: F401,F403
+from .losses import *  # noqa: F401,F403

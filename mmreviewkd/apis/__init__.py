@@ -1,0 +1,8 @@
+"""Python entry points behind the tools."""
+
+from .export import export_student, export_student_of_checkpoint
+from .runner import build_runner, read_config
+from .test import test
+from .train import train
+
+__all__ = ['build_runner', 'export_student', 'export_student_of_checkpoint', 'read_config', 'test', 'train']

@@ -1,0 +1,134 @@
+"""Export: what comes out of a distillation is a plain student."""
+
+import functools
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config, ConfigDict
+from torch import Tensor
+
+from mmreviewkd.registry import HOOKS, MODELS
+from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
+from mmreviewkd.utils.config import build_model, model_config
+from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.random import preserved_random_state
+from mmreviewkd.version import __version__
+
+_SCOPE = 'mmreviewkd.'
+# Of the run that trained the student, not of the student.
+_OF_THE_RUN = ('load_from', 'resume', 'work_dir', 'launcher', 'custom_imports', 'model_wrapper_cfg')
+
+
+def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta: Mapping | None = None) -> Path:
+    """Write the student of a distillation config as a plain config and checkpoint.
+
+    ``student.py`` and ``student.pth`` load with strict keys in mmpretrain or mmdet without this package. Where the
+    student's network is one of this package's backbones, its source goes along as a file that ``student.py`` imports.
+
+    Args:
+        cfg (Config): The config of the distillation.
+        state (Mapping[str, Tensor]): The distiller's weights, the student's under ``student.``.
+        out_dir (str): The folder to write to.
+        meta (Mapping, optional): The training checkpoint's ``meta``, for the names of the classes.
+
+    Returns:
+        Path: ``out_dir/student.py``.
+
+    Raises:
+        ConfigError: If the config is of no distillation, or names a part of this package that cannot go along.
+        CheckpointError: If the weights do not fit the student.
+    """
+    if not isinstance(cfg.get('model', {}).get('student'), dict):
+        raise ConfigError(f'config: model is no ReviewDistiller with a student, but {cfg.get("model")!r:.80}')
+    model = model_config(cfg.model.student.model, 'student.model')
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    weights = {name[len('student.'):]: value.detach().cpu().clone()
+               for name, value in state.items() if name.startswith('student.')}
+    with preserved_random_state():
+        load_weights(build_model(model, 'student.model'), weights, "the checkpoint's student")
+
+    plain = {key: value for key, value in cfg.to_dict().items() if key not in _OF_THE_RUN}
+    sources: dict[str, str] = {}
+    plain = _without_plugin(ConfigDict(plain, model=model).to_dict(), sources)
+    text = Config(plain).pretty_text
+    if sources:
+        modules = [Path(name).stem for name in sources]
+        text = (
+            'import sys\n\n'
+            "sys.path.insert(0, '{{ fileDirname }}')\n"
+            f'custom_imports = dict(imports={modules!r}, allow_failed_imports=False)\n') + text
+
+    out = Path(out_dir)
+    checkpoint = dict(
+        state_dict=weights,
+        meta=dict(mmreviewkd_version=__version__, dataset_meta=_as_plain((meta or {}).get('dataset_meta') or {})))
+    save_atomically(functools.partial(torch.save, checkpoint), out / 'student.pth')
+    for name, source in {**sources, 'student.py': text}.items():
+        save_atomically(lambda path, source=source: Path(path).write_text(source), out / name)
+    return out / 'student.py'
+
+
+def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> Path:
+    """:func:`export_student` of a checkpoint file; of one with EMA weights, those.
+
+    Args:
+        cfg (Config): The config of the distillation.
+        checkpoint (str): The path or URL of a checkpoint it gave.
+        out_dir (str): The folder to write to.
+
+    Returns:
+        Path: ``out_dir/student.py``.
+
+    Raises:
+        ConfigError: If the config or the checkpoint cannot be used; see its message.
+    """
+    # With EMA, MMEngine saves the averaged weights as `state_dict` and the raw ones beside them.
+    loaded = load_checkpoint(checkpoint)
+    return export_student(cfg, state_dict_of(loaded), out_dir, loaded.get('meta'))
+
+
+def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
+    """A config without this package's parts: hooks are left out, networks named by the copy of their source."""
+    if isinstance(node, (list, tuple)):
+        return type(node)(_without_plugin(item, sources) for item in node if not _is_plugin_hook(item))
+    if not isinstance(node, dict):
+        return node
+    node = {key: _without_plugin(value, sources) for key, value in node.items() if not _is_plugin_hook(value)}
+    kind = node.get('type')
+    if isinstance(kind, str) and kind.startswith(_SCOPE):
+        cls = MODELS.get(kind)
+        if cls is None:
+            raise ConfigError(f'{kind!r} is no network, so it cannot go along with the student; take it out of the config')
+        file = Path(inspect.getsourcefile(cls))
+        sources[file.name] = _standalone(file)
+        node['type'] = kind[len(_SCOPE):]
+    return node
+
+
+def _is_plugin_hook(node: Any) -> bool:
+    kind = node.get('type') if isinstance(node, dict) else None
+    return isinstance(kind, str) and kind.startswith(_SCOPE) and kind[len(_SCOPE):] in HOOKS.module_dict
+
+
+def _standalone(file: Path) -> str:
+    source = file.read_text().replace('from mmreviewkd.registry import', 'from mmengine.registry import')
+    if re.search(r'^\s*(from|import)\s+(mmreviewkd|\.)', source, re.MULTILINE):
+        raise ConfigError(f'{file.name} imports other parts of mmreviewkd, so it cannot go along with the student')
+    return source
+
+
+def _as_plain(value: Any) -> Any:
+    """Only what any ``torch.load(weights_only=True)`` reads."""
+    if isinstance(value, Mapping):
+        return {str(key): _as_plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_plain(item) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

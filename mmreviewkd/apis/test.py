@@ -1,0 +1,57 @@
+"""Testing, as `tools/test.py` does it."""
+
+from mmengine.model import is_model_wrapper
+
+from mmreviewkd.models import ReviewDistiller
+from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, state_dict_of
+
+from .runner import build_runner, read_config
+
+
+def test(
+        config: str,
+        checkpoint: str,
+        work_dir: str | None = None,
+        out: str | None = None,
+        show_dir: str | None = None,
+        tta: bool = False,
+        cfg_options: dict | None = None,
+        launcher: str = 'none') -> dict[str, float]:
+    """Test a checkpoint of what a config describes; of a distiller, the student.
+
+    Args:
+        config (str): A path, or ``'package::path/of/config.py'``.
+        checkpoint (str): A path or URL.
+        work_dir (str, optional): Where logs go. Defaults to the config's, else to a folder of the config's name under
+            ``work_dirs``.
+        out (str, optional): A ``.pkl`` file for the predictions.
+        show_dir (str, optional): A folder for drawn predictions.
+        tta (bool): Average over the augmentations of the config's ``tta_model``. Defaults to False.
+        cfg_options (dict, optional): Settings that replace the config's, by dotted keys.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
+
+    Returns:
+        dict[str, float]: The metrics.
+
+    Raises:
+        ConfigError: If the config, the checkpoint or the work dir cannot be used; see its message.
+    """
+    cfg = read_config(config, work_dir, cfg_options, launcher)
+    cfg.load_from, cfg.resume = checkpoint, False
+    if out:
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=out, _scope_='mmengine')]
+    if show_dir:
+        cfg.default_hooks.visualization.update(enable=True, draw=True, out_dir=show_dir, test_out_dir=show_dir)
+    if tta:
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+    runner = build_runner(cfg)
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    model = model.module if tta else model
+    state = state_dict_of(load_checkpoint(checkpoint))
+    if isinstance(model, ReviewDistiller):
+        state = {name[len('student.'):]: value for name, value in state.items() if name.startswith('student.')}
+        model = model.student
+    check_fit(model, state, f'checkpoint: {checkpoint!r}')
+    return runner.test()

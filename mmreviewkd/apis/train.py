@@ -1,0 +1,49 @@
+"""Training, as `tools/train.py` does it."""
+
+import torch.nn as nn
+
+from .runner import build_runner, read_config
+
+
+def train(
+        config: str,
+        work_dir: str | None = None,
+        resume: bool | str = False,
+        amp: bool = False,
+        auto_scale_lr: bool = False,
+        validate: bool = True,
+        cfg_options: dict | None = None,
+        launcher: str = 'none') -> nn.Module:
+    """Train what a config describes.
+
+    Args:
+        config (str): A path, or ``'package::path/of/config.py'``.
+        work_dir (str, optional): Where logs and checkpoints go. Defaults to the config's, else to a folder of the
+            config's name under ``work_dirs``.
+        resume (bool or str): Go on from a checkpoint: of this path, or, if True, from the latest one in the work dir.
+            Defaults to False.
+        amp (bool): Train in mixed precision. Defaults to False.
+        auto_scale_lr (bool): Scale the learning rate to the batch size, by the config's ``auto_scale_lr``.
+            Defaults to False.
+        validate (bool): Evaluate while training. Defaults to True.
+        cfg_options (dict, optional): Settings that replace the config's, by dotted keys.
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
+
+    Returns:
+        nn.Module: The trained model.
+
+    Raises:
+        ConfigError: If the config, a checkpoint or the work dir cannot be used; see its message.
+    """
+    cfg = read_config(config, work_dir, cfg_options, launcher)
+    if amp:
+        cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if auto_scale_lr:
+        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+    if not validate:
+        cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    if resume:
+        cfg.resume = True
+        cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
+    return build_runner(cfg).train()

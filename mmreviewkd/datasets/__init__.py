@@ -1,0 +1,1 @@
+"""What mmpretrain and mmdet have no class or tool for."""

@@ -1,0 +1,39 @@
+"""The plain student, written at the end of training."""
+
+from mmengine.dist import master_only
+from mmengine.hooks import EMAHook, Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmreviewkd.registry import HOOKS
+from mmreviewkd.utils.errors import strict_keys
+
+
+@HOOKS.register_module()
+@strict_keys
+class ExportStudentHook(Hook):
+    """Write the student as a plain config and checkpoint, see :func:`~mmreviewkd.apis.export_student`.
+
+    With an EMA hook in the run, the averaged weights are written.
+
+    Args:
+        out_dir (str, optional): The folder. Defaults to ``student`` in the work dir.
+    """
+
+    priority = 'LOWEST'
+
+    def __init__(self, out_dir: str | None = None) -> None:
+        self.out_dir = out_dir
+
+    @master_only
+    def after_train(self, runner: Runner) -> None:
+        """Write ``student.py`` and ``student.pth``."""
+        from mmreviewkd.apis.export import export_student
+        averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
+        model = averaged[0] if averaged else runner.model
+        model = model.module if averaged or is_model_wrapper(model) else model
+        path = export_student(
+            runner.cfg, model.state_dict(), self.out_dir or f'{runner.work_dir}/student',
+            meta=dict(dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None)))
+        print_log(f'The plain student is {path}', 'current')

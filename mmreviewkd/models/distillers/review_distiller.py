@@ -1,0 +1,225 @@
+"""The distiller: a student that trains under the eyes of a teacher."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from mmengine.logging import MessageHub, print_log
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.config import build_model, model_config
+from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
+from mmreviewkd.utils.random import preserved_random_state
+
+from .feature_taps import FeatureTaps
+from .frozen_teacher import FrozenTeacher
+from .probe import Probe, probe
+
+
+@MODELS.register_module()
+@strict_keys
+class ReviewDistiller(BaseModel):
+    """Train a student with its own losses and the knowledge of a frozen teacher (paper, Sec. 3).
+
+    In ``loss`` mode the student's features pass the connector and are compared with the teacher's. In all other modes
+    the distiller is its student.
+
+    Args:
+        student (dict): ``model`` (a model dict, or a config reference such as
+            ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
+            :class:`FeatureTaps`) and, for a ``logit_loss``, ``logits`` (the tap that gives its logits).
+        teacher (dict): The same, and ``checkpoint``: see :class:`FrozenTeacher`.
+        connector (dict, optional): From the student's features to the teacher's. Its channels are inferred. None
+            compares them as they are. Defaults to ``dict(type='ReviewConnector')``.
+        distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
+            ``dict(type='HierarchicalContextLoss')``.
+        logit_loss (dict, optional): Compares the logits. Defaults to None.
+        warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
+            Defaults to 0.
+        warmup_iters (int): The same in iterations; only one of both can be given. Defaults to 0.
+        data_preprocessor (dict, optional): The student's, where the config has it beside the model.
+        init_cfg (dict, optional): As of every MMEngine module. Defaults to None.
+
+    Raises:
+        ConfigError: If a part of the config cannot work; see its message.
+    """
+
+    def __init__(
+            self,
+            student: dict,
+            teacher: dict,
+            connector: dict | None = dict(type='ReviewConnector'),  # noqa: B006
+            distill_loss: dict | None = dict(type='HierarchicalContextLoss'),  # noqa: B006
+            logit_loss: dict | None = None,
+            warmup_epochs: int = 0,
+            warmup_iters: int = 0,
+            data_preprocessor: dict | None = None,
+            init_cfg: dict | None = None) -> None:
+        check_keys(student, ['model', 'taps', 'logits'], 'student')
+        check_keys(teacher, ['model', 'checkpoint', 'taps', 'logits'], 'teacher')
+        for name, part in (('student', student), ('teacher', teacher)):
+            if 'model' not in part:
+                raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
+            if bool(logit_loss) != ('logits' in part):
+                raise ConfigError(
+                    f"logit_loss and {name}.logits belong together: {name}=dict(..., logits='head.fc') names the "
+                    'module that gives the logits')
+        if warmup_epochs and warmup_iters:
+            raise ConfigError('warmup_epochs and warmup_iters are both given; keep one')
+
+        config = model_config(student['model'], 'student.model')
+        if data_preprocessor is not None:
+            config.setdefault('data_preprocessor', data_preprocessor)
+        built = build_model(config, 'student.model')
+        if not isinstance(built, BaseModel):
+            raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
+                              'distilled, such as an ImageClassifier or a detector')
+        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
+        self.student = built
+        self.student_config = config
+        self.warmup_epochs = warmup_epochs
+        self.warmup_iters = warmup_iters
+        self.taps = FeatureTaps([*student.get('taps', ()), *([student['logits']] if logit_loss else [])], 'student.taps')
+        self.teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
+        with preserved_random_state():
+            self._build_parts(connector, distill_loss, logit_loss)
+
+    def _build_parts(self, connector: dict | None, distill_loss: dict | None, logit_loss: dict | None) -> None:
+        if not (distill_loss or logit_loss):
+            raise ConfigError('distill_loss and logit_loss are both None, so nothing would be distilled')
+        student, teacher = probe(self.student, self.taps), self.teacher.probe()
+        self._report = _both_tables(student, teacher)
+        if len(student.names) != len(teacher.names):
+            raise ConfigError(
+                f'the taps give {len(student.names)} levels of the student but {len(teacher.names)} of the teacher; '
+                f'both need the same, fine to coarse:\n{self._report}')
+        levels = len(student.names) - bool(logit_loss)
+        if bool(levels) != bool(distill_loss):
+            raise ConfigError(
+                f'distill_loss is {distill_loss!r} but student.taps and teacher.taps name {levels} levels; give both '
+                'or neither')
+        if logit_loss and student.shapes[-1] != teacher.shapes[-1]:
+            raise ConfigError(
+                f'logit_loss compares class by class, but student.logits ({student.names[-1]!r}) gives '
+                f'{student.channels[-1]} classes and teacher.logits ({teacher.names[-1]!r}) {teacher.channels[-1]}; '
+                'distil features alone, or use a teacher of the same classes')
+        self.connector = None
+        if levels and connector:
+            self.connector = _build_part(
+                connector, 'connector', in_channels=student.channels[:levels], out_channels=teacher.channels[:levels])
+        self.distill_loss = _build_part(distill_loss, 'distill_loss') if distill_loss else None
+        self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
+
+    def init_weights(self) -> None:
+        """Initialize the student as it would be on its own, and load the teacher."""
+        if not self.teacher.loaded:
+            self.teacher.load(self.student)
+            print_log(f'Levels of the review, fine to coarse:\n{self._report}', 'current')
+        super().init_weights()
+
+    def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
+        """The student's ``forward``; in ``loss`` mode, :meth:`loss`.
+
+        Args:
+            inputs (Tensor): The batch, ``[N, C, H, W]``.
+            data_samples (list, optional): Its data samples.
+            mode (str): 'loss', 'predict' or 'tensor'. Defaults to 'tensor'.
+        """
+        if mode == 'loss':
+            return self.loss(inputs, data_samples)
+        return self.student(inputs, data_samples, mode=mode)
+
+    def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
+        """The student's own losses, by their own names, and what the teacher adds.
+
+        Args:
+            inputs (Tensor): The batch, ``[N, C, H, W]``.
+            data_samples (list, optional): Its data samples.
+
+        Returns:
+            dict[str, Tensor]: The student's losses; ``loss_distill`` with its current ``distill_weight``, warm-up
+            included; ``loss_logit``.
+
+        Raises:
+            ConfigError: If the images are too small for a level, or the teacher's checkpoint does not work.
+        """
+        if not self.teacher.loaded:
+            self.teacher.load(self.student)
+        with _small_images_named(inputs):
+            guides = self.teacher.levels(inputs, data_samples)
+            with self.taps.record(self.student) as recording:
+                losses = self.student(inputs, data_samples, mode='loss')
+            features = recording.features()
+        losses = dict(losses)
+        if self.logit_loss is not None:
+            losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), guides[-1].flatten(1))
+            features, guides = features[:-1], guides[:-1]
+        if self.distill_loss is not None:
+            if self.connector is not None:
+                features = self.connector(features, [guide.shape[-2:] for guide in guides])
+            warmup = self.warmup_factor()
+            losses['loss_distill'] = warmup * self.distill_loss(features, guides)
+            weight = getattr(self.distill_loss, 'loss_weight', 1.0)
+            losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
+        return losses
+
+    def warmup_factor(self) -> float:
+        """The share of ``distill_loss`` that counts now, from the runner's epoch or iteration; 1 without a runner.
+
+        Raises:
+            ConfigError: If the warm-up is in epochs but the run has only one, so that it would never end.
+        """
+        hub = MessageHub.get_current_instance()
+        if not (self.warmup_epochs or self.warmup_iters) or hub.get_info('loop_stage') != 'train':
+            return 1.0
+        if self.warmup_iters:
+            return min(1.0, hub.get_info('iter') / self.warmup_iters)
+        if hub.get_info('max_epochs') == 1:
+            raise ConfigError(
+                f'warmup_epochs={self.warmup_epochs} never ends in a run of one epoch (which a run by iterations counts '
+                'as); use warmup_iters')
+        return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+
+    def _apply(self, fn: Callable, *args, **kwargs) -> nn.Module:
+        self.teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
+        return super()._apply(fn, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == 'student':
+                raise
+            # What hooks look for in a detector or classifier, they find in the student.
+            return getattr(self.student, name)
+
+
+def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:
+    if not isinstance(config, dict) or 'type' not in config:
+        raise ConfigError(f'{where} must be a dict with a `type`, but is {config!r}')
+    kind = config['type']
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
+    wanted = inspect.signature(cls).parameters if cls is not None else ()
+    defaults = {key: value for key, value in inferred.items() if key in wanted}
+    return build_model({'_scope_': 'mmreviewkd', **defaults, **config}, where)
+
+
+def _both_tables(student: Probe, teacher: Probe) -> str:
+    return '\n'.join(['student', *(f'  {line}' for line in student.table()),
+                      'teacher', *(f'  {line}' for line in teacher.table())])
+
+
+@contextlib.contextmanager
+def _small_images_named(inputs: Tensor) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        hints = ('too small', 'greater than actual input size', 'Expected more than 1 value per channel')
+        if not any(hint in str(error) for hint in hints):
+            raise
+        raise ConfigError(
+            f'images of {inputs.shape[-2]} x {inputs.shape[-1]} pixels make a level smaller than 1 pixel; use larger '
+            f'images in the training pipeline, or fewer levels ({str(error).splitlines()[0]})') from error

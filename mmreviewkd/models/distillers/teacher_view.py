@@ -1,0 +1,76 @@
+"""Two normalizations, one batch: what the teacher's own preprocessor would have made of the student's images."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+def renormalize(
+        inputs: Tensor, scale: Tensor, shift: Tensor, flip: bool = False,
+        image_shapes: Sequence[tuple[int, int]] = (), pad_value: float = 0.0) -> Tensor:
+    """Turn images normalized for one model into images normalized for another.
+
+    Both normalizations are affine for each channel, so this holds after mixup, cutmix and multi-scale resizing too.
+
+    Args:
+        inputs (Tensor): ``[N, C, H, W]``.
+        scale (Tensor): ``[C, 1, 1]`` or ``[1, 1, 1]``, by channels of the result.
+        shift (Tensor): Of the same shape; the result is ``scale * inputs + shift``.
+        flip (bool): Whether the order of the channels is turned round first. Defaults to False.
+        image_shapes (Sequence[tuple[int, int]]): ``(h, w)`` of each image; what lies outside is padding. Without them
+            no pixel counts as padding. Defaults to ().
+        pad_value (float): What padding becomes. Defaults to 0.0.
+
+    Returns:
+        Tensor: ``[N, C, H, W]``, of the type and memory format of ``inputs``.
+    """
+    view = ((inputs.flip(1) if flip else inputs) * scale + shift).to(inputs.dtype)
+    for image, (height, width) in zip(view, image_shapes):
+        image[:, height:] = pad_value
+        image[:, :, width:] = pad_value
+    return view
+
+
+class TeacherView:
+    """See :func:`renormalize`; works out its arguments from two data preprocessors.
+
+    Args:
+        student (nn.Module): The student's data preprocessor, of MMEngine, mmpretrain or mmdet.
+        teacher (nn.Module): The teacher's.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        s_mean, s_std, s_flipped, s_pad = _normalization(student)
+        t_mean, t_std, t_flipped, self.pad_value = _normalization(teacher)
+        self.flip = s_flipped != t_flipped
+        if self.flip:
+            s_mean, s_std = s_mean.flip(0), s_std.flip(0)
+        self.scale = s_std / t_std
+        self.shift = (s_mean - t_mean) / t_std
+        self.same = (
+            not self.flip and s_pad == self.pad_value and bool((self.scale == 1).all() and (self.shift == 0).all()))
+
+    def __call__(self, inputs: Tensor, data_samples: Sequence | None = None) -> Tensor:
+        """The teacher's view of ``inputs`` ``[N, C, H, W]``; ``inputs`` themselves where both see the same.
+
+        Args:
+            inputs (Tensor): The student's batch.
+            data_samples (Sequence, optional): Its data samples, whose ``img_shape`` tells images from padding.
+        """
+        if self.same or not isinstance(inputs, Tensor):
+            return inputs
+        self.scale, self.shift = self.scale.to(inputs.device), self.shift.to(inputs.device)
+        shapes = [sample.img_shape[:2] for sample in data_samples or () if 'img_shape' in sample]
+        return renormalize(
+            inputs, self.scale, self.shift, self.flip and inputs.shape[1] == 3,
+            shapes if len(shapes) == len(inputs) else (), self.pad_value)
+
+
+def _normalization(preprocessor: nn.Module) -> tuple[Tensor, Tensor, bool, float]:
+    normalizes = getattr(preprocessor, '_enable_normalize', False)
+    mean = preprocessor.mean.cpu() if normalizes else torch.zeros(1, 1, 1)
+    std = preprocessor.std.cpu() if normalizes else torch.ones(1, 1, 1)
+    # MMEngine and mmdet say _channel_conversion, mmpretrain to_rgb.
+    flipped = getattr(preprocessor, '_channel_conversion', False) or getattr(preprocessor, 'to_rgb', False)
+    return mean, std, bool(flipped), getattr(preprocessor, 'pad_value', 0)

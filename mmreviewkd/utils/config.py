@@ -1,0 +1,110 @@
+"""Models as configs name them: a dict, or a reference to a config file."""
+
+import copy
+import importlib.util
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from torch import nn
+
+from mmreviewkd.registry import MODELS
+
+from .errors import ConfigError, did_you_mean
+
+
+def model_config(model: dict | str, where: str) -> ConfigDict:
+    """The model dict behind what a config says of a model.
+
+    Args:
+        model (dict or str): A model dict, ``'package::path/of/config.py'``, or the path of a config file. Of a file,
+            the data preprocessor beside the model is taken along, and its package's scope.
+        where (str): The config key, for messages.
+
+    Returns:
+        ConfigDict: A copy that can be changed.
+
+    Raises:
+        ConfigError: If it is neither, or the file does not exist or holds no model.
+    """
+    if isinstance(model, str):
+        config = load_config(model, where)
+        if not isinstance(config.get('model'), dict):
+            raise ConfigError(f'{where}: {model!r} holds no `model` dict')
+        found = copy.deepcopy(config.model)
+        if config.get('data_preprocessor'):
+            found.setdefault('data_preprocessor', config.data_preprocessor)
+        scope = model.split('::')[0] if '::' in model else config.get('default_scope')
+        if scope:
+            found.setdefault('_scope_', scope)
+        return found
+    if not isinstance(model, dict) or 'type' not in model:
+        raise ConfigError(
+            f"{where} must be a model dict with a `type`, 'package::path/of/config.py' or the path of a config file, "
+            f'but is {model!r}')
+    return copy.deepcopy(ConfigDict(model))
+
+
+def load_config(reference: str, where: str) -> Config:
+    """Read the config file a reference names.
+
+    Args:
+        reference (str): ``'package::path/of/config.py'``, or a path.
+        where (str): The config key, for messages.
+
+    Raises:
+        ConfigError: If there is no such file or package.
+    """
+    package, separator, path = reference.rpartition('::')
+    if not separator:
+        if not Path(path).is_file():
+            raise ConfigError(f'{where}: there is no config file {path!r} (seen from {Path.cwd()})')
+        return Config.fromfile(path)
+    spec = importlib.util.find_spec(package) if package.isidentifier() else None
+    if spec is None:
+        raise ConfigError(f'{where}: {reference!r} needs the package {package!r}, which is not installed')
+    configs = Path(spec.origin).parent / '.mim' / 'configs'
+    if not (configs / path).is_file():
+        known = [str(file.relative_to(configs)) for file in configs.rglob('*.py')]
+        raise ConfigError(f'{where}: {package} has no config {path!r}; {did_you_mean(path, known)}')
+    return Config.fromfile(configs / path)
+
+
+def metafile_weights(reference: str, where: str) -> str:
+    """The URL of the weights that a package's metafile names for one of its configs.
+
+    Args:
+        reference (str): ``'package::path/of/config.py'``.
+        where (str): The config key, for messages.
+
+    Raises:
+        ConfigError: If it is no such reference, or the metafile names no weights for it.
+    """
+    if not isinstance(reference, str) or '::' not in reference:
+        raise ConfigError(
+            f"{where} is 'metafile', but the model is no 'package::path/of/config.py' whose metafile could name weights")
+    try:
+        return get_config(reference, pretrained=True).model_path
+    except (AssertionError, AttributeError):
+        raise ConfigError(f'{where}: the metafile beside {reference!r} names no weights for it; give a path or URL') \
+            from None
+
+
+def build_model(config: dict, where: str) -> nn.Module:
+    """Build a model dict in its own scope.
+
+    Args:
+        config (dict): The model dict; it is not changed.
+        where (str): The config key, for messages.
+
+    Raises:
+        ConfigError: If its type is not registered.
+    """
+    try:
+        return MODELS.build(ConfigDict(config))
+    except KeyError as error:
+        if 'registry' not in str(error):
+            raise
+        raise ConfigError(
+            f'{where}: {error.args[0].split(". Please")[0]}; give the type its scope (such as '
+            "'mmpretrain.ImageClassifier') or install the package it comes from") from error
