@@ -104,7 +104,8 @@ def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
     if isinstance(kind, str) and kind.startswith(_SCOPE):
         cls = MODELS.get(kind)
         if cls is None:
-            raise ConfigError(f'{kind!r} is no network, so it cannot go along with the student; take it out of the config')
+            raise ConfigError(
+                f'{kind!r} is no network, so it cannot go along with the student; take it out of the config')
         file = Path(inspect.getsourcefile(cls))
         sources[file.name] = _standalone(file)
         node['type'] = kind[len(_SCOPE):]

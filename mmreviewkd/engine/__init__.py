@@ -1,3 +1,3 @@
 """What happens around training."""
 
-from .hooks import *  # noqa: F401,F403
+from .hooks import *  # noqa: F403

@@ -82,7 +82,7 @@ def metafile_weights(reference: str, where: str) -> str:
     """
     if not isinstance(reference, str) or '::' not in reference:
         raise ConfigError(
-            f"{where} is 'metafile', but the model is no 'package::path/of/config.py' whose metafile could name weights")
+            f"{where} is 'metafile', but the model is no 'package::path/of/config.py', so no metafile goes with it")
     try:
         return get_config(reference, pretrained=True).model_path
     except (AssertionError, AttributeError):

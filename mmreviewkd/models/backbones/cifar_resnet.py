@@ -1,5 +1,6 @@
 """ResNets for small images, as in Sec. 4.2 of "Deep Residual Learning" (CVPR 2016)."""
 
+import itertools
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
@@ -70,7 +71,7 @@ class CIFARResNet(BaseModule):
         self.conv1 = nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
-        for stage, (previous, width) in enumerate(zip(widths, widths[1:])):
+        for stage, (previous, width) in enumerate(itertools.pairwise(widths)):
             strides = [1 if stage == 0 else 2] + [1] * (blocks - 1)
             self.add_module(f'layer{stage + 1}', nn.Sequential(*(
                 BasicBlock(previous if i == 0 else width, width, stride) for i, stride in enumerate(strides))))

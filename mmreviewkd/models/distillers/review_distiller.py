@@ -82,7 +82,8 @@ class ReviewDistiller(BaseModel):
         self.student_config = config
         self.warmup_epochs = warmup_epochs
         self.warmup_iters = warmup_iters
-        self.taps = FeatureTaps([*student.get('taps', ()), *([student['logits']] if logit_loss else [])], 'student.taps')
+        logits = [student['logits']] if logit_loss else []
+        self.taps = FeatureTaps([*student.get('taps', ()), *logits], 'student.taps')
         self.teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
             self._build_parts(connector, distill_loss, logit_loss)
@@ -179,8 +180,8 @@ class ReviewDistiller(BaseModel):
             return min(1.0, hub.get_info('iter') / self.warmup_iters)
         if hub.get_info('max_epochs') == 1:
             raise ConfigError(
-                f'warmup_epochs={self.warmup_epochs} never ends in a run of one epoch (which a run by iterations counts '
-                'as); use warmup_iters')
+                f'warmup_epochs={self.warmup_epochs} never ends in a run of one epoch (as which a run by iterations '
+                'counts); use warmup_iters')
         return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
 
     def _apply(self, fn: Callable, *args, **kwargs) -> nn.Module:

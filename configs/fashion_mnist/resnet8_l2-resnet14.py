@@ -1,0 +1,6 @@
+# The student, distilled by plain L2 between features of the same level.
+_base_ = './resnet8_review-resnet14.py'
+
+model = dict(
+    connector=dict(_delete_=True, type='SameLevelConnector'),
+    distill_loss=dict(_delete_=True, type='FeatureL2Loss', loss_weight=1.0))

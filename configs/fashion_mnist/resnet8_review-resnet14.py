@@ -1,0 +1,19 @@
+# The student, distilled with Knowledge Review.
+_base_ = './resnet8.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(
+        model=_base_.model,
+        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    teacher=dict(
+        model='configs/fashion_mnist/resnet14.py',
+        checkpoint='work_dirs/resnet14/epoch_8.pth',
+        taps=[
+            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
+        ]),
+    connector=dict(type='ReviewConnector'),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
+    warmup_iters=75)
+custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]
