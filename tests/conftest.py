@@ -1,11 +1,18 @@
 """Fixtures shared by all tests."""
 
+import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
 
+ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / 'data'
 REVIEW_CASES = ['same_sizes', 'teacher_larger', 'odd_ratio', 'pyramid_not_square']
 
@@ -34,3 +41,78 @@ class ReferenceCase:
 @pytest.fixture(params=REVIEW_CASES)
 def review_case_name(request) -> str:
     return request.param
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    init_default_scope('mmpretrain')
+
+
+def cifar_classifier(depth: int = 8, widths: tuple = (4, 4, 8, 16), num_classes: int = 10, **backbone) -> dict:
+    """The model dict of a small classifier of 28 x 28 gray images."""
+    return dict(
+        type='ImageClassifier',
+        backbone=dict(type='mmreviewkd.CIFARResNet', depth=depth, widths=widths, in_channels=1, **backbone),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(
+            type='LinearClsHead', num_classes=num_classes, in_channels=widths[-1],
+            loss=dict(type='CrossEntropyLoss')))
+
+
+STAGES = ['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']
+STAGES_BEFORE_RELU = [*(f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)), 'neck']
+
+
+def review_config(**changes) -> dict:
+    """The model dict of a small distillation with a teacher of random weights."""
+    return {**dict(
+        type='mmreviewkd.ReviewDistiller',
+        student=dict(model=cifar_classifier(), taps=STAGES),
+        teacher=dict(model=cifar_classifier(14, (8, 8, 16, 32)), checkpoint='init_cfg', taps=STAGES_BEFORE_RELU)),
+        **changes}
+
+
+def gray_batch(size: int = 8, pixels: int = 28, seed: int = 0) -> dict:
+    """A batch as the data loader gives it."""
+    from mmpretrain.structures import DataSample
+    generator = torch.Generator().manual_seed(seed)
+    return dict(
+        inputs=torch.randint(0, 256, (size, 1, pixels, pixels), generator=generator, dtype=torch.uint8),
+        data_samples=[DataSample().set_gt_label(i % 10) for i in range(size)])
+
+
+@pytest.fixture(scope='session')
+def fashion_mnist(tmp_path_factory) -> Path:
+    """A folder with the first 384 training and 200 test images of Fashion-MNIST."""
+    folder = tmp_path_factory.mktemp('fashion_mnist')
+    for packed in (DATA / 'fashion_mnist').glob('*.gz'):
+        (folder / packed.stem).write_bytes(gzip.decompress(packed.read_bytes()))
+    return folder
+
+
+def small_run(config: str, fashion_mnist: Path, **options) -> Config:
+    """A config of configs/fashion_mnist on the few images of the fixture, as a Config to be dumped or run."""
+    cfg = Config.fromfile(ROOT / 'configs' / 'fashion_mnist' / config)
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.data_root = str(fashion_mnist)
+    cfg.train_dataloader.dataset.indices = None
+    cfg.train_dataloader.batch_size = 64
+    cfg.val_dataloader.batch_size = cfg.test_dataloader.batch_size = 100
+    cfg.default_hooks.logger.interval = 1
+    cfg.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=2)
+    cfg.param_scheduler.total_steps = 2
+    if 'teacher' in cfg.model:
+        cfg.model.teacher.model = str(ROOT / cfg.model.teacher.model)
+        cfg.model.teacher.checkpoint = 'init_cfg'
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def run_tool(*command, cwd: Path, check: bool = True, **environment) -> subprocess.CompletedProcess:
+    """Run a Python tool in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **environment})
+    if check and done.returncode:
+        raise AssertionError(f'{command} ended with {done.returncode}:\n{done.stderr[-6000:]}')
+    return done

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmreviewkd.registry import HOOKS, MODELS
@@ -50,7 +51,8 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     weights = {name[len('student.'):]: value.detach().cpu().clone()
                for name, value in state.items() if name.startswith('student.')}
-    with preserved_random_state():
+    scope = cfg.get('default_scope', 'mmengine')
+    with preserved_random_state(), DefaultScope.overwrite_default_scope(scope):
         load_weights(build_model(model, 'student.model'), weights, "the checkpoint's student")
 
     plain = {key: value for key, value in cfg.to_dict().items() if key not in _OF_THE_RUN}

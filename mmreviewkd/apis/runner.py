@@ -73,4 +73,4 @@ def _prepare_cpu(cfg: Config) -> None:
     if cfg.launcher == 'pytorch':
         # MMEngine would choose a CUDA device for the process and for DDP.
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel'))
+        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

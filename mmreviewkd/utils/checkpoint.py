@@ -13,6 +13,7 @@ from urllib.parse import urlparse
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from mmengine.runner.checkpoint import CheckpointLoader
 from mmengine.utils import digit_version
 from torch import Tensor, nn
@@ -21,12 +22,16 @@ from .errors import CheckpointError
 
 # From here on torch's own restricted unpickler can be taught types by name.
 _TORCH_READS_DATA_ONLY = digit_version(torch.__version__) >= digit_version('2.6')
-_STATISTICS = {'min', 'max', 'current', 'mean'}
+# The functions that the state of MMEngine's log buffers and schedulers refers to.
+_METHODS = {
+    HistoryBuffer: {'min', 'max', 'current', 'mean'},
+    OneCycleParamScheduler: {'_annealing_cos', '_annealing_linear'},
+}
 
 
-def _history_buffer_method(owner: type, name: str) -> Callable:
-    """What a checkpoint's ``getattr`` becomes: pickle writes the statistics of a HistoryBuffer that way."""
-    if owner is not HistoryBuffer or name not in _STATISTICS:
+def _known_method(owner: type, name: str) -> Callable:
+    """What a checkpoint's ``getattr`` becomes: pickle writes the functions of a class that way."""
+    if name not in _METHODS.get(owner, ()):
         raise pickle.UnpicklingError(f'Unsupported global: getattr({owner!r}, {name!r})')
     return getattr(owner, name)
 
@@ -34,9 +39,9 @@ def _history_buffer_method(owner: type, name: str) -> Callable:
 def _mmengine_globals() -> dict[str, object]:
     """What a checkpoint of MMEngine's runner holds besides tensors and plain Python, by the names pickle uses."""
     allowed = {
-        'builtins.getattr': _history_buffer_method,
-        '__builtin__.getattr': _history_buffer_method,
-        'mmengine.logging.history_buffer.HistoryBuffer': HistoryBuffer,
+        'builtins.getattr': _known_method,
+        '__builtin__.getattr': _known_method,
+        **{f'{cls.__module__}.{cls.__qualname__}': cls for cls in _METHODS},
         'numpy.ndarray': np.ndarray,
         'numpy.dtype': np.dtype,
         '_codecs.encode': _codecs.encode,
@@ -53,7 +58,7 @@ def _mmengine_globals() -> dict[str, object]:
 def allow_mmengine_checkpoints() -> None:
     """Let ``torch.load(weights_only=True)`` read what MMEngine's runner writes, so that runs resume on torch >= 2.6.
 
-    Nothing that could run code is let in: of ``getattr``, only the statistics of a HistoryBuffer.
+    Nothing that could run code is let in: of ``getattr``, only the functions those types refer to.
     """
     if _TORCH_READS_DATA_ONLY:
         torch.serialization.add_safe_globals([(value, name) for name, value in _mmengine_globals().items()])

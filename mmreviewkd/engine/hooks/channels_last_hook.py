@@ -1,4 +1,4 @@
-"""Channels-last memory format for a whole run."""
+"""Channels-last memory format for training."""
 
 import torch
 from mmengine.hooks import Hook
@@ -19,8 +19,4 @@ class ChannelsLastHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Convert the model, and the teacher with it."""
-        runner.model.to(memory_format=torch.channels_last)
-
-    def before_test(self, runner: Runner) -> None:
-        """Convert the model."""
         runner.model.to(memory_format=torch.channels_last)

@@ -141,8 +141,8 @@ class ReviewDistiller(BaseModel):
             data_samples (list, optional): Its data samples.
 
         Returns:
-            dict[str, Tensor]: The student's losses; ``loss_distill`` with its current ``distill_weight``, warm-up
-            included; ``loss_logit``.
+            dict[str, Tensor]: The student's losses (one that is called ``loss``, the name of the total, as
+            ``loss_student``); ``loss_distill`` with its current ``distill_weight``, warm-up included; ``loss_logit``.
 
         Raises:
             ConfigError: If the images are too small for a level, or the teacher's checkpoint does not work.
@@ -154,7 +154,8 @@ class ReviewDistiller(BaseModel):
             with self.taps.record(self.student) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
-        losses = dict(losses)
+        # `loss` is the name of the total, which a classifier also gives its only loss.
+        losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
             losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), guides[-1].flatten(1))
             features, guides = features[:-1], guides[:-1]

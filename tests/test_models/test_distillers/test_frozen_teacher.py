@@ -1,0 +1,201 @@
+"""The teacher: frozen, out of everything, and seen by its own normalization."""
+
+import copy
+import os
+import pickle
+
+import pytest
+import torch
+from conftest import STAGES_BEFORE_RELU, cifar_classifier, gray_batch, review_config
+from mmengine.config import ConfigDict
+from mmengine.model import ExponentialMovingAverage
+from mmengine.registry import MODELS
+
+from mmreviewkd.models import FrozenTeacher
+from mmreviewkd.utils import CheckpointError, ConfigError
+
+
+def build(**changes):
+    model = MODELS.build(review_config(**changes))
+    model.init_weights()
+    return model
+
+
+def teacher_part(**changes):
+    return dict(
+        model=cifar_classifier(14, (8, 8, 16, 32)), checkpoint='init_cfg', taps=STAGES_BEFORE_RELU) | changes
+
+
+@pytest.fixture
+def teacher_checkpoint(tmp_path):
+    torch.manual_seed(3)
+    model = MODELS.build(cifar_classifier(14, (8, 8, 16, 32)))
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(epoch=1)), tmp_path / 'teacher.pth')
+    return tmp_path / 'teacher.pth'
+
+
+def test_is_frozen_and_in_nothing():
+    distiller = build()
+    inner = distiller.teacher._model
+    own = {id(p) for p in inner.parameters()}
+    assert not own & {id(p) for p in distiller.parameters()}
+    assert not any('teacher' in name for name in distiller.state_dict())
+    assert not any(p.requires_grad for p in inner.parameters())
+    before = {name: value.clone() for name, value in inner.state_dict().items()}
+    distiller.train()
+    assert not any(m.training for m in inner.modules())
+    losses = distiller(**distiller.data_preprocessor(gray_batch(), True), mode='loss')
+    distiller.parse_losses(losses)[0].backward()
+    assert all(p.grad is None for p in inner.parameters())
+    for name, value in inner.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_copies_share_it_and_ema_holds_none():
+    distiller = build()
+    assert copy.deepcopy(distiller).teacher is distiller.teacher
+    averaged = ExponentialMovingAverage(distiller)
+    assert averaged.module.teacher is distiller.teacher
+    assert len(averaged.module.state_dict()) == len(distiller.state_dict())
+
+
+def test_moves_and_casts_with_the_distiller():
+    distiller = build().double()
+    assert next(distiller.teacher._model.parameters()).dtype == torch.float64
+    distiller.half()
+    assert next(distiller.teacher._model.parameters()).dtype == torch.float16
+    distiller.to('meta')
+    assert next(distiller.teacher._model.parameters()).is_meta
+
+
+def test_comes_to_where_the_student_already_is():
+    distiller = MODELS.build(review_config()).double()
+    distiller.init_weights()
+    assert next(distiller.teacher._model.parameters()).dtype == torch.float64
+
+
+def test_runs_only_what_the_taps_need():
+    distiller = build(
+        student=dict(model=cifar_classifier(), taps=['backbone.layer1']),
+        teacher=teacher_part(taps=['backbone.layer1[-1].relu:input']))
+    ran = []
+    for name, module in distiller.teacher._model.named_modules():
+        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    distiller(**distiller.data_preprocessor(gray_batch(), True), mode='loss')
+    assert 'backbone.layer1.0' in ran
+    assert not any(name.startswith(('backbone.layer2', 'head', 'neck')) for name in ran)
+
+
+def test_a_checkpoint_takes_the_place_of_its_init_cfg(teacher_checkpoint):
+    model = cifar_classifier(
+        14, (8, 8, 16, 32), init_cfg=dict(type='Pretrained', checkpoint='torchvision://no_such_model'))
+    distiller = build(teacher=teacher_part(model=model, checkpoint=str(teacher_checkpoint)))
+    loaded = torch.load(teacher_checkpoint)['state_dict']
+    for name, value in distiller.teacher._model.state_dict().items():
+        assert torch.equal(value, loaded[name])
+
+
+class Evil:
+    def __reduce__(self):
+        return os.system, ('touch pwned',)
+
+
+def test_checkpoints_that_cannot_be_used_are_named(teacher_checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def message(checkpoint, **model):
+        with pytest.raises(CheckpointError) as caught:
+            build(teacher=teacher_part(checkpoint=checkpoint and str(checkpoint), **model))
+        return str(caught.value)
+
+    assert 'teacher.checkpoint is not given' in message(None)
+    assert "there is no file 'absent.pth'" in message('absent.pth')
+
+    truncated = tmp_path / 'truncated.pth'
+    truncated.write_bytes(teacher_checkpoint.read_bytes()[:5000])
+    assert 'cut short' in message(truncated) and '5000 bytes' in message(truncated)
+
+    other = cifar_classifier(20, (8, 8, 16, 32), num_classes=7)
+    found = message(teacher_checkpoint, model=other)
+    assert '30 missing (backbone.layer1.2.conv1.weight' in found
+    assert '2 of another shape (head.fc.weight (10, 32), not (7, 32)' in found
+
+    torch.save(dict(state_dict=Evil()), tmp_path / 'evil.pth')
+    assert 'holds more than data' in message('evil.pth') and 'system' in message('evil.pth')
+    (tmp_path / 'evil.pkl').write_bytes(pickle.dumps(Evil()))
+    message('evil.pkl')
+    assert not (tmp_path / 'pwned').exists()
+
+    assert 'no metafile goes with it' in ''.join(_config_error(checkpoint='metafile'))
+
+
+def _config_error(**changes):
+    with pytest.raises(ConfigError) as caught:
+        build(teacher=teacher_part(**changes))
+    return str(caught.value)
+
+
+def test_models_that_cannot_be_found_are_named():
+    assert "mmpretrain has no config 'resnet/resnet18_8xb32_in1.py'; did you mean 'resnet/resnet18_8xb32_in1k.py'" in \
+        _config_error(model='mmpretrain::resnet/resnet18_8xb32_in1.py')
+    assert 'which is not installed' in _config_error(model='nopackage::a/b.py')
+    assert "no config file 'absent.py'" in _config_error(model='absent.py')
+    assert "'type'" in _config_error(model=dict(depth=3)) or 'type' in _config_error(model=dict(depth=3))
+    assert 'ImageClasifier is not in the' in _config_error(model=dict(type='ImageClasifier'))
+
+
+def test_a_config_reference_brings_scope_and_preprocessor():
+    teacher = FrozenTeacher('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'init_cfg', ['backbone.layer1'])
+    assert teacher.config._scope_ == 'mmpretrain'
+    assert teacher.config.data_preprocessor.mean == [123.675, 116.28, 103.53]
+    assert teacher.probe().channels == [64]
+
+
+def resnet_part(normalization, **changes):
+    return dict(
+        model=dict(
+            type='mmpretrain.ImageClassifier',
+            backbone=dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1, 2, 3), base_channels=8,
+                          stem_channels=8),
+            data_preprocessor=normalization),
+        taps=['backbone.layer2[-1].relu:input', 'backbone.layer4']) | changes
+
+
+@pytest.mark.parametrize('teacher_norm', [
+    dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], to_rgb=False, pad_value=7),
+    dict(mean=[127.5], std=[127.5], to_rgb=True),
+    dict(to_rgb=True, pad_value=1),
+])
+def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
+    from mmpretrain.structures import DataSample
+    student_norm = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True, pad_size_divisor=32)
+    distiller = build(
+        student=resnet_part(student_norm),
+        teacher=resnet_part(dict(pad_size_divisor=32, **teacher_norm), checkpoint='init_cfg'))
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 256, (3, h, w), generator=generator, dtype=torch.uint8)
+              for h, w in ((70, 90), (96, 65))]
+    batch = dict(inputs=images, data_samples=[DataSample(metainfo=dict(img_shape=tuple(i.shape[1:]))) for i in images])
+    seen = distiller.data_preprocessor(copy.deepcopy(batch), True)
+    inside = distiller.teacher.levels(seen['inputs'], seen['data_samples'])
+
+    alone = distiller.teacher._model
+    inputs = alone.data_preprocessor(copy.deepcopy(batch))['inputs']
+    block = alone.backbone.layer2[-1]
+    before_relu = []
+    handle = block.relu.register_forward_pre_hook(lambda m, args: before_relu.append(args[0].clone()))
+    with torch.no_grad():
+        whole = alone.backbone(inputs)
+    handle.remove()
+    for ours, expected in zip(inside, (before_relu[-1], whole[3])):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_without_a_preprocessor_of_its_own_it_sees_what_the_student_sees():
+    distiller = build(data_preprocessor=dict(mean=[72.94], std=[90.02]))
+    assert distiller.teacher._view is None
+    assert distiller.student.data_preprocessor.mean.item() == pytest.approx(72.94)
+
+
+def test_accepts_configs_as_mmengine_makes_them():
+    assert MODELS.build(ConfigDict(review_config())).student is not None

@@ -1,0 +1,134 @@
+"""From a config to a trained, resumed, tested and exported student, in processes of their own."""
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mmpretrain
+import pytest
+import torch
+from conftest import ROOT, run_tool, small_run
+
+TOOLS = ROOT / 'tools'
+REVIEW = 'resnet8_review-resnet14.py'
+# Python that cannot import this package, running one of mmpretrain's own tools.
+WITHOUT_PLUGIN = (
+    'import runpy, sys; sys.modules["mmreviewkd"] = None; sys.argv = sys.argv[1:]; '
+    'runpy.run_path(sys.argv[0], run_name="__main__")')
+
+
+def scalars(work_dir: Path) -> dict[int, dict]:
+    """What the latest run in a work dir logged while training, by iteration."""
+    latest = max(work_dir.glob('*/vis_data/scalars.json'))
+    lines = map(json.loads, latest.read_text().splitlines())
+    return {line['step']: line for line in lines if 'loss' in line}
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory, fashion_mnist):
+    path = tmp_path_factory.mktemp('config') / 'review.py'
+    small_run(REVIEW, fashion_mnist, **{'model.warmup_iters': 8}).dump(path)
+    return path
+
+
+@pytest.fixture(scope='module')
+def run(config, tmp_path_factory):
+    """A whole run of two epochs of six iterations."""
+    work_dir = tmp_path_factory.mktemp('run')
+    run_tool(TOOLS / 'train.py', config, '--work-dir', work_dir, cwd=work_dir)
+    return work_dir
+
+
+def test_trains_and_logs_the_warm_up(run):
+    log = scalars(run)
+    assert sorted(log) == list(range(1, 13))
+    # LoggerHook averages the window of an interval, here one iteration; iterations are counted from 0 inside.
+    weights = [log[step]['distill_weight'] for step in sorted(log)]
+    assert weights == pytest.approx([5 * min(1, i / 8) for i in range(12)], rel=1e-4)
+    for line in log.values():
+        assert line['loss'] > line['loss_distill'] >= 0
+    assert torch.load(run / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
+
+
+def test_a_killed_run_goes_on_where_it_was(config, run, tmp_path):
+    command = [sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path]
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
+    with subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path) as process:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / 'last_checkpoint').exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert 'epoch_1.pth' in (tmp_path / 'last_checkpoint').read_text()
+    (tmp_path / 'epoch_2.pth').unlink(missing_ok=True)
+
+    run_tool(TOOLS / 'train.py', config, '--work-dir', tmp_path, '--resume', cwd=tmp_path)
+    resumed, whole = scalars(tmp_path), scalars(run)
+    assert sorted(resumed) == list(range(7, 13))
+    for step, line in resumed.items():
+        for key in ('epoch', 'lr', 'distill_weight'):
+            assert line[key] == pytest.approx(whole[step][key]), (step, key)
+    assert (tmp_path / 'student' / 'student.pth').exists()
+
+
+def test_the_exported_student_needs_no_plugin_and_predicts_the_same(config, run, tmp_path):
+    own = run_tool(
+        TOOLS / 'test.py', config, run / 'epoch_2.pth', '--out', tmp_path / 'inside.pkl', '--work-dir', tmp_path,
+        cwd=tmp_path)
+    assert 'accuracy/top1' in own.stdout + own.stderr
+    tool = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'test.py'
+    run_tool(
+        '-c', WITHOUT_PLUGIN, tool, run / 'student' / 'student.py', run / 'student' / 'student.pth',
+        '--out', tmp_path / 'plain.pkl', '--out-item', 'pred', '--work-dir', tmp_path, cwd=tmp_path, PYTHONPATH='')
+    with open(tmp_path / 'inside.pkl', 'rb') as inside, open(tmp_path / 'plain.pkl', 'rb') as plain:
+        inside, plain = pickle.load(inside), pickle.load(plain)
+    assert len(inside) == len(plain) == 200
+    for ours, theirs in zip(inside, plain):
+        assert torch.equal(ours['pred_score'], theirs['pred_score'])
+
+    state = torch.load(run / 'epoch_2.pth', weights_only=False)['state_dict']
+    student = torch.load(run / 'student' / 'student.pth', weights_only=True)
+    assert student['meta']['dataset_meta']['classes'][0] == 'T-shirt/top'
+    inside = {name[8:]: value for name, value in state.items() if name.startswith('student.')}
+    assert list(student['state_dict']) == list(inside)
+    assert all(torch.equal(student['state_dict'][name], value) for name, value in inside.items())
+    text = (run / 'student' / 'student.py').read_text()
+    assert 'mmreviewkd' not in text and 'teacher' not in text
+
+    run_tool(TOOLS / 'export_student.py', config, run / 'epoch_2.pth', '--out', tmp_path / 'again', cwd=tmp_path)
+    again = torch.load(tmp_path / 'again' / 'student.pth', weights_only=True)
+    assert again['meta'] == student['meta']
+    assert all(torch.equal(again['state_dict'][name], value) for name, value in student['state_dict'].items())
+
+
+def test_two_processes_train_one_student(config, tmp_path):
+    run_tool(
+        '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29517', TOOLS / 'train.py', config,
+        '--work-dir', tmp_path, '--launcher', 'pytorch', '--no-validate', cwd=tmp_path)
+    # 384 images by 64 on each of 2 processes.
+    assert sorted(scalars(tmp_path)) == list(range(1, 7))
+    assert (tmp_path / 'student' / 'student.py').exists()
+
+
+def test_bad_input_ends_in_one_line(config, run, tmp_path):
+    def error(*command):
+        done = run_tool(*command, cwd=tmp_path, check=False)
+        assert done.returncode == 2, done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert last.startswith('error: ') and 'Traceback' not in done.stderr
+        return last
+
+    (tmp_path / 'file').write_text('')
+    assert 'work_dir: cannot write to' in error(TOOLS / 'train.py', config, '--work-dir', tmp_path / 'file' / 'dir')
+    assert 'no config file' in error(TOOLS / 'train.py', 'absent.py')
+    if not torch.cuda.is_available():
+        assert '--amp' in error(TOOLS / 'train.py', config, '--amp', '--work-dir', tmp_path)
+    assert "teacher.checkpoint: there is no file 'no.pth'" in error(
+        TOOLS / 'train.py', config, '--work-dir', tmp_path, '--cfg-options', 'model.teacher.checkpoint=no.pth')
+    assert 'does not fit ImageClassifier' in error(
+        TOOLS / 'test.py', config, run / 'student' / 'student.pth', '--work-dir', tmp_path)
