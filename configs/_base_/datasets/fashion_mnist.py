@@ -1,5 +1,6 @@
 # 12,000 of the 60,000 training images, so that a CPU is done in minutes; all 10,000 test images.
 dataset = dict(type='FashionMNIST', data_root='data/fashion_mnist', download=False)
+input_shape = (1, 28, 28)
 data_preprocessor = dict(mean=[72.94], std=[90.02], num_classes=10)
 
 train_pipeline = [

@@ -1,0 +1,15 @@
+# Each target is enough on a fresh machine: it does its own set-up, once.
+VENV ?= .venv
+PYTHON_IN_VENV = $(VENV)/bin/python
+
+.PHONY: setup demo test
+
+setup:
+	@tools/setup_env.sh $(VENV)
+
+demo: setup
+	@$(PYTHON_IN_VENV) tools/demo.py $(if $(DATA),--data $(DATA))
+
+test: setup
+	@$(PYTHON_IN_VENV) -m ruff check .
+	@$(PYTHON_IN_VENV) -m pytest
