@@ -102,7 +102,6 @@ def small_run(config: str, fashion_mnist: Path, **options) -> Config:
     cfg.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=2)
     cfg.param_scheduler.total_steps = 2
     if 'teacher' in cfg.model:
-        cfg.model.teacher.model = str(ROOT / cfg.model.teacher.model)
         cfg.model.teacher.checkpoint = 'init_cfg'
     cfg.merge_from_dict(options)
     return cfg

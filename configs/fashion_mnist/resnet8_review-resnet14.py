@@ -8,7 +8,7 @@ model = dict(
         model=_base_.model,
         taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
     teacher=dict(
-        model='configs/fashion_mnist/resnet14.py',
+        model='mmreviewkd::fashion_mnist/resnet14.py',
         checkpoint='work_dirs/resnet14/epoch_8.pth',
         taps=[
             'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'

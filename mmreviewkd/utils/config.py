@@ -63,7 +63,8 @@ def load_config(reference: str, where: str) -> Config:
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None:
         raise ConfigError(f'{where}: {reference!r} needs the package {package!r}, which is not installed')
-    configs = Path(spec.origin).parent / '.mim' / 'configs'
+    root = Path(spec.origin).parent
+    configs = next((folder for folder in (root / '.mim' / 'configs', root.parent / 'configs') if folder.is_dir()), root)
     if not (configs / path).is_file():
         known = [str(file.relative_to(configs)) for file in configs.rglob('*.py')]
         raise ConfigError(f'{where}: {package} has no config {path!r}; {did_you_mean(path, known)}')
