@@ -34,7 +34,7 @@ def model_config(model: dict | str, where: str) -> ConfigDict:
         found = copy.deepcopy(config.model)
         if config.get('data_preprocessor'):
             found.setdefault('data_preprocessor', config.data_preprocessor)
-        scope = model.split('::')[0] if '::' in model else config.get('default_scope')
+        scope = config.get('default_scope') or model.rpartition('::')[0]
         if scope:
             found.setdefault('_scope_', scope)
         return found
