@@ -14,6 +14,6 @@ model = dict(
             'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
         ]),
     connector=dict(type='ReviewConnector'),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
-    warmup_iters=75)
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
+    warmup_iters=47)
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]

@@ -49,7 +49,7 @@ def test_trains_and_logs_the_warm_up(run):
     assert sorted(log) == list(range(1, 13))
     # LoggerHook averages the window of an interval, here one iteration; iterations are counted from 0 inside.
     weights = [log[step]['distill_weight'] for step in sorted(log)]
-    assert weights == pytest.approx([5 * min(1, i / 8) for i in range(12)], rel=1e-4)
+    assert weights == pytest.approx([10 * min(1, i / 8) for i in range(12)], rel=1e-4)
     for line in log.values():
         assert line['loss'] > line['loss_distill'] >= 0
     assert torch.load(run / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
