@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mmpretrain
-from mmengine.analysis import get_model_complexity_info
+import torch
+from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import DefaultScope
 
 from mmreviewkd.utils.checkpoint import save_atomically
@@ -144,8 +145,9 @@ def _complexity(config: str) -> dict:
     model = cfg.model.student.model if 'student' in cfg.model else cfg.model
     with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         network = build_model(model_config(model, 'model'), 'model').eval()
-        found = get_model_complexity_info(network, tuple(cfg.get('input_shape', (3, 224, 224))), show_table=False)
-    return dict(parameters=int(found['params']), flops=int(found['flops']))
+        image = torch.zeros(1, *cfg.get('input_shape', (3, 224, 224)))
+        flops = FlopAnalyzer(network, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+    return dict(parameters=sum(p.numel() for p in network.parameters()), flops=int(flops))
 
 
 def _history(work_dir: Path) -> dict:

@@ -1,0 +1,43 @@
+"""Trainings of a study are done once and compared by what they logged."""
+
+import json
+
+import pytest
+from conftest import ROOT, small_run
+
+from mmreviewkd.apis.study import Training, plot_curves, write_results
+from mmreviewkd.utils import ConfigError
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+
+
+def test_a_training_is_done_once(fashion_mnist, tmp_path):
+    config = tmp_path / 'resnet8_review.py'
+    small_run('resnet8_review-resnet14.py', fashion_mnist).dump(config)
+    training = Training('review', str(config), tmp_path / 'run', {'randomness.seed': 3})
+    result = training.run()
+    assert 0 <= result['metrics']['accuracy/top1'] <= 100
+    # Stem, three stages of one block with their shortcuts, and the classifier.
+    assert result['parameters'] == 5142
+    assert result['curve']['iteration'] == list(range(1, 13))
+    assert result['train_minutes'] > 0
+    # The loss of the task alone, not the total.
+    assert 0 < result['curve']['loss'][0] < 4
+    log = (training.work_dir / 'train.log').stat().st_mtime_ns
+    assert training.run() == json.loads(json.dumps(result))
+    assert (training.work_dir / 'train.log').stat().st_mtime_ns == log
+
+    write_results([result], tmp_path / 'results.json')
+    plot_curves([result], 'accuracy/top1', tmp_path / 'curves.png')
+    assert (tmp_path / 'curves.png').stat().st_size > 1000
+
+
+def test_a_failed_tool_is_named_with_its_log(tmp_path):
+    training = Training('absent', str(tmp_path / 'absent.py'), tmp_path / 'run')
+    with pytest.raises(ConfigError, match=r'train.log: error: config: there is no config file'):
+        training.run()
+    assert not training.result_file.exists()
