@@ -1,6 +1,5 @@
 """Scenes of several garments in COCO format, composed from Fashion-MNIST."""
 
-import gzip
 import json
 import os
 import shutil
@@ -16,8 +15,8 @@ CLASSES = (
     'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot')
 
 _RAW_FILES = {
-    'train': ('train-images-idx3-ubyte.gz', 'train-labels-idx1-ubyte.gz'),
-    'test': ('t10k-images-idx3-ubyte.gz', 't10k-labels-idx1-ubyte.gz'),
+    'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
+    'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
 }
 _SIDES = range(64, 97, 4)  # pixels; a scene's height and width are two different ones
 _GARMENTS = range(2, 6)  # per scene
@@ -42,7 +41,7 @@ def make_fashion_scenes(
 
     Args:
         out_dir (str or Path): The folder to make.
-        raw_dir (str or Path): The folder that holds Fashion-MNIST's four ``.gz`` files.
+        raw_dir (str or Path): Fashion-MNIST's four files, as :func:`prepare_fashion_mnist` puts them.
         train_scenes (int): Number of training scenes. Defaults to 1200.
         test_scenes (int): Number of test scenes. Defaults to 300.
         seed (int): Seed of all randomness. Scene ``i`` of a split is the same whatever the number of scenes.
@@ -164,10 +163,9 @@ def _is_finished(out_dir: Path, made_from: dict) -> bool:
 
 
 def _read_raw(raw_dir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    arrays = []
-    for name, header in zip(_RAW_FILES[split], (16, 8)):
+    for name in _RAW_FILES[split]:
         if not (raw_dir / name).is_file():
-            raise ConfigError(f'{raw_dir} holds no {name}, one of the four raw files of Fashion-MNIST')
-        with gzip.open(raw_dir / name) as file:
-            arrays.append(np.frombuffer(file.read(), np.uint8, offset=header))
-    return arrays[0].reshape(-1, 28, 28), arrays[1]
+            raise ConfigError(f'{raw_dir} holds no {name}, one of the four files of Fashion-MNIST')
+    images, labels = (
+        np.fromfile(raw_dir / name, np.uint8, offset=header) for name, header in zip(_RAW_FILES[split], (16, 8)))
+    return images.reshape(-1, 28, 28), labels

@@ -1,4 +1,3 @@
-import gzip
 import hashlib
 import json
 import struct
@@ -14,8 +13,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 def _write_idx(path, array):
     header = struct.pack(f'>HBB{array.ndim}I', 0, 8, array.ndim, *array.shape)
-    with gzip.open(path, 'wb') as file:
-        file.write(header + array.tobytes())
+    path.write_bytes(header + array.tobytes())
 
 
 def _garments(rng, count, low, high):
@@ -29,8 +27,8 @@ def raw_dir(tmp_path_factory):
     """Raw files of Fashion-MNIST's format: garments of the training classes 0 to 4, of the test classes 5 to 9."""
     folder, rng = tmp_path_factory.mktemp('raw'), np.random.default_rng(0)
     for prefix, first in (('train', 0), ('t10k', 5)):
-        _write_idx(folder / f'{prefix}-images-idx3-ubyte.gz', _garments(rng, 50, 60, 255))
-        _write_idx(folder / f'{prefix}-labels-idx1-ubyte.gz', np.arange(50, dtype=np.uint8) % 5 + first)
+        _write_idx(folder / f'{prefix}-images-idx3-ubyte', _garments(rng, 50, 60, 255))
+        _write_idx(folder / f'{prefix}-labels-idx1-ubyte', np.arange(50, dtype=np.uint8) % 5 + first)
     return folder
 
 
