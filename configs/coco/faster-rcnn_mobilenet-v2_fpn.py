@@ -1,6 +1,9 @@
 # Faster R-CNN MobileNetV2-FPN on the ends of the backbone's strides 4, 8, 16 and 32, the student alone.
 # In the paper: 29.47 box AP.
-_base_ = ['mmdet::_base_/models/faster-rcnn_r50_fpn.py', '_base_/coco_detection.py', '_base_/schedule_180k.py']
+_base_ = [
+    'mmdet::_base_/models/faster-rcnn_r50_fpn.py', '../_base_/datasets/coco_detection.py',
+    '../_base_/schedules/coco_180k.py'
+]
 
 model = dict(
     backbone=dict(

@@ -1,5 +1,8 @@
 # Mask R-CNN MobileNetV2-FPN on the ends of the backbone's strides 4, 8, 16 and 32, the student alone.
-_base_ = ['mmdet::_base_/models/mask-rcnn_r50_fpn.py', '_base_/coco_instance.py', '_base_/schedule_180k.py']
+_base_ = [
+    'mmdet::_base_/models/mask-rcnn_r50_fpn.py', '../_base_/datasets/coco_instance.py',
+    '../_base_/schedules/coco_180k.py'
+]
 
 model = dict(
     backbone=dict(

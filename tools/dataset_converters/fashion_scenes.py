@@ -11,7 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out_dir', nargs='?', default='data/fashion_scenes', help='folder to make, default %(default)s')
     parser.add_argument('--raw', default='data/fashion_mnist', help='folder of Fashion-MNIST, filled if need be')
-    parser.add_argument('--source', help='folder to fill it from; by default Debian\'s package or a download')
+    parser.add_argument('--source', help='folder to fill it from; by default the Debian package or a download')
     parser.add_argument('--train', type=int, default=1200, help='training scenes, default %(default)s')
     parser.add_argument('--test', type=int, default=300, help='test scenes, default %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='default %(default)s')

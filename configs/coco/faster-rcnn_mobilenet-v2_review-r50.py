@@ -11,3 +11,4 @@ model = dict(
         taps=['neck']),
     connector=dict(type='ReviewConnector', mid_channels=256),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=2.0))
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

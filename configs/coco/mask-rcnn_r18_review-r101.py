@@ -1,5 +1,5 @@
-# Mask R-CNN R50-FPN guided by R101-FPN.
-_base_ = 'mask-rcnn_r50_fpn.py'
+# Mask R-CNN R18-FPN guided by R101-FPN.
+_base_ = 'mask-rcnn_r18_fpn.py'
 
 model = dict(
     _delete_=True,
@@ -10,4 +10,5 @@ model = dict(
         checkpoint='metafile',
         taps=['neck']),
     connector=dict(type='ReviewConnector', mid_channels=256),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=0.8))
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.5))
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,4 +1,5 @@
-_base_ = 'mask-rcnn_r18w8.py'
+# The teacher.
+_base_ = 'mask-rcnn_r18.py'
 model = dict(
     backbone=dict(depth=34, base_channels=24),
     neck=dict(in_channels=[24, 48, 96, 192], out_channels=48),

@@ -1,1 +1,0 @@
-_base_ = ['_base_/fashion_scenes.py', '_base_/schedule.py', '_base_/mask-rcnn_small.py']
