@@ -18,12 +18,12 @@ _RAW_FILES = {
     'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
     'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
 }
-_SIDES = range(64, 97, 4)  # pixels; a scene's height and width are two different ones
-_GARMENTS = range(2, 6)  # per scene
-_SCALES = (0.8, 1.7)  # of the 28x28 garment
+_SIDES = range(72, 97, 4)  # pixels; a scene's height and width are two different ones
+_GARMENTS = range(4, 9)  # per scene
+_SCALES = (0.8, 1.4)  # of the 28x28 garment
 _DARKEST = 32  # grey value of a garment; what is darker is background
 _SMALLEST = 64  # pixels of a garment
-_LEAST_VISIBLE = 0.4  # of a garment, however many lie on top of it
+_LEAST_VISIBLE = 0.6  # of a garment, however many lie on top of it
 _MARKER = 'scenes.json'
 
 
@@ -96,7 +96,7 @@ def compose_scene(rng: Generator, images: np.ndarray, labels: np.ndarray) -> tup
         window = slice(top, top + grey.shape[0]), slice(left, left + grey.shape[1])
         tint = rng.uniform(0.4, 1.0, 3)
         shape = np.zeros((height, width), bool)
-        shape[window] = grey > _DARKEST
+        shape[window] = cv2.morphologyEx((grey > _DARKEST).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
         covers_too_much = any((g['mask'] & ~shape).sum() < _LEAST_VISIBLE * g['area'] for g in garments)
         if covers_too_much or shape.sum() < _SMALLEST:
             continue

@@ -1,6 +1,4 @@
 # The Fashion-MNIST scenes of tools/dataset_converters/fashion_scenes.py, read and evaluated as COCO.
-_base_ = 'mmdet::_base_/default_runtime.py'
-
 data_root = 'data/fashion_scenes/'
 metainfo = dict(classes=(
     'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'))
