@@ -31,6 +31,16 @@ def without_pretrained(model):
     return [without_pretrained(item) for item in model] if isinstance(model, list) else copy.deepcopy(model)
 
 
+def few_rois(model):
+    """The same detector, whose second stage trains and tests on few regions."""
+    if 'roi_head' in model:
+        stages = model.train_cfg.rcnn
+        for stage in stages if isinstance(stages, list) else [stages]:
+            stage.sampler.num = 32
+        model.test_cfg.rcnn.max_per_img = 5
+    return model
+
+
 def write_coco(folder, sizes, seed=0):
     """A COCO data set of 80 categories as mmdet expects it: noise with one polygon of each of three categories."""
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from detection import CAFFE, gradients, raw_batch, same, without_pretrained
+from detection import CAFFE, few_rois, gradients, raw_batch, same, without_pretrained
 from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MessageHub
@@ -287,37 +287,45 @@ def test_ddp_finds_no_unused_parameter(student, teacher, tmp_path):
         torch.distributed.destroy_process_group()
 
 
-def beyond_the_paper():
-    def model(path):
-        return without_pretrained(Config.fromfile(_mmdet_config(path)).model)
-
-    def r18(config):
-        student = copy.deepcopy(config)
-        student.backbone.update(depth=18)
-        student.neck.in_channels = [64, 128, 256, 512][-len(student.neck.in_channels):]
-        return student
-
-    atss = model('atss/atss_r50_fpn_1x_coco.py')
-    cascade = model('cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py')
-    fcos = model('fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py')
-    condinst = model('condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py')
-    solo = model('solov2/solov2-light_r50_fpn_ms-3x_coco.py')
-    detr = model('deformable_detr/deformable-detr_r50_16xb2-50e_coco.py')
-    detr.encoder.num_layers = detr.decoder.num_layers = 1
-    return dict(
-        fcos=(r18(fcos), fcos), atss=(r18(atss), atss), cascade=(r18(cascade), cascade),
-        condinst=(r18(condinst), condinst), solov2=(r18(solo), solo), deformable_detr=(r18(detr), detr),
-        rtmdet=(model('rtmdet/rtmdet_tiny_8xb32-300e_coco.py'), model('rtmdet/rtmdet_s_8xb32-300e_coco.py')),
-        swin=(r18(model('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py')),
-              model('mask_rcnn/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py')))
+def _mmdet_model(path):
+    return without_pretrained(_config(_mmdet_config(path)).model)
 
 
-@pytest.mark.parametrize(
-    'family', ['fcos', 'atss', 'cascade', 'condinst', 'solov2', 'deformable_detr', 'rtmdet', 'swin'])
+def _narrower(config):
+    student = copy.deepcopy(config)
+    student.backbone.depth = 18
+    student.neck.in_channels = [64, 128, 256, 512][-len(student.neck.in_channels):]
+    return student
+
+
+BEYOND_THE_PAPER = {
+    'fcos': 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+    'atss': 'atss/atss_r50_fpn_1x_coco.py',
+    'cascade': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+    'condinst': 'condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py',
+    'solov2': 'solov2/solov2-light_r50_fpn_ms-3x_coco.py',
+    'deformable_detr': 'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    'rtmdet': 'rtmdet/rtmdet_s_8xb32-300e_coco.py',
+    'swin': 'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py',
+}
+
+
+def _pair_beyond_the_paper(family):
+    teacher = few_rois(_mmdet_model(BEYOND_THE_PAPER[family]))
+    if family == 'rtmdet':
+        return _mmdet_model('rtmdet/rtmdet_tiny_8xb32-300e_coco.py'), teacher
+    if family == 'swin':
+        return _narrower(few_rois(_mmdet_model('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'))), teacher
+    if family == 'deformable_detr':
+        teacher.encoder.num_layers = teacher.decoder.num_layers = 1
+    return _narrower(teacher), teacher
+
+
+@pytest.mark.parametrize('family', BEYOND_THE_PAPER)
 def test_families_beyond_the_paper(family):
-    student, teacher = beyond_the_paper()[family]
+    student, teacher = _pair_beyond_the_paper(family)
     model = distiller(student, teacher).train()
-    batch = raw_batch([(3, 160, 128), (3, 128, 150)], num_classes=80)
+    batch = raw_batch([(3, 96, 128), (3, 96, 90)], num_classes=80, with_mask=family in ('condinst', 'solov2', 'swin'))
     loss = total(model, losses_of(model, batch))
     loss.backward()
     assert torch.isfinite(loss)
