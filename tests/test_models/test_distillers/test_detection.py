@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from detection import CAFFE, few_rois, gradients, raw_batch, same, without_pretrained
-from mmdet.utils import register_all_modules
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
 from textbook import hcl, review_path
 
@@ -18,7 +18,11 @@ from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import ConfigError
 
 CONFIGS = Path(__file__).parents[3] / 'configs'
-register_all_modules()
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    init_default_scope('mmdet')
 
 
 @functools.cache
