@@ -6,7 +6,7 @@ model = dict(
     type='mmreviewkd.ReviewDistiller',
     student=dict(model=_base_.model, taps=['neck']),
     teacher=dict(
-        model='configs/fashion_scenes/mask-rcnn_r34.py',
+        model='mmreviewkd::fashion_scenes/mask-rcnn_r34.py',
         checkpoint='work_dirs/mask-rcnn_r34/epoch_8.pth',
         taps=['neck']),
     connector=dict(type='ReviewConnector', mid_channels=32),

@@ -117,7 +117,6 @@ def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
 
 def _is_plugin_hook(node: Any) -> bool:
     kind = node.get('type') if isinstance(node, dict) else None
-    HOOKS.import_from_location()
     return isinstance(kind, str) and kind.startswith(_SCOPE) and kind[len(_SCOPE):] in HOOKS.module_dict
 
 
