@@ -1,5 +1,6 @@
 # The Fashion-MNIST scenes of tools/dataset_converters/fashion_scenes.py, read and evaluated as COCO.
 data_root = 'data/fashion_scenes/'
+input_shape = (3, 96, 96)
 metainfo = dict(classes=(
     'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot'))
 
