@@ -2,13 +2,16 @@
 VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 
-.PHONY: setup demo test
+.PHONY: setup demo demo-detection test
 
 setup:
 	@tools/setup_env.sh $(VENV)
 
 demo: setup
 	@$(PYTHON_IN_VENV) tools/demo.py $(if $(DATA),--data $(DATA))
+
+demo-detection: setup
+	@$(PYTHON_IN_VENV) tools/demo_detection.py $(if $(DATA),--data $(DATA))
 
 test: setup
 	@$(PYTHON_IN_VENV) -m ruff check .

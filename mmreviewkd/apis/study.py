@@ -1,5 +1,6 @@
 """Several trainings that belong together: done once, picked up where they stopped, and compared."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -7,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import mmpretrain
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import DefaultScope
@@ -82,7 +82,8 @@ class Training:
         student = self.work_dir / 'student' / 'student.py'
         test_dir = self.work_dir / 'test'
         if student.exists():
-            tool = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'test.py'
+            package = importlib.import_module(load_config(self.config, 'config').default_scope)
+            tool = Path(package.__file__).parent / '.mim' / 'tools' / 'test.py'
             command = ['-c', _WITHOUT_PLUGIN, tool, student, student.with_suffix('.pth'), '--work-dir', test_dir]
         else:
             command = [
@@ -140,11 +141,13 @@ def _run_tool(command: Sequence, log: Path) -> None:
 
 
 def _complexity(config: str) -> dict:
-    """Parameters of a config's (student) model, and multiply-adds for one test image."""
+    """Parameters of a config's (student) model, and multiply-adds for one test image; a detector's up to its neck."""
     cfg = load_config(config, 'config')
     model = cfg.model.student.model if 'student' in cfg.model else cfg.model
     with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         network = build_model(model_config(model, 'model'), 'model').eval()
+        if hasattr(network, 'with_neck') and cfg.default_scope == 'mmdet':
+            network.forward = network.extract_feat
         image = torch.zeros(1, *cfg.get('input_shape', (3, 224, 224)))
         flops = FlopAnalyzer(network, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
     return dict(parameters=sum(p.numel() for p in network.parameters()), flops=int(flops))

@@ -102,7 +102,8 @@ def build_model(config: dict, where: str) -> nn.Module:
         ConfigError: If its type is not registered.
     """
     try:
-        return MODELS.build(ConfigDict(config))
+        # Some models write into their own config while they are built.
+        return MODELS.build(copy.deepcopy(ConfigDict(config)))
     except KeyError as error:
         if 'registry' not in str(error):
             raise

@@ -1,6 +1,7 @@
 """A look at what a model gives at its taps, without leaving a trace in it."""
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,24 +66,23 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
         taps.resolve(model, tap)
     parameter = next(model.parameters())
     convolution = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
-    channels = convolution.in_channels if convolution else 3
+    # The first convolution may see rearranged pixels (a focus stem), so colour images are tried too.
+    channels = {convolution.in_channels if convolution else 3, 3}
     errors = []
     with preserved_random_state(), torch.no_grad(), _eval_mode(model):
-        for side in _SIDES:
-            image = parameter.new_zeros(1, channels, side, side)
-            for entry in ('extract_feat', 'tensor'):
-                if entry == 'extract_feat' and not hasattr(model, entry):
-                    continue
-                recording = None
-                try:
-                    with taps.record(model) as recording:
-                        run(model, image, None, entry)
-                except TapError:
-                    raise
-                except Exception as error:
-                    errors.append(f'{entry} at {side} pixels: {type(error).__name__}: {error}')
-                if recording is not None and recording.complete:
-                    return _seen(recording, entry, side)
+        for side, depth, entry in itertools.product(_SIDES, sorted(channels), ('extract_feat', 'tensor')):
+            if entry == 'extract_feat' and not hasattr(model, entry):
+                continue
+            recording = None
+            try:
+                with taps.record(model) as recording:
+                    run(model, parameter.new_zeros(1, depth, side, side), None, entry)
+            except TapError:
+                raise
+            except Exception as error:
+                errors.append(f'{entry} at {side} pixels: {type(error).__name__}: {error}')
+            if recording is not None and recording.complete:
+                return _seen(recording, entry, side)
     if not errors:
         recording.levels()
     raise ConfigError(

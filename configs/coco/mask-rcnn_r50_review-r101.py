@@ -1,0 +1,14 @@
+# Mask R-CNN R50-FPN guided by R101-FPN.
+_base_ = 'mask-rcnn_r50_fpn.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(model=_base_.model, taps=['neck']),
+    teacher=dict(
+        model='mmdet::mask_rcnn/mask-rcnn_r101-caffe_fpn_ms-poly-3x_coco.py',
+        checkpoint='metafile',
+        taps=['neck']),
+    connector=dict(type='ReviewConnector', mid_channels=256),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=0.8))
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,0 +1,14 @@
+# The student, distilled with Knowledge Review.
+_base_ = 'faster-rcnn_r18.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(model=_base_.model, taps=['neck']),
+    teacher=dict(
+        model='mmreviewkd::fashion_scenes/faster-rcnn_r34.py',
+        checkpoint='work_dirs/faster-rcnn_r34/epoch_8.pth',
+        taps=['neck']),
+    connector=dict(type='ReviewConnector', mid_channels=32),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0))
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

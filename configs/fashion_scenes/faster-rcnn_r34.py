@@ -1,0 +1,10 @@
+# The teacher: deeper, three times as wide, with a pyramid of twice the channels, and trained twice as long.
+_base_ = 'faster-rcnn_r18.py'
+
+model = dict(
+    backbone=dict(depth=34, base_channels=24),
+    neck=dict(in_channels=[24, 48, 96, 192], out_channels=32),
+    rpn_head=dict(in_channels=32, feat_channels=32),
+    roi_head=dict(bbox_roi_extractor=dict(out_channels=32), bbox_head=dict(in_channels=32)))
+train_cfg = dict(max_epochs=8, val_interval=8)
+param_scheduler = dict(total_steps=8)

@@ -1,0 +1,7 @@
+# The student alone.
+_base_ = [
+    '../_base_/models/fashion_scenes_retinanet.py', '../_base_/datasets/fashion_scenes.py',
+    '../_base_/schedules/fashion_scenes_4e.py'
+]
+val_evaluator = dict(metric='bbox')
+test_evaluator = val_evaluator

@@ -1,0 +1,171 @@
+"""Scenes of several garments in COCO format, composed from Fashion-MNIST."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+
+from mmreviewkd.utils.errors import ConfigError
+
+CLASSES = (
+    'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot')
+
+_RAW_FILES = {
+    'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
+    'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
+}
+_SIDES = range(72, 97, 4)  # pixels; a scene's height and width are two different ones
+_GARMENTS = range(4, 9)  # per scene
+_SCALES = (0.8, 1.4)  # of the 28x28 garment
+_DARKEST = 32  # grey value of a garment; what is darker is background
+_SMALLEST = 64  # pixels of a garment
+_LEAST_VISIBLE = 0.6  # of a garment, however many lie on top of it
+_MARKER = 'scenes.json'
+
+
+def make_fashion_scenes(
+        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 1200, test_scenes: int = 300,
+        seed: int = 0) -> bool:
+    """Write a detection and instance segmentation data set, the same bytes for the same arguments.
+
+    Training scenes hold garments of Fashion-MNIST's training images only, test scenes of its test images only. The
+    folder appears as a whole: it is written beside its place and moved there. ::
+
+        out_dir/{train,test}/000000.png ...
+        out_dir/annotations/{train,test}.json      COCO format, the visible part of each garment as compressed RLE
+        out_dir/scenes.json                        what the folder was made from
+
+    Args:
+        out_dir (str or Path): The folder to make.
+        raw_dir (str or Path): Fashion-MNIST's four files, as :func:`prepare_fashion_mnist` puts them.
+        train_scenes (int): Number of training scenes. Defaults to 1200.
+        test_scenes (int): Number of test scenes. Defaults to 300.
+        seed (int): Seed of all randomness. Scene ``i`` of a split is the same whatever the number of scenes.
+            Defaults to 0.
+
+    Returns:
+        bool: False if the folder was there already, finished and from the same arguments.
+
+    Raises:
+        ConfigError: If raw files are missing or a number is negative, or if ``out_dir`` holds scenes made from other
+            arguments, or anything else.
+    """
+    out_dir, raw_dir = Path(out_dir), Path(raw_dir)
+    made_from = dict(version=1, train_scenes=train_scenes, test_scenes=test_scenes, seed=seed)
+    if min(train_scenes, test_scenes) < 1 or seed < 0:
+        raise ConfigError(f'fashion scenes: at least one scene a split and a seed from 0, but asked for {made_from}')
+    if _is_finished(out_dir, made_from):
+        return False
+
+    partial = out_dir.with_name(f'{out_dir.name}.partial')
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / 'annotations').mkdir(parents=True)
+    for split, count in (('train', train_scenes), ('test', test_scenes)):
+        images, labels = _read_raw(raw_dir, split)
+        _write_split(partial, split, count, images, labels, seed)
+    (partial / _MARKER).write_text(json.dumps(made_from, indent=2) + '\n')
+    shutil.rmtree(out_dir, ignore_errors=True)
+    os.replace(partial, out_dir)
+    return True
+
+
+def compose_scene(rng: Generator, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[dict]]:
+    """Lay garments on a textured background, each scaled, tinted, perhaps mirrored, and partly covered by the next.
+
+    Args:
+        rng (Generator): The source of all randomness.
+        images (np.ndarray): Grey garments on black, ``[count, 28, 28]`` uint8.
+        labels (np.ndarray): Their classes, ``[count]``.
+
+    Returns:
+        tuple: The scene, ``[height, width, 3]`` uint8 in RGB, and per garment a dict of its class ``label``, the
+        ``mask`` of its visible part, ``[height, width]`` bool, and its whole ``area`` in pixels.
+    """
+    height, width = rng.choice(_SIDES, 2, replace=False)
+    scene = _background(rng, height, width)
+    garments = []
+    for index in rng.integers(len(images), size=rng.choice(_GARMENTS)):
+        scale = rng.uniform(*_SCALES)
+        grey = cv2.resize(images[index], None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
+        grey = grey[:, ::-1] if rng.random() < 0.5 else grey
+        top, left = rng.integers(height - grey.shape[0] + 1), rng.integers(width - grey.shape[1] + 1)
+        window = slice(top, top + grey.shape[0]), slice(left, left + grey.shape[1])
+        tint = rng.uniform(0.4, 1.0, 3)
+        shape = np.zeros((height, width), bool)
+        shape[window] = cv2.morphologyEx((grey > _DARKEST).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((5, 5)))
+        covers_too_much = any((g['mask'] & ~shape).sum() < _LEAST_VISIBLE * g['area'] for g in garments)
+        if covers_too_much or shape.sum() < _SMALLEST:
+            continue
+        for garment in garments:
+            garment['mask'] &= ~shape
+        scene[shape] = (50 + 0.8 * grey[shape[window], None]) * tint
+        garments.append(dict(label=int(labels[index]), mask=shape, area=shape.sum()))
+    noise = rng.normal(0, 4, scene.shape)
+    return np.clip(scene + noise, 0, 255).astype(np.uint8), garments
+
+
+def _background(rng: Generator, height: int, width: int) -> np.ndarray:
+    """Blotches of two scales between two colours, with stripes: ``[height, width, 3]`` float."""
+    blend = np.zeros((height, width))
+    for cells, strength in ((4, 0.6), (16, 0.4)):
+        coarse = rng.random((cells, cells))
+        blend += strength * cv2.resize(coarse, (int(width), int(height)), interpolation=cv2.INTER_LINEAR)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(6, 24)
+    y, x = np.mgrid[:height, :width]
+    blend += rng.uniform(0, 0.3) * np.sin(2 * np.pi * (x * np.cos(angle) + y * np.sin(angle)) / period)
+    first, second = rng.uniform(0, 200, (2, 3))
+    return first + np.clip(blend, 0, 1)[..., None] * (second - first)
+
+
+def _write_split(
+        folder: Path, split: str, count: int, images: np.ndarray, labels: np.ndarray, seed: int) -> None:
+    from pycocotools import mask as rle
+
+    (folder / split).mkdir()
+    coco = dict(
+        info=dict(description=f'Fashion-MNIST scenes, {split}'), images=[], annotations=[],
+        categories=[dict(id=i + 1, name=name) for i, name in enumerate(CLASSES)])
+    for i in range(count):
+        rng = np.random.default_rng([seed, split == 'test', i])
+        scene, garments = compose_scene(rng, images, labels)
+        name = f'{i:06}.png'
+        cv2.imwrite(str(folder / split / name), scene[..., ::-1])
+        coco['images'].append(dict(id=i, file_name=name, height=scene.shape[0], width=scene.shape[1]))
+        for garment in garments:
+            encoded = rle.encode(np.asfortranarray(garment['mask'], np.uint8))
+            coco['annotations'].append(dict(
+                id=len(coco['annotations']) + 1, image_id=i, category_id=garment['label'] + 1, iscrowd=0,
+                bbox=rle.toBbox(encoded).tolist(), area=int(rle.area(encoded)),
+                segmentation=dict(size=encoded['size'], counts=encoded['counts'].decode())))
+    (folder / 'annotations' / f'{split}.json').write_text(json.dumps(coco))
+
+
+def _is_finished(out_dir: Path, made_from: dict) -> bool:
+    """Whether the folder holds what is asked for; an unfinished one may be remade, a different one is refused."""
+    if not out_dir.exists():
+        return False
+    entries = {path.name for path in out_dir.iterdir()}
+    if _MARKER in entries:
+        found = json.loads((out_dir / _MARKER).read_text())
+        if found != made_from:
+            raise ConfigError(
+                f'{out_dir} holds scenes made from {found}, not from {made_from}: remove it or name another folder')
+        return all(
+            sum(1 for _ in (out_dir / split).glob('*.png')) == made_from[f'{split}_scenes']
+            and (out_dir / 'annotations' / f'{split}.json').is_file() for split in _RAW_FILES)
+    if not entries <= {'train', 'test', 'annotations'}:
+        raise ConfigError(f'{out_dir} is not empty and holds no fashion scenes: remove it or name another folder')
+    return False
+
+
+def _read_raw(raw_dir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    for name in _RAW_FILES[split]:
+        if not (raw_dir / name).is_file():
+            raise ConfigError(f'{raw_dir} holds no {name}, one of the four files of Fashion-MNIST')
+    images, labels = (
+        np.fromfile(raw_dir / name, np.uint8, offset=header) for name, header in zip(_RAW_FILES[split], (16, 8)))
+    return images.reshape(-1, 28, 28), labels

@@ -1,0 +1,124 @@
+"""Every COCO pair, from its config file to a training step and a prediction, on a data set of COCO's format."""
+
+from pathlib import Path
+from urllib.parse import urlparse
+
+import pytest
+import torch
+import yaml
+from detection import batch_of, few_rois, gradients, write_coco
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DATASETS, init_default_scope
+
+from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.config import build_model, metafile_weights, model_config
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'coco'
+PAIRS = sorted(path.stem for path in CONFIGS.glob('*_review-*.py'))
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    init_default_scope('mmdet')
+
+
+@pytest.fixture(scope='module')
+def data_root(tmp_path_factory):
+    """A landscape and a portrait image of COCO's sizes."""
+    folder = tmp_path_factory.mktemp('coco') / 'coco'
+    write_coco(folder, [(427, 640), (500, 375)])
+    return folder
+
+
+@pytest.fixture(scope='module')
+def hub(tmp_path_factory):
+    """A cache of downloads in which made-up weights lie where those of the zoo would."""
+    folder = tmp_path_factory.mktemp('hub')
+    made = {}
+
+    def fill(reference):
+        path = folder / 'checkpoints' / Path(urlparse(metafile_weights(reference, 'teacher')).path).name
+        if reference not in made:
+            path.parent.mkdir(exist_ok=True)
+            torch.save(dict(state_dict=build_model(model_config(reference, 'teacher'), 'teacher').state_dict()), path)
+            made[reference] = path
+        return made[reference]
+
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(str(folder))
+    yield fill
+    torch.hub.set_dir(before)
+
+
+def test_the_papers_pairs_are_all_here():
+    assert sorted([
+        'faster-rcnn_r18_review-r101', 'faster-rcnn_r50_review-r101', 'faster-rcnn_mobilenet-v2_review-r50',
+        'retinanet_r50_review-r101', 'mask-rcnn_r18_review-r101', 'mask-rcnn_r50_review-r101',
+        'mask-rcnn_mobilenet-v2_review-r50'
+    ]) == PAIRS
+
+
+@pytest.mark.parametrize('pair', PAIRS)
+def test_dry_run(pair, data_root, hub):
+    """The teacher's weights are made up, but found, checked and loaded as those of the zoo."""
+    cfg = Config.fromfile(CONFIGS / f'{pair}.py')
+    hub(cfg.model.teacher.model)
+    few_rois(cfg.model.student.model)
+    model = MODELS.build(cfg.model).train()
+    batch = _first_batch(cfg.train_dataloader.dataset, data_root, (333, 192))
+    data = model.data_preprocessor(batch, training=True)
+    assert data['inputs'].shape[-2:] == (256, 288)
+    loss, _ = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    assert torch.isfinite(loss)
+
+    # mmdet's MobileNetV2 always has its last convolution, which lies past all four stages.
+    past = [name for name in gradients(model) if name.startswith('student.backbone.conv2.')]
+    assert bool(past) == bool(cfg.get('find_unused_parameters')) == ('mobilenet' in pair)
+    idle = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    assert idle == past
+    assert all(parameter.grad is None for parameter in model.teacher._model.parameters())
+
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    optim = build_optim_wrapper(model, cfg.optim_wrapper)
+    optim.step()
+    moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert {name.split('.')[0] for name in moved} == {'student', 'connector'}
+
+    batch = _first_batch(cfg.val_dataloader.dataset, data_root, (333, 192))
+    for result, size in zip(model.eval().val_step(batch), [(427, 640), (500, 375)]):
+        found = result.pred_instances
+        assert torch.isfinite(found.bboxes).all()
+        if pair.startswith('mask'):
+            assert found.masks.shape == (len(found), *size)
+
+
+def _first_batch(dataset, data_root, scale):
+    dataset.update(data_root=f'{data_root}/')
+    for step in dataset.pipeline:
+        if step.type == 'RandomChoiceResize':
+            step.scales = [scale]
+        elif step.type == 'Resize':
+            step.scale = scale
+    return batch_of(DATASETS.build(dict(dataset, _scope_='mmdet')))
+
+
+@pytest.mark.parametrize('pair', PAIRS)
+def test_the_baseline_beside_it_differs_in_the_model_alone(pair):
+    cfg = Config.fromfile(CONFIGS / f'{pair}.py')
+    detector, student, _ = pair.split('_')
+    baseline = Config.fromfile(CONFIGS / f'{detector}_{student}_fpn.py')
+    assert cfg.model.student.model == baseline.model
+    for config in (cfg, baseline):
+        config.pop('model')
+        config.pop('custom_hooks', None)
+    assert cfg.to_dict() == baseline.to_dict()
+
+
+def test_the_metafile_has_them_all_and_says_whose_figures_they_are():
+    text = (CONFIGS / 'metafile.yml').read_text()
+    models = yaml.safe_load(text)['Models']
+    assert sorted(model['Name'] for model in models) == PAIRS
+    assert all((CONFIGS.parents[1] / model['Config']).is_file() for model in models)
+    assert all(model['Metadata']['Figures From'] == 'the paper' for model in models if 'Results' in model)

@@ -1,0 +1,63 @@
+"""The Mask R-CNN pair of the Fashion-MNIST scenes, from data to an exported student, in processes of their own."""
+
+import pickle
+from pathlib import Path
+
+import mmdet
+import pytest
+import torch
+from conftest import ROOT, run_tool
+from mmengine.config import Config
+
+from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
+
+TOOLS = ROOT / 'tools'
+WITHOUT_PLUGIN = (
+    'import runpy, sys; sys.modules["mmreviewkd"] = None; sys.argv = sys.argv[1:]; '
+    'runpy.run_path(sys.argv[0], run_name="__main__")')
+
+
+@pytest.fixture(scope='module')
+def place(fashion_mnist, tmp_path_factory):
+    """A folder in which the configs find their data and each other."""
+    folder = tmp_path_factory.mktemp('place')
+    make_fashion_scenes(folder / 'data' / 'fashion_scenes', fashion_mnist, 16, 6)
+    (folder / 'configs').symlink_to(ROOT / 'configs')
+    return folder
+
+
+def _train(place, name):
+    cfg = Config.fromfile(ROOT / 'configs' / 'fashion_scenes' / f'{name}.py')
+    cfg.train_cfg.update(max_epochs=1, val_interval=1)
+    cfg.param_scheduler.total_steps = 1
+    # Even a student of two steps has predictions to compare.
+    student = cfg.model.get('student', cfg).model
+    student.test_cfg.rcnn.score_thr = 0.0
+    if 'teacher' in cfg.model:
+        cfg.model.teacher.checkpoint = f'{place}/work_dirs/mask-rcnn_r34/epoch_1.pth'
+    cfg.dump(place / f'{name}.py')
+    run_tool(TOOLS / 'train.py', f'{name}.py', cwd=place)
+    return place / 'work_dirs' / name
+
+
+def test_teacher_student_and_export(place, tmp_path):
+    _train(place, 'mask-rcnn_r34')
+    run = _train(place, 'mask-rcnn_r18_review-r34')
+    run_tool(
+        TOOLS / 'test.py', 'mask-rcnn_r18_review-r34.py', run / 'epoch_1.pth', '--out', tmp_path / 'inside.pkl',
+        '--work-dir', tmp_path, cwd=place)
+    tool = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'test.py'
+    done = run_tool(
+        '-c', WITHOUT_PLUGIN, tool, run / 'student' / 'student.py', run / 'student' / 'student.pth',
+        '--out', tmp_path / 'plain.pkl', '--work-dir', tmp_path, cwd=place, PYTHONPATH='')
+    assert 'coco/bbox_mAP' in done.stdout + done.stderr
+    assert 'coco/segm_mAP' in done.stdout + done.stderr
+    with open(tmp_path / 'inside.pkl', 'rb') as inside, open(tmp_path / 'plain.pkl', 'rb') as plain:
+        inside, plain = pickle.load(inside), pickle.load(plain)
+    assert len(inside) == len(plain) == 6
+    for ours, theirs in zip(inside, plain):
+        ours, theirs = ours['pred_instances'], theirs['pred_instances']
+        assert len(theirs['scores']) > 0
+        assert ours['masks'] == theirs['masks']
+        for key in ('bboxes', 'scores', 'labels'):
+            assert torch.equal(ours[key], theirs[key])
