@@ -73,8 +73,8 @@ class Training:
             [_tools() / 'train.py', self.config, '--work-dir', self.work_dir, '--resume', *self._cfg_options()],
             self.work_dir / 'train.log')
         result = dict(
-            name=self.name, config=self.config, options=dict(self.options), metrics=self._test(),
-            **_complexity(self.config), **_history(self.work_dir))
+            name=self.name, config=self.config, options={key: str(value) for key, value in self.options.items()},
+            metrics=self._test(), **_complexity(self.config), **_history(self.work_dir))
         save_atomically(lambda path: Path(path).write_text(json.dumps(result, indent=1)), self.result_file)
         return result
 

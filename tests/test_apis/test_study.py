@@ -3,10 +3,13 @@
 import json
 
 import pytest
+import torch
 from conftest import ROOT, small_run
+from mmengine.registry import MODELS
 
 from mmreviewkd.apis.study import Training, plot_curves, write_results
 from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.config import model_config
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +21,11 @@ def _environment(monkeypatch):
 def test_a_training_is_done_once(fashion_mnist, tmp_path):
     config = tmp_path / 'resnet8_review.py'
     small_run('resnet8_review-resnet14.py', fashion_mnist).dump(config)
-    training = Training('review', str(config), tmp_path / 'run', {'randomness.seed': 3})
+    teacher = MODELS.build(model_config('mmreviewkd::fashion_mnist/resnet14.py', 'teacher'))
+    torch.save(teacher.state_dict(), tmp_path / 'teacher.pth')
+    training = Training(
+        'review', str(config), tmp_path / 'run',
+        {'randomness.seed': 3, 'model.teacher.checkpoint': tmp_path / 'teacher.pth'})
     result = training.run()
     assert 0 <= result['metrics']['accuracy/top1'] <= 100
     # Stem, three stages of one block with their shortcuts, and the classifier.
