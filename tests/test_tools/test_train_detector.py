@@ -40,7 +40,8 @@ def test_a_run_ends_in_a_student_that_predicts_the_same(place, tmp_path):
     run = place / 'work_dirs' / REVIEW
     run_tool(
         TOOLS / 'test.py', f'{REVIEW}.py', run / 'epoch_1.pth', '--out', tmp_path / 'inside.pkl',
-        '--work-dir', tmp_path, cwd=place)
+        '--work-dir', tmp_path, '--show-dir', 'drawn', cwd=place)
+    assert len(list((place / 'drawn').glob('*.png'))) == 6
     tool = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'test.py'
     done = run_tool(
         '-c', WITHOUT_PLUGIN, tool, run / 'student' / 'student.py', run / 'student' / 'student.pth',
