@@ -1,8 +1,13 @@
 """Testing, as `tools/test.py` does it."""
 
+import inspect
+from pathlib import Path
+
+from mmengine.config import Config
 from mmengine.model import is_model_wrapper
 
 from mmreviewkd.models import ReviewDistiller
+from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, state_dict_of
 
 from .runner import build_runner, read_config
@@ -42,7 +47,7 @@ def test(
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=out, _scope_='mmengine')]
     if show_dir:
-        cfg.default_hooks.visualization.update(enable=True, draw=True, out_dir=show_dir, test_out_dir=show_dir)
+        _draw(cfg, show_dir)
     if tta:
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
@@ -55,3 +60,13 @@ def test(
         model = model.student
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
     return runner.test()
+
+
+def _draw(cfg: Config, show_dir: str) -> None:
+    """Have every prediction drawn by the package's own hook; mmpretrain's and mmdet's differ in their settings."""
+    hook = cfg.default_hooks.visualization
+    scope = hook.get('_scope_', cfg.get('default_scope', 'mmengine'))
+    known = inspect.signature(HOOKS.get(hook.type if '.' in hook.type else f'{scope}.{hook.type}')).parameters
+    folder = str(Path(show_dir).absolute())
+    wanted = dict(enable=True, draw=True, interval=1, out_dir=folder, test_out_dir=folder)
+    hook.update({key: value for key, value in wanted.items() if key in known})

@@ -322,6 +322,11 @@ def _pair_beyond_the_paper(family):
         return _narrower(few_rois(_mmdet_model('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'))), teacher
     if family == 'deformable_detr':
         teacher.encoder.num_layers = teacher.decoder.num_layers = 1
+    if family == 'cascade':
+        for head in teacher.roi_head.bbox_head:
+            head.fc_out_channels = 32
+    if family == 'solov2':
+        teacher.test_cfg.nms_pre = 10
     return _narrower(teacher), teacher
 
 
@@ -329,7 +334,7 @@ def _pair_beyond_the_paper(family):
 def test_families_beyond_the_paper(family):
     student, teacher = _pair_beyond_the_paper(family)
     model = distiller(student, teacher).train()
-    batch = raw_batch([(3, 96, 128), (3, 96, 90)], num_classes=80, with_mask=family in ('condinst', 'solov2', 'swin'))
+    batch = raw_batch([(3, 64, 96), (3, 64, 80)], num_classes=80, with_mask=family in ('condinst', 'solov2', 'swin'))
     loss = total(model, losses_of(model, batch))
     loss.backward()
     assert torch.isfinite(loss)
