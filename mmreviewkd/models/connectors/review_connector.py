@@ -1,13 +1,19 @@
 """The review path: every teacher level supervises the student's level and all finer paths into it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import ConfigError, strict_keys
 
 from .attention_based_fusion import AttentionBasedFusion
+from .fast_fusion import fast_fusion
+from .fusion_choice import IMPLEMENTATIONS, fast_dtype
 
 
 @MODELS.register_module()
@@ -20,15 +26,28 @@ class ReviewConnector(nn.Module):
         out_channels (Sequence[int]): Channels of the teacher's features, fine to coarse. A distiller infers them.
         mid_channels (int, optional): Channels ``M`` of the review path, one number for all levels. Defaults to
             ``min(512, in_channels[-1])``.
+        implementation (str): How the levels are computed: ``'plain'``, by the modules that define them; ``'fast'``,
+            with the same results for less time and memory, wherever those modules are as they were built; ``'auto'``,
+            whichever of the two is cheaper. Defaults to ``'auto'``.
+        with_cp (bool): Keep of each level only what flows through it, and compute the level again in the backward
+            pass, for whoever has more time than memory. Defaults to False.
 
     Raises:
-        ConfigError: If the numbers of levels differ or are zero, or a number of channels is not positive.
+        ConfigError: If the numbers of levels differ or are zero, a number of channels is not positive, or the
+            implementation is unknown.
     """
 
     def __init__(
-            self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None) -> None:
+            self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None,
+            implementation: str = 'auto', with_cp: bool = False) -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
+        if implementation not in IMPLEMENTATIONS:
+            raise ConfigError(
+                f'ReviewConnector: implementation must be one of {", ".join(map(repr, IMPLEMENTATIONS))}, but is '
+                f'{implementation!r}')
+        self.implementation = implementation
+        self.with_cp = with_cp
         mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
         if mid_channels < 1:
             raise ConfigError(f'ReviewConnector: mid_channels must be positive, but is {mid_channels}')
@@ -53,10 +72,42 @@ class ReviewConnector(nn.Module):
         """
         check_levels(self.blocks, student_features, target_sizes)
         outputs, residual = [], None
-        for block, feature, size in reversed([*zip(self.blocks, student_features, target_sizes)]):
-            output, residual = block(feature, residual, size)
+        for level in reversed(range(len(self.blocks))):
+            arguments = level, student_features[level], residual, target_sizes[level]
+            if self.with_cp and torch.is_grad_enabled():
+                block = self.blocks[level]
+                output, residual = checkpoint(
+                    self._review, *arguments, use_reentrant=False, preserve_rng_state=False,
+                    context_fn=lambda block=block: (contextlib.nullcontext(), statistics_kept(block)))
+            else:
+                output, residual = self._review(*arguments)
             outputs.append(output)
         return tuple(reversed(outputs))
+
+    def _review(
+            self, level: int, feature: Tensor, residual: Tensor | None,
+            target_size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        block = self.blocks[level]
+        dtype = None if self.implementation == 'plain' else fast_dtype(block, feature, target_size)
+        if dtype is None:
+            return block(feature, residual, target_size)
+        return fast_fusion(block, feature, residual, target_size, dtype, flows_on=level > 0)
+
+    def extra_repr(self) -> str:
+        return f'implementation={self.implementation!r}, with_cp={self.with_cp}'
+
+
+@contextlib.contextmanager
+def statistics_kept(block: nn.Module) -> Iterator[None]:
+    """Let the batch normalizations of ``block`` run without counting the batch into their running statistics."""
+    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:
