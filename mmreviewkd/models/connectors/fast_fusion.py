@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .fusion_cost import images_per_chunk, statistics_from_covariance
+from .composed_convolution import ComposedConvolution
+from .fusion_cost import composition_pays, images_per_chunk, statistics_from_covariance
 
 
 class Norm(NamedTuple):
@@ -81,23 +82,28 @@ class _FusedLevel(torch.autograd.Function):
             statistics = _statistics(pixels, weight1.flatten(1), level.norm1)
             affine = _fold(weight1.flatten(1), gamma1, beta1, statistics, level.norm1)
             mixer = None if residual is None else _Mixer(affine, att_weight, att_bias)
-            kernel2 = weight2.to(level.dtype).contiguous(memory_format=torch.channels_last)
+            kernel2 = weight2.to(level.dtype).contiguous()
             attention = None if residual is None else feature.new_empty(
                 (2, *pixels.grid), dtype=weight1.dtype)
             flow = feature.new_empty(
                 (pixels.grid[0], *level.target_size, len(weight1)), dtype=level.dtype) if level.flows_on else None
+            composed = _composed(pixels, residual, weight2, affine, level)
             maps = []
             for part in pixels.parts:
                 rows = pixels.rows(part, statistics.mean)
-                coarse = None
+                coarse = z = None
                 if mixer is not None:
                     coarse = _coarse(residual[part], pixels.grid[1:], level.dtype)
-                    attention[:, part] = mixer.attend(rows, coarse)
-                fused, _ = _fuse(rows, coarse, None if mixer is None else attention[:, part], affine, level.dtype)
-                fused = _resize(fused, level.target_size)
-                if flow is not None:
-                    flow[part] = fused
-                maps.append(F.conv2d(_planes(fused), kernel2, padding=1))
+                    attention[:, part] = z = mixer.attend(rows, coarse)
+                weighted = _weighted(rows, z, level.dtype)
+                if composed is None or flow is not None:
+                    fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size)
+                    if flow is not None:
+                        flow[part] = fused
+                if composed is None:
+                    maps.append(F.conv2d(_planes(fused), kernel2, padding=1))
+                else:
+                    maps.append(composed.forward(weighted, z[1], coarse))
             raw = maps[0] if len(maps) == 1 else torch.cat(maps)
             norm2 = level.norm2
             running = (norm2.running_mean, norm2.running_var)
@@ -138,7 +144,7 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
         grad_raw, grad_gamma2, grad_beta2 = torch.ops.aten.native_batch_norm_backward(
             grad_output.contiguous(memory_format=torch.channels_last), raw, gamma2, running_mean2, running_var2,
             mean2, inverse_std2, level.norm2.from_batch, level.norm2.eps, [True, True, True])
-        kernel2 = weight2.to(dtype).contiguous(memory_format=torch.channels_last)
+        kernel2 = weight2.to(dtype).contiguous()
         grad_weight2 = torch.zeros_like(weight2) if wanted[7] else None
 
     grad_affine = weight1.new_zeros((len(weight1), weight1.shape[1] + 1))
@@ -147,37 +153,46 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
     if residual is not None:
         grad_residual = torch.empty_like(residual, dtype=dtype, memory_format=torch.channels_last)
 
+    composed = None if grad_raw is None else _composed(pixels, residual, weight2, affine, level)
     for part in pixels.parts:
         rows = pixels.rows(part, statistics.mean)
-        coarse = None if mixer is None else _coarse(residual[part], pixels.grid[1:], dtype)
-        z = None if mixer is None else attention[:, part]
-        fused, weighted = _fuse(rows, coarse, z, affine, dtype)
+        coarse = z = None
+        if mixer is not None:
+            coarse, z = _coarse(residual[part], pixels.grid[1:], dtype), attention[:, part]
+        weighted = _weighted(rows, z, dtype)
         grad_fused = None if grad_flow is None else _rows(grad_flow[part])
-        if grad_raw is not None:
+        if grad_raw is not None and composed is None:
+            fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size)
             grad, grad_kernel2, _ = torch.ops.aten.convolution_backward(
-                grad_raw[part], _planes(_resize(fused, level.target_size)), kernel2, [0], [1, 1], [1, 1], [1, 1],
-                False, [0, 0], 1, [True, grad_weight2 is not None, False])
+                grad_raw[part], _planes(fused), kernel2, [0], [1, 1], [1, 1], [1, 1], False, [0, 0], 1,
+                [True, grad_weight2 is not None, False])
             if grad_weight2 is not None:
                 grad_weight2 += grad_kernel2
             grad_fused = _rows(grad) if grad_fused is None else _rows(grad).add_(grad_fused)
-        del fused
-        grad_fused = _resize_backward(grad_fused, pixels.grid[1:])
-
-        flat = grad_fused.flatten(0, 2)
-        grad_affine += flat.t() @ weighted
-        grad_weighted = (flat @ affine.joined(dtype)).to(wide).view(*rows.shape[:3], -1)
+            del fused
+        grad_weighted = grad_z1 = grad_coarse = 0
+        if composed is not None:
+            grad_weighted, grad_z1, grad_coarse = composed.backward(grad_raw[part], weighted, z[1], coarse)
+        if grad_fused is not None:
+            grad_fused = _resize_backward(grad_fused, pixels.grid[1:])
+            flat = grad_fused.flatten(0, 2)
+            grad_affine += flat.t() @ weighted.flatten(0, 2)
+            grad_weighted = (flat @ affine.joined(dtype)).to(wide).view_as(weighted) + grad_weighted
+            if mixer is not None:
+                grad_z1 = _dot(grad_fused, coarse, wide) + grad_z1
+                grad_coarse = _collect(grad_fused, z[1].to(dtype), coarse) + grad_coarse
         if mixer is None:
             grad_rows[part] = grad_weighted[..., :-1]
             continue
         torch.mul(grad_weighted[..., :-1], z[0].unsqueeze(-1), out=grad_rows[part])
-        grad_z = torch.stack((
-            (grad_weighted[..., :-1] * rows).sum(-1) + grad_weighted[..., -1],
-            _dot(grad_fused, coarse, wide)))
-        grad_logits = (grad_z * z * (1 - z)).movedim(0, -1)
-        grad_coarse = mixer.attend_backward(grad_logits, rows, coarse, grad_rows[part])
-        grad_coarse += _collect(grad_fused, z[1].to(dtype), coarse)
+        grad_z0 = (grad_weighted[..., :-1] * rows).sum(-1) + grad_weighted[..., -1]
+        grad_logits = (torch.stack((grad_z0, grad_z1)) * z * (1 - z)).movedim(0, -1)
+        grad_coarse += mixer.attend_backward(grad_logits, rows, coarse, grad_rows[part])
         grad_residual[part] = _coarse_backward(grad_coarse, residual.shape[-2:])
 
+    if composed is not None:
+        grad_weight2, grad_composed = composed.weight_gradients()
+        grad_affine += grad_composed
     grad_att_weight = grad_att_bias = None
     if mixer is not None:
         grad_att_weight, grad_att_bias = mixer.backward(grad_affine)
@@ -330,23 +345,37 @@ class _Mixer:
         return torch.cat((grad_own, self.grad_coarse), 1), self.grad_shift
 
 
-def _fuse(
-        rows: Tensor, coarse: Tensor | None, attention: Tensor | None, affine: _Affine,
-        dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """``z0 * x + z1 * u`` as ``[n, h, w, M]``, and ``[z0 * (s - mean), z0]`` as ``[n * h * w, C + 1]``."""
-    n, h, w, c = rows.shape
-    weighted = rows.new_empty((n, h, w, c + 1), dtype=dtype)
-    kernel = affine.joined(dtype).t()
+def _weighted(rows: Tensor, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """``[z0 * (s - mean); z0]``, ``[n, h, w, C + 1]``; ``z0`` is 1 where nothing flows in."""
+    weighted = rows.new_empty((*rows.shape[:3], rows.shape[3] + 1), dtype=dtype)
     if attention is None:
         weighted[..., :-1] = rows
         weighted[..., -1] = 1
-        weighted = weighted.flatten(0, 2)
-        return (weighted @ kernel).view(n, h, w, -1), weighted
-    torch.mul(rows, attention[0].unsqueeze(-1), out=weighted[..., :-1])
-    weighted[..., -1] = attention[0]
-    weighted = weighted.flatten(0, 2)
-    fused = (_blocks(attention[1].to(dtype).unsqueeze(-1), coarse) * coarse).view(n * h * w, -1)
-    return fused.addmm_(weighted, kernel).view(n, h, w, -1), weighted
+    else:
+        torch.mul(rows, attention[0].unsqueeze(-1), out=weighted[..., :-1])
+        weighted[..., -1] = attention[0]
+    return weighted
+
+
+def _mixed(weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, affine: _Affine) -> Tensor:
+    """``z0 * x + z1 * u``, ``[n, h, w, M]``."""
+    kernel = affine.joined(weighted.dtype).t()
+    if attention is None:
+        return weighted @ kernel
+    fused = _blocks(attention[1].to(weighted.dtype).unsqueeze(-1), coarse) * coarse
+    return fused.view(-1, fused.shape[-1]).addmm_(weighted.flatten(0, 2), kernel).view(*weighted.shape[:3], -1)
+
+
+def _composed(
+        pixels: '_Pixels', residual: Tensor | None, weight2: Tensor, affine: _Affine,
+        level: Level) -> ComposedConvolution | None:
+    """The convolution that needs no fused map, where it applies and pays."""
+    size = pixels.grid[1:]
+    if residual is None or level.target_size != size or not all(map(_in_blocks, residual.shape[-2:], size)):
+        return None
+    if not composition_pays(pixels.feature, residual, level.dtype):
+        return None
+    return ComposedConvolution(weight2, affine.joined(level.dtype))
 
 
 def _coarse(residual: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:
