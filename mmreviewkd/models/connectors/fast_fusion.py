@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .composed_convolution import ComposedConvolution
-from .fusion_cost import composition_pays, images_per_chunk, statistics_from_covariance
+from .fusion_cost import cheapest_convolution, images_per_chunk, statistics_from_covariance
+from .same_convolution import DirectConvolution, WinogradConvolution
 
 
 class Norm(NamedTuple):
@@ -82,12 +83,11 @@ class _FusedLevel(torch.autograd.Function):
             statistics = _statistics(pixels, weight1.flatten(1), level.norm1)
             affine = _fold(weight1.flatten(1), gamma1, beta1, statistics, level.norm1)
             mixer = None if residual is None else _Mixer(affine, att_weight, att_bias)
-            kernel2 = weight2.to(level.dtype).contiguous()
             attention = None if residual is None else feature.new_empty(
                 (2, *pixels.grid), dtype=weight1.dtype)
             flow = feature.new_empty(
                 (pixels.grid[0], *level.target_size, len(weight1)), dtype=level.dtype) if level.flows_on else None
-            composed = _composed(pixels, residual, weight2, affine, level)
+            composed, convolution = _convolution(pixels, residual, weight2, affine, level)
             maps = []
             for part in pixels.parts:
                 rows = pixels.rows(part, statistics.mean)
@@ -96,12 +96,12 @@ class _FusedLevel(torch.autograd.Function):
                     coarse = _coarse(residual[part], pixels.grid[1:], level.dtype)
                     attention[:, part] = z = mixer.attend(rows, coarse)
                 weighted = _weighted(rows, z, level.dtype)
-                if composed is None or flow is not None:
+                if composed is None or level.flows_on:
                     fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size)
-                    if flow is not None:
+                    if level.flows_on:
                         flow[part] = fused
                 if composed is None:
-                    maps.append(F.conv2d(_planes(fused), kernel2, padding=1))
+                    maps.append(_planes(convolution.forward(fused)))
                 else:
                     maps.append(composed.forward(weighted, z[1], coarse))
             raw = maps[0] if len(maps) == 1 else torch.cat(maps)
@@ -139,13 +139,12 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
     affine = _fold(weight1, gamma1, beta1, statistics, level.norm1, running_mean1)
     mixer = None if residual is None else _Mixer(affine, att_weight, att_bias)
 
-    grad_raw = grad_weight2 = grad_gamma2 = grad_beta2 = None
+    composed = convolution = grad_weight2 = grad_gamma2 = grad_beta2 = None
     if grad_output is not None:
         grad_raw, grad_gamma2, grad_beta2 = torch.ops.aten.native_batch_norm_backward(
             grad_output.contiguous(memory_format=torch.channels_last), raw, gamma2, running_mean2, running_var2,
             mean2, inverse_std2, level.norm2.from_batch, level.norm2.eps, [True, True, True])
-        kernel2 = weight2.to(dtype).contiguous()
-        grad_weight2 = torch.zeros_like(weight2) if wanted[7] else None
+        composed, convolution = _convolution(pixels, residual, weight2, affine, level)
 
     grad_affine = weight1.new_zeros((len(weight1), weight1.shape[1] + 1))
     grad_rows = feature.new_empty((*pixels.grid, feature.shape[1]), dtype=wide)
@@ -153,7 +152,6 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
     if residual is not None:
         grad_residual = torch.empty_like(residual, dtype=dtype, memory_format=torch.channels_last)
 
-    composed = None if grad_raw is None else _composed(pixels, residual, weight2, affine, level)
     for part in pixels.parts:
         rows = pixels.rows(part, statistics.mean)
         coarse = z = None
@@ -161,15 +159,11 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
             coarse, z = _coarse(residual[part], pixels.grid[1:], dtype), attention[:, part]
         weighted = _weighted(rows, z, dtype)
         grad_fused = None if grad_flow is None else _rows(grad_flow[part])
-        if grad_raw is not None and composed is None:
+        if convolution is not None:
             fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size)
-            grad, grad_kernel2, _ = torch.ops.aten.convolution_backward(
-                grad_raw[part], _planes(fused), kernel2, [0], [1, 1], [1, 1], [1, 1], False, [0, 0], 1,
-                [True, grad_weight2 is not None, False])
-            if grad_weight2 is not None:
-                grad_weight2 += grad_kernel2
-            grad_fused = _rows(grad) if grad_fused is None else _rows(grad).add_(grad_fused)
-            del fused
+            grad = convolution.backward(_rows(grad_raw[part]), fused)
+            grad_fused = grad if grad_fused is None else grad.add_(grad_fused)
+            del fused, grad
         grad_weighted = grad_z1 = grad_coarse = 0
         if composed is not None:
             grad_weighted, grad_z1, grad_coarse = composed.backward(grad_raw[part], weighted, z[1], coarse)
@@ -193,6 +187,8 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
     if composed is not None:
         grad_weight2, grad_composed = composed.weight_gradients()
         grad_affine += grad_composed
+    elif convolution is not None:
+        grad_weight2 = convolution.weight_gradient().to(weight2.dtype)
     grad_att_weight = grad_att_bias = None
     if mixer is not None:
         grad_att_weight, grad_att_bias = mixer.backward(grad_affine)
@@ -366,16 +362,19 @@ def _mixed(weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, af
     return fused.view(-1, fused.shape[-1]).addmm_(weighted.flatten(0, 2), kernel).view(*weighted.shape[:3], -1)
 
 
-def _composed(
-        pixels: '_Pixels', residual: Tensor | None, weight2: Tensor, affine: _Affine,
-        level: Level) -> ComposedConvolution | None:
-    """The convolution that needs no fused map, where it applies and pays."""
-    size = pixels.grid[1:]
-    if residual is None or level.target_size != size or not all(map(_in_blocks, residual.shape[-2:], size)):
-        return None
-    if not composition_pays(pixels.feature, residual, level.dtype):
-        return None
-    return ComposedConvolution(weight2, affine.joined(level.dtype))
+def _convolution(
+        pixels: '_Pixels', residual: Tensor | None, weight2: Tensor, affine: _Affine, level: Level,
+) -> tuple[ComposedConvolution, None] | tuple[None, DirectConvolution | WinogradConvolution]:
+    """What does the work of ``conv2``: without the fused map where that applies and pays, or from it."""
+    n, h, w = pixels.grid
+    composable = residual is not None and level.target_size == (h, w) and all(
+        map(_in_blocks, residual.shape[-2:], (h, w)))
+    way = cheapest_convolution(
+        pixels.feature.device, level.dtype, n, level.target_size, pixels.feature.shape[1], *weight2.shape[1::-1],
+        residual.shape[-2:] if composable else None)
+    if way == 'composed':
+        return ComposedConvolution(weight2, affine.joined(level.dtype)), None
+    return None, (WinogradConvolution if way == 'winograd' else DirectConvolution)(weight2.to(level.dtype))
 
 
 def _coarse(residual: Tensor, size: tuple[int, int], dtype: torch.dtype) -> Tensor:

@@ -1,12 +1,15 @@
 """Which of several exact ways to compute a level of the review path is the cheapest, judged by shapes alone."""
 
 import torch
-from torch import Tensor
 
 # Fits the last cache of a small CPU, and is below the size from which an allocator asks the system every time.
 CHUNK_BYTES = 12 * 2**20
+# Another way than the definition's has to promise this share of its cost.
+MARGIN = 0.85
 # What spreading products over blocks costs, in channels of a 3x3 convolution.
 SPREADING_CHANNELS = 32
+# Of F(2x2, 3x3): products at the rate of small matrices, transforms for each channel of a pixel and for each weight.
+WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.575, 31, 300
 
 
 def statistics_from_covariance(pixels: int, mid_channels: int, in_channels: int) -> bool:
@@ -24,22 +27,41 @@ def statistics_from_covariance(pixels: int, mid_channels: int, in_channels: int)
     return with_covariance < 4 * pixels * in_channels * mid_channels
 
 
-def composition_pays(feature: Tensor, residual: Tensor, dtype: torch.dtype) -> bool:
-    """Whether ``conv2`` is cheaper composed with what comes before it than applied to the fused map.
+def cheapest_convolution(
+        device: torch.device, dtype: torch.dtype, batch: int, size: tuple[int, int], in_channels: int,
+        mid_channels: int, out_channels: int, coarse_size: tuple[int, int] | None) -> str:
+    """Which way of computing ``conv2`` costs least, counted in products of channels a pixel at the definition's rate.
 
-    It then takes ``C + 1`` channels at the size of the feature and ``M`` at that of the residual, where it took ``M``
-    channels at the size of the feature; spreading the coarse products costs as much as some further channels. Only a
-    CPU's multiply-adds are so dear, and half precision would be rounded once more.
+    ``'direct'`` takes ``M`` channels at each pixel. ``'composed'`` takes ``C + 1`` there and ``M`` at each coarse
+    pixel, and spreads products. ``'winograd'`` multiplies 4 times where the definition does 9 times, but at less than
+    its rate, and moves every channel and weight about. The constants were measured on CPUs; on other devices, and in
+    half precision, which would be rounded more often, the definition is taken.
 
     Args:
-        feature (Tensor): ``[N, C, h, w]``.
-        residual (Tensor): ``[N, M, h', w']``.
+        device (torch.device): Of the maps.
         dtype (torch.dtype): Of the maps.
+        batch (int): Number of images.
+        size (tuple[int, int]): ``(H, W)`` of the output.
+        in_channels (int): ``C``.
+        mid_channels (int): ``M``.
+        out_channels (int): ``O``.
+        coarse_size (tuple[int, int], optional): That of the residual, None where its pixels are not whole blocks.
     """
-    mid_channels = residual.shape[1]
-    coarse_share = residual[0, 0].numel() / feature[0, 0].numel()
-    channels = feature.shape[1] + 1 + mid_channels * coarse_share + SPREADING_CHANNELS
-    return feature.device.type == 'cpu' and dtype.itemsize >= 4 and channels < mid_channels
+    if device.type != 'cpu' or dtype.itemsize < 4:
+        return 'direct'
+    (h, w), products = size, mid_channels * out_channels
+    pixels = batch * h * w
+    padded = (h + h % 2) * (w + w % 2) / (h * w)
+    costs = {
+        'direct': MARGIN * products,
+        'winograd':
+            WINOGRAD_RATE * padded * products + WINOGRAD_CHANNEL * (mid_channels + out_channels)
+            + WINOGRAD_WEIGHT * products / pixels,
+    }
+    if coarse_size is not None:
+        share = coarse_size[0] * coarse_size[1] / (h * w)
+        costs['composed'] = out_channels * (in_channels + 1 + mid_channels * share + SPREADING_CHANNELS)
+    return min(costs, key=costs.get)
 
 
 def images_per_chunk(batch: int, bytes_per_image: int, device: torch.device) -> int:
