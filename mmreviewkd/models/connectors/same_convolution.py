@@ -60,7 +60,7 @@ class WinogradConvolution:
         """``[n, h, w, M]`` to ``[n, h, w, O]``."""
         _, h, w, _ = rows.shape
         padded = _pad_to_tiles(rows)
-        output = rows.new_empty((n, padded.shape[1] - 2, padded.shape[2] - 2, self.kernel.shape[2]))
+        output = rows.new_empty((len(rows), padded.shape[1] - 2, padded.shape[2] - 2, self.kernel.shape[2]))
         for images, top, bottom in self._strips(output):
             tiles = _transformed(padded[images, top:bottom + 2])
             products = torch.bmm(tiles.flatten(0, 1).flatten(1, 3), self.kernel)
