@@ -45,8 +45,8 @@ class Level(NamedTuple):
 
 
 def fast_fusion(
-        block: nn.Module, feature: Tensor, residual: Tensor | None, target_size: tuple[int, int], dtype: torch.dtype,
-        flows_on: bool) -> tuple[Tensor, Tensor | None]:
+        block: nn.Module, feature: Tensor, residual: Tensor | None, target_size: tuple[int, int], *,
+        dtype: torch.dtype, flows_on: bool) -> tuple[Tensor, Tensor | None]:
     """Do what an :class:`AttentionBasedFusion` does; there is no double backward.
 
     Args:
@@ -123,8 +123,8 @@ class _FusedLevel(torch.autograd.Function):
     def backward(ctx, grad_output, grad_flow):
         if grad_output is None and grad_flow is None:
             return (None,) * 11
-        feature = ctx.saved_tensors[0]
-        with torch.autocast(feature.device.type, enabled=False):
+        given = grad_output if grad_flow is None else grad_flow
+        with torch.autocast(given.device.type, enabled=False):
             return _backward(ctx, grad_output, grad_flow)
 
 

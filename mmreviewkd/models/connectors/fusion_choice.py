@@ -8,6 +8,9 @@ from .attention_based_fusion import AttentionBasedFusion
 
 IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 
+# Of the whole batch. With fewer, what flows back through the statistics all but cancels, and is best left as it is.
+LEAST_PIXELS = 8
+
 _CONV = dict(stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 _GLOBAL_HOOKS = tuple(f'_global{hooks}' for hooks in _HOOKS)
@@ -28,8 +31,7 @@ def fast_dtype(block: nn.Module, feature: Tensor, target_size: tuple[int, int]) 
     if not _is_as_built(block) or _is_compiling():
         return None
     n, _, h, w = feature.shape
-    pixels = n * h * w, n * target_size[0] * target_size[1]
-    if min(pixels) == 0 or min(pixels) == 1:
+    if n * min(h * w, target_size[0] * target_size[1]) < LEAST_PIXELS:
         return None
     parameters = block.conv1[1].weight.dtype
     if any(p.dtype != parameters or p.device != feature.device for p in block.parameters()):

@@ -4,12 +4,24 @@ import torch
 
 # Fits the last cache of a small CPU, and is below the size from which an allocator asks the system every time.
 CHUNK_BYTES = 12 * 2**20
+# Smaller maps cost less than what it takes to avoid them.
+LEAST_MAP = 2**18
 # Another way than the definition's has to promise this share of its cost.
 MARGIN = 0.85
 # What spreading products over blocks costs, in channels of a 3x3 convolution.
 SPREADING_CHANNELS = 32
 # Of F(2x2, 3x3): products at the rate of small matrices, transforms for each channel of a pixel and for each weight.
 WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.575, 31, 300
+
+
+def fast_pays(pixels: int, mid_channels: int) -> bool:
+    """Whether the maps of a level are large enough that it is worth not to keep them.
+
+    Args:
+        pixels (int): Of the whole batch.
+        mid_channels (int): ``M``.
+    """
+    return pixels * mid_channels >= LEAST_MAP
 
 
 def statistics_from_covariance(pixels: int, mid_channels: int, in_channels: int) -> bool:

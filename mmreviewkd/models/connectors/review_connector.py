@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from mmreviewkd.utils.errors import ConfigError, strict_keys
 from .attention_based_fusion import AttentionBasedFusion
 from .fast_fusion import fast_fusion
 from .fusion_choice import IMPLEMENTATIONS, fast_dtype
+from .fusion_cost import fast_pays
 
 
 @MODELS.register_module()
@@ -46,11 +48,12 @@ class ReviewConnector(nn.Module):
             raise ConfigError(
                 f'ReviewConnector: implementation must be one of {", ".join(map(repr, IMPLEMENTATIONS))}, but is '
                 f'{implementation!r}')
-        self.implementation = implementation
-        self.with_cp = with_cp
         mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
         if mid_channels < 1:
             raise ConfigError(f'ReviewConnector: mid_channels must be positive, but is {mid_channels}')
+        self.mid_channels = mid_channels
+        self.implementation = implementation
+        self.with_cp = with_cp
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
             AttentionBasedFusion(i, mid_channels, o, fuse=level < coarsest)
@@ -73,41 +76,45 @@ class ReviewConnector(nn.Module):
         check_levels(self.blocks, student_features, target_sizes)
         outputs, residual = [], None
         for level in reversed(range(len(self.blocks))):
-            arguments = level, student_features[level], residual, target_sizes[level]
+            block, feature, size = self.blocks[level], student_features[level], target_sizes[level]
+            dtype = fast_dtype(block, feature, size) if self._wants_fast(feature) else None
+            review = block if dtype is None else partial(fast_fusion, block, dtype=dtype, flows_on=level > 0)
             if self.with_cp and torch.is_grad_enabled():
-                block = self.blocks[level]
-                output, residual = checkpoint(
-                    self._review, *arguments, use_reentrant=False, preserve_rng_state=False,
-                    context_fn=lambda block=block: (contextlib.nullcontext(), statistics_kept(block)))
-            else:
-                output, residual = self._review(*arguments)
+                review = partial(
+                    checkpoint, review, use_reentrant=False, preserve_rng_state=False,
+                    context_fn=partial(_recomputation, block))
+            output, residual = review(feature, residual, size)
             outputs.append(output)
         return tuple(reversed(outputs))
 
-    def _review(
-            self, level: int, feature: Tensor, residual: Tensor | None,
-            target_size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        block = self.blocks[level]
-        dtype = None if self.implementation == 'plain' else fast_dtype(block, feature, target_size)
-        if dtype is None:
-            return block(feature, residual, target_size)
-        return fast_fusion(block, feature, residual, target_size, dtype, flows_on=level > 0)
+    def _wants_fast(self, feature: Tensor) -> bool:
+        pixels = feature.numel() // max(1, feature.shape[1])
+        return self.implementation == 'fast' or (
+            self.implementation == 'auto' and fast_pays(pixels, self.mid_channels))
 
     def extra_repr(self) -> str:
         return f'implementation={self.implementation!r}, with_cp={self.with_cp}'
 
 
+def _recomputation(block: nn.Module) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
+    """What ``checkpoint`` runs the block in: as it is, and when it runs again, counting no batch twice."""
+    return contextlib.nullcontext(), _statistics_kept(block)
+
+
 @contextlib.contextmanager
-def statistics_kept(block: nn.Module) -> Iterator[None]:
-    """Let the batch normalizations of ``block`` run without counting the batch into their running statistics."""
-    norms = [module for module in block.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    norms = [
+        norm for norm in block.modules()
+        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, (momentum, count) in zip(norms, before):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
 
 
 def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:
