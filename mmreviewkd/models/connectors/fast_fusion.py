@@ -164,22 +164,24 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
             grad = convolution.backward(_rows(grad_raw[part]), fused)
             grad_fused = grad if grad_fused is None else grad.add_(grad_fused)
             del fused, grad
-        grad_weighted = grad_z1 = grad_coarse = 0
+        grad_own = grad_z0 = grad_z1 = grad_coarse = None
         if composed is not None:
             grad_weighted, grad_z1, grad_coarse = composed.backward(grad_raw[part], weighted, z[1], coarse)
+            grad_own, grad_z0 = grad_weighted[..., :-1], grad_weighted[..., -1]
         if grad_fused is not None:
             grad_fused = _resize_backward(grad_fused, pixels.grid[1:])
             flat = grad_fused.flatten(0, 2)
             grad_affine += flat.t() @ weighted.flatten(0, 2)
-            grad_weighted = (flat @ affine.joined(dtype)).to(wide).view_as(weighted) + grad_weighted
+            grad_own = _plus((flat @ affine.kernel.to(dtype)).to(wide).view_as(rows), grad_own)
             if mixer is not None:
-                grad_z1 = _dot(grad_fused, coarse, wide) + grad_z1
-                grad_coarse = _collect(grad_fused, z[1].to(dtype), coarse) + grad_coarse
+                grad_z0 = _plus((flat @ affine.shift.to(dtype)).to(wide).view_as(z[0]), grad_z0)
+                grad_z1 = _plus(_dot(grad_fused, coarse, wide), grad_z1)
+                grad_coarse = _plus(_collect(grad_fused, z[1].to(dtype), coarse), grad_coarse)
         if mixer is None:
-            grad_rows[part] = grad_weighted[..., :-1]
+            grad_rows[part] = grad_own
             continue
-        torch.mul(grad_weighted[..., :-1], z[0].unsqueeze(-1), out=grad_rows[part])
-        grad_z0 = (grad_weighted[..., :-1] * rows).sum(-1) + grad_weighted[..., -1]
+        torch.mul(grad_own, z[0].unsqueeze(-1), out=grad_rows[part])
+        grad_z0 = (grad_own * rows).sum(-1) + grad_z0
         grad_logits = (torch.stack((grad_z0, grad_z1)) * z * (1 - z)).movedim(0, -1)
         grad_coarse += mixer.attend_backward(grad_logits, rows, coarse, grad_rows[part])
         grad_residual[part] = _coarse_backward(grad_coarse, residual.shape[-2:])
@@ -423,6 +425,10 @@ def _collect(grad: Tensor, attention: Tensor, coarse: Tensor) -> Tensor:
         for j in range(width):
             total.addcmul_(grad[:, :, i:i + 1, :, j:j + 1], attention[:, :, i:i + 1, :, j:j + 1])
     return total
+
+
+def _plus(fresh: Tensor, other: Tensor | None) -> Tensor:
+    return fresh if other is None else fresh.add_(other)
 
 
 def _rows(planes: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ MARGIN = 0.85
 # What spreading products over blocks costs, in channels of a 3x3 convolution.
 SPREADING_CHANNELS = 32
 # Of F(2x2, 3x3): products at the rate of small matrices, transforms for each channel of a pixel and for each weight.
-WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.575, 31, 300
+WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.5, 25, 280
 
 
 def fast_pays(pixels: int, mid_channels: int) -> bool:
@@ -63,11 +63,12 @@ def cheapest_convolution(
         return 'direct'
     (h, w), products = size, mid_channels * out_channels
     pixels = batch * h * w
-    padded = (h + h % 2) * (w + w % 2) / (h * w)
+    tiled = (h + h % 2) * (w + w % 2) / (h * w)
+    padded = (h + 2) * (w + 2) / (h * w)
     costs = {
         'direct': MARGIN * products,
         'winograd':
-            WINOGRAD_RATE * padded * products + WINOGRAD_CHANNEL * (mid_channels + out_channels)
+            WINOGRAD_RATE * tiled * products + WINOGRAD_CHANNEL * padded * (mid_channels + out_channels)
             + WINOGRAD_WEIGHT * products / pixels,
     }
     if coarse_size is not None:
