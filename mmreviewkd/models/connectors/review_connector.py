@@ -1,13 +1,21 @@
 """The review path: every teacher level supervises the student's level and all finer paths into it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import partial
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import ConfigError, strict_keys
 
 from .attention_based_fusion import AttentionBasedFusion
+from .fast_fusion import fast_fusion
+from .fusion_choice import IMPLEMENTATIONS, fast_dtype
+from .fusion_cost import fast_pays
 
 
 @MODELS.register_module()
@@ -20,18 +28,32 @@ class ReviewConnector(nn.Module):
         out_channels (Sequence[int]): Channels of the teacher's features, fine to coarse. A distiller infers them.
         mid_channels (int, optional): Channels ``M`` of the review path, one number for all levels. Defaults to
             ``min(512, in_channels[-1])``.
+        implementation (str): How the levels are computed: ``'plain'``, by the modules that define them; ``'fast'``,
+            with the same results for less time and memory, wherever those modules are as they were built; ``'auto'``,
+            whichever of the two is cheaper. Defaults to ``'auto'``.
+        with_cp (bool): Keep of each level only what flows through it, and compute the level again in the backward
+            pass, for whoever has more time than memory. Defaults to False.
 
     Raises:
-        ConfigError: If the numbers of levels differ or are zero, or a number of channels is not positive.
+        ConfigError: If the numbers of levels differ or are zero, a number of channels is not positive, or the
+            implementation is unknown.
     """
 
     def __init__(
-            self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None) -> None:
+            self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None,
+            implementation: str = 'auto', with_cp: bool = False) -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
+        if implementation not in IMPLEMENTATIONS:
+            raise ConfigError(
+                f'ReviewConnector: implementation must be one of {", ".join(map(repr, IMPLEMENTATIONS))}, but is '
+                f'{implementation!r}')
         mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
         if mid_channels < 1:
             raise ConfigError(f'ReviewConnector: mid_channels must be positive, but is {mid_channels}')
+        self.mid_channels = mid_channels
+        self.implementation = implementation
+        self.with_cp = with_cp
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
             AttentionBasedFusion(i, mid_channels, o, fuse=level < coarsest)
@@ -53,10 +75,46 @@ class ReviewConnector(nn.Module):
         """
         check_levels(self.blocks, student_features, target_sizes)
         outputs, residual = [], None
-        for block, feature, size in reversed([*zip(self.blocks, student_features, target_sizes)]):
-            output, residual = block(feature, residual, size)
+        for level in reversed(range(len(self.blocks))):
+            block, feature, size = self.blocks[level], student_features[level], target_sizes[level]
+            dtype = fast_dtype(block, feature, size) if self._wants_fast(feature) else None
+            review = block if dtype is None else partial(fast_fusion, block, dtype=dtype, flows_on=level > 0)
+            if self.with_cp and torch.is_grad_enabled():
+                review = partial(
+                    checkpoint, review, use_reentrant=False, preserve_rng_state=False,
+                    context_fn=partial(_recomputation, block))
+            output, residual = review(feature, residual, size)
             outputs.append(output)
         return tuple(reversed(outputs))
+
+    def _wants_fast(self, feature: Tensor) -> bool:
+        pixels = feature.numel() // max(1, feature.shape[1])
+        return self.implementation == 'fast' or (
+            self.implementation == 'auto' and fast_pays(pixels, self.mid_channels))
+
+    def extra_repr(self) -> str:
+        return f'implementation={self.implementation!r}, with_cp={self.with_cp}'
+
+
+def _recomputation(block: nn.Module) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
+    """What ``checkpoint`` runs the block in: as it is, and when it runs again, counting no batch twice."""
+    return contextlib.nullcontext(), _statistics_kept(block)
+
+
+@contextlib.contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    norms = [
+        norm for norm in block.modules()
+        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)
 
 
 def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:

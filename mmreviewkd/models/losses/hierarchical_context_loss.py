@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import ConfigError, strict_keys
@@ -36,15 +38,78 @@ def hierarchical_context_loss(
 
 
 def _level_loss(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int]) -> Tensor:
-    # Pooling is linear, so every scale can be taken from one difference.
-    difference = student - teacher
-    loss, weight, total = difference.square().mean(), 1.0, 1.0
-    for size in pool_sizes:
-        if size < difference.shape[-2]:
-            weight /= 2
-            total += weight
-            loss = loss + weight * F.adaptive_avg_pool2d(difference, size).square().mean()
-    return loss / total
+    sizes = [size for size in pool_sizes if size < student.shape[-2]]
+    return _LevelLoss.apply(student, teacher, sizes)
+
+
+class _LevelLoss(torch.autograd.Function):
+    """All scales of a level from one difference, which is all that is kept: pooling is linear."""
+
+    @staticmethod
+    def forward(ctx, student: Tensor, teacher: Tensor, sizes: list[int]) -> Tensor:
+        difference = student - teacher
+        ctx.sizes = sizes
+        ctx.save_for_backward(difference)
+        scales, _ = _pooled_scales(difference, sizes)
+        return sum(factor * _square_mean(scale) for scale, factor in zip(scales, _factors(sizes)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        scales, sources = _pooled_scales(*ctx.saved_tensors, ctx.sizes)
+        gathered: list[list[Tensor]] = [[] for _ in scales]
+        for i in reversed(range(len(scales))):
+            factor = grad_loss * (2 * _factors(ctx.sizes)[i] / scales[i].numel())
+            grad = _scaled_plus_unpooled(scales[i], factor, gathered[i])
+            if i:
+                gathered[sources[i]].append(grad)
+        return grad if ctx.needs_input_grad[0] else None, -grad if ctx.needs_input_grad[1] else None, None
+
+
+def _factors(sizes: list[int]) -> list[float]:
+    weights = [0.5**i for i in range(len(sizes) + 1)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _pooled_scales(difference: Tensor, sizes: list[int]) -> tuple[list[Tensor], list[int]]:
+    """The map and its pooled maps, and for each the index of that which it was pooled from."""
+    scales, sources = [difference], [0]
+    for size in sizes:
+        # A mean of means is the mean only where all blocks are of one size.
+        chained = [
+            i for i, previous in enumerate(sizes[:len(scales) - 1], start=1)
+            if previous % size == 0 and _in_blocks(difference, previous)]
+        sources.append(chained[-1] if chained else 0)
+        scales.append(F.adaptive_avg_pool2d(scales[sources[-1]], size))
+    return scales, sources
+
+
+def _in_blocks(scale: Tensor, size: int) -> bool:
+    return scale.shape[-2] % size == 0 and scale.shape[-1] % size == 0
+
+
+def _scaled_plus_unpooled(scale: Tensor, factor: Tensor, grads: list[Tensor]) -> Tensor:
+    """``factor * scale`` and what flows back to ``scale`` from the maps pooled from it."""
+    total = None
+    for grad in sorted(grads, key=lambda grad: not _in_blocks(scale, grad.shape[-1])):
+        size = grad.shape[-1]
+        if not _in_blocks(scale, size):
+            total = scale * factor if total is None else total
+            total += torch.ops.aten._adaptive_avg_pool2d_backward(grad, scale)
+            continue
+        blocks = [size, scale.shape[-2] // size, size, scale.shape[-1] // size]
+        grad = (grad / (blocks[1] * blocks[3]))[:, :, :, None, :, None]
+        if total is None:
+            total = torch.addcmul(grad, scale.view(*scale.shape[:2], *blocks), factor).reshape(scale.shape)
+        else:
+            total.view(*scale.shape[:2], *blocks).add_(grad)
+    return scale * factor if total is None else total
+
+
+def _square_mean(scale: Tensor) -> Tensor:
+    # By rows in the order of memory, since a norm adds one after the other what it is given.
+    rows = scale.permute(0, 2, 3, 1) if scale.is_contiguous(memory_format=torch.channels_last) else scale
+    return torch.linalg.vector_norm(rows.flatten(2), dim=2).square().sum() / scale.numel()
 
 
 def paired_levels(
