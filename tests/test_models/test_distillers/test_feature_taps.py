@@ -15,12 +15,11 @@ from mmreviewkd.utils import TapError
 def resnet():
     torch.manual_seed(0)
     model = MODELS.build(dict(
-        type='mmpretrain.ImageClassifier',
-        backbone=dict(type='mmpretrain.ResNet', depth=18, out_indices=(0, 1, 2, 3), base_channels=8, stem_channels=8),
-        neck=dict(type='mmpretrain.GlobalAveragePooling'),
-        head=dict(
-            type='mmpretrain.LinearClsHead', num_classes=5, in_channels=64,
-            loss=dict(type='mmpretrain.CrossEntropyLoss'))))
+        type='ImageClassifier',
+        backbone=dict(type='ResNet', depth=18, out_indices=(0, 1, 2, 3), base_channels=8, stem_channels=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=5, in_channels=64, loss=dict(type='CrossEntropyLoss')),
+        _scope_='mmpretrain'))
     return model.eval()
 
 
