@@ -35,7 +35,7 @@ def exact_gradients(name: str) -> dict[str, torch.Tensor]:
     return {**{key: value.grad for key, value in path.items()}, **{i: s.grad for i, s in enumerate(students)}}
 
 
-@pytest.mark.parametrize(('implementation', 'tolerance', 'roundings'), [('plain', 1e-5, 3), ('fast', 1e-4, 10)])
+@pytest.mark.parametrize(('implementation', 'tolerance', 'roundings'), [('plain', 1e-5, 3), ('fast', 1e-4, 20)])
 def test_equals_the_reference(review_case_name, implementation, tolerance, roundings):
     case = ReferenceCase(review_case_name, torch.float32)
     connector = reference_connector(case, implementation)
