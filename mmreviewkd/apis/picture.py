@@ -8,6 +8,7 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading, save_atomically
+from mmreviewkd.utils.random import preserved_random_state
 
 _SCALE = 4
 
@@ -73,7 +74,9 @@ def _drawn(image: np.ndarray, instances: InstanceData, metainfo: dict) -> np.nda
     colors = colormaps['tab10'].colors
     palette = [tuple(int(255 * value) for value in colors[i % 10]) for i in range(len(metainfo['classes']))]
     visualizer.dataset_meta = {**metainfo, 'palette': palette}
-    visualizer.add_datasample(
-        'scene', np.ascontiguousarray(image.repeat(_SCALE, 0).repeat(_SCALE, 1)),
-        DetDataSample(pred_instances=large), draw_gt=False, pred_score_thr=0)
+    with preserved_random_state():
+        np.random.seed(0)  # mmdet varies the colours of masks at random
+        visualizer.add_datasample(
+            'scene', np.ascontiguousarray(image.repeat(_SCALE, 0).repeat(_SCALE, 1)),
+            DetDataSample(pred_instances=large), draw_gt=False, pred_score_thr=0)
     return visualizer.get_image()

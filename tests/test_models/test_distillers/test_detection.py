@@ -278,6 +278,34 @@ def test_the_exported_student_is_the_one_inside(student, teacher, tmp_path):
         assert torch.equal(torch.as_tensor(found[key]), torch.as_tensor(expected[key]))
 
 
+def test_test_time_augmentation_takes_distiller_and_exported_student_alike(tmp_path):
+    from mmdet.apis import init_detector
+    from mmdet.models import DetTTAModel
+
+    from mmreviewkd.apis import export_student
+    cfg = Config.fromfile(CONFIGS / 'fashion_scenes/retinanet_r18_review-r34.py')
+    cfg.model.teacher.checkpoint = 'init_cfg'
+    cfg.model.student.model.test_cfg.score_thr = 0.0
+    model = MODELS.build(cfg.model)
+    model.student.init_weights()
+    config = export_student(cfg, model.state_dict(), tmp_path)
+    plain = init_detector(str(config), str(tmp_path / 'student.pth'), device='cpu')
+
+    straight, flipped = raw_batch(with_mask=False), raw_batch(with_mask=False)
+    flipped['inputs'] = [image.flip(-1) for image in flipped['inputs']]
+    for sample in flipped['data_samples']:
+        sample.set_metainfo(dict(flip=True, flip_direction='horizontal'))
+    views = {key: [straight[key], flipped[key]] for key in straight}
+    settings = ConfigDict(nms=dict(type='nms', iou_threshold=0.5), max_per_img=10)
+    found, expected = (
+        DetTTAModel(settings, module=module.eval()).test_step(copy.deepcopy(views))
+        for module in (model, plain))
+    for ours, theirs in zip(found, expected):
+        assert len(theirs.pred_instances) == 10
+        assert torch.equal(ours.pred_instances.bboxes, theirs.pred_instances.bboxes)
+        assert torch.equal(ours.pred_instances.scores, theirs.pred_instances.scores)
+
+
 def test_ddp_finds_no_unused_parameter(student, teacher, tmp_path):
     from mmengine.model import MMDistributedDataParallel
     torch.distributed.init_process_group('gloo', init_method=f'file://{tmp_path}/store', rank=0, world_size=1)
