@@ -12,6 +12,7 @@ from mmreviewkd.utils.errors import CheckpointError
 from mmreviewkd.utils.random import preserved_random_state
 
 from .feature_taps import FeatureTaps
+from .inference_graph import fold_batch_norms
 from .probe import Probe, probe, run
 from .teacher_view import TeacherView
 
@@ -63,7 +64,7 @@ class FrozenTeacher:
         return self._probe
 
     def load(self, student: nn.Module) -> None:
-        """Build the model with its weights, where the student is.
+        """Build the model with its weights, as an inference graph, where the student is.
 
         Args:
             student (nn.Module): Gives the device, the type and the data preprocessor whose images the teacher sees.
@@ -90,12 +91,23 @@ class FrozenTeacher:
         if self.config.get('data_preprocessor'):
             self._view = TeacherView(student.data_preprocessor, model.data_preprocessor)
         parameter = next(student.parameters())
-        self._model = model.requires_grad_(False).eval().to(parameter.device, parameter.dtype)
+        model = fold_batch_norms(model.eval(), self._features_of_noise)
+        self._model = model.requires_grad_(False).to(parameter.device, parameter.dtype)
 
     def apply(self, function: Callable[[nn.Module], object]) -> None:
         """Hand the model, if loaded, to a function that moves or casts it."""
         if self._model is not None:
             function(self._model)
+
+    def _features_of_noise(self, model: nn.Module) -> tuple[Tensor, ...]:
+        image = torch.randn(1, *self.probe().image, generator=torch.Generator().manual_seed(0))
+        return self._features(model, image, None)
+
+    def _features(self, model: nn.Module, inputs: Tensor, data_samples: list | None) -> tuple[Tensor, ...]:
+        seen = self.probe()
+        with self.taps.record(model, stop_after=seen.calls) as recording:
+            run(model, inputs, data_samples, seen.entry)
+        return recording.features()
 
     @torch.no_grad()
     def levels(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor, ...]:
@@ -108,8 +120,5 @@ class FrozenTeacher:
         Returns:
             tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]``, in the order of the taps.
         """
-        seen = self.probe()
         inputs = inputs if self._view is None else self._view(inputs, data_samples)
-        with self.taps.record(self._model, stop_after=seen.calls) as recording:
-            run(self._model, inputs, data_samples, seen.entry)
-        return recording.features()
+        return self._features(self._model, inputs, data_samples)

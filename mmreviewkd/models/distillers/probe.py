@@ -27,14 +27,14 @@ class Probe:
         shapes (tuple[tuple[int, int, int], ...]): Their ``(C, H, W)``.
         calls (Counter): How often each tap was passed.
         entry (str): By which call of the model: 'extract_feat' or 'tensor'.
-        side (int): Height and width of the image, in pixels.
+        image (tuple[int, int, int]): ``(C, H, W)`` of the image.
     """
 
     names: tuple[str, ...]
     shapes: tuple[tuple[int, int, int], ...]
     calls: Counter
     entry: str
-    side: int
+    image: tuple[int, int, int]
 
     @property
     def channels(self) -> list[int]:
@@ -45,7 +45,7 @@ class Probe:
         """A line a level: its name, channels and size."""
         width = max(map(len, self.names), default=0)
         return [
-            f'{name:{width}}  {c:5d} channels, {h} x {w} at {self.side} x {self.side} pixels'
+            f'{name:{width}}  {c:5d} channels, {h} x {w} at {self.image[1]} x {self.image[2]} pixels'
             for name, (c, h, w) in zip(self.names, self.shapes)]
 
 
@@ -82,12 +82,12 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
             except Exception as error:
                 errors.append(f'{entry} at {side} pixels: {type(error).__name__}: {error}')
             if recording is not None and recording.complete:
-                return _seen(recording, entry, side)
+                return _seen(recording, entry, (depth, side, side))
     if not errors:
         recording.levels()
     raise ConfigError(
         f'{taps.where}: {type(model).__name__} could not be run on a blank image to infer its channels '
-        f'({errors[-1].strip().splitlines()[0]}); give the connector its in_channels and out_channels')
+        f'({errors[-1].strip().splitlines()[0]}); tap only what its extract_feat or forward reaches')
 
 
 def run(model: nn.Module, inputs: Tensor, data_samples: list | None, entry: str) -> None:
@@ -105,11 +105,11 @@ def run(model: nn.Module, inputs: Tensor, data_samples: list | None, entry: str)
         model(inputs, data_samples, mode='tensor')
 
 
-def _seen(recording: Recording, entry: str, side: int) -> Probe:
+def _seen(recording: Recording, entry: str, image: tuple[int, int, int]) -> Probe:
     levels = recording.levels()
     return Probe(
         names=tuple(name for name, _ in levels), shapes=tuple(tuple(f.shape[1:]) for _, f in levels),
-        calls=Counter(recording.calls), entry=entry, side=side)
+        calls=Counter(recording.calls), entry=entry, image=image)
 
 
 @contextlib.contextmanager
