@@ -92,7 +92,7 @@ class FrozenTeacher:
             self._view = TeacherView(student.data_preprocessor, model.data_preprocessor)
         parameter = next(student.parameters())
         model = fold_batch_norms(model.eval(), self._features_of_noise)
-        self._model = model.requires_grad_(False).to(parameter.device, parameter.dtype)
+        self._model = model.eval().requires_grad_(False).to(parameter.device, parameter.dtype)
 
     def apply(self, function: Callable[[nn.Module], object]) -> None:
         """Hand the model, if loaded, to a function that moves or casts it."""
