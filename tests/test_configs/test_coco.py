@@ -1,5 +1,7 @@
 """Every COCO pair, from its config file to a training step and a prediction, on a data set of COCO's format."""
 
+import copy
+import functools
 from pathlib import Path
 from urllib.parse import urlparse
 
@@ -16,6 +18,15 @@ from mmreviewkd.utils.config import build_model, metafile_weights, model_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'coco'
 PAIRS = sorted(path.stem for path in CONFIGS.glob('*_review-*.py'))
+
+
+@functools.cache
+def _parsed(name):
+    return Config.fromfile(CONFIGS / f'{name}.py')
+
+
+def load(name):
+    return copy.deepcopy(_parsed(name))
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +73,7 @@ def test_the_papers_pairs_are_all_here():
 @pytest.mark.parametrize('pair', PAIRS)
 def test_dry_run(pair, data_root, hub):
     """The teacher's weights are made up, but found, checked and loaded as those of the zoo."""
-    cfg = Config.fromfile(CONFIGS / f'{pair}.py')
+    cfg = load(pair)
     hub(cfg.model.teacher.model)
     few_rois(cfg.model.student.model)
     model = MODELS.build(cfg.model).train()
@@ -106,9 +117,9 @@ def _first_batch(dataset, data_root, scale):
 
 @pytest.mark.parametrize('pair', PAIRS)
 def test_the_baseline_beside_it_differs_in_the_model_alone(pair):
-    cfg = Config.fromfile(CONFIGS / f'{pair}.py')
+    cfg = load(pair)
     detector, student, _ = pair.split('_')
-    baseline = Config.fromfile(CONFIGS / f'{detector}_{student}_fpn.py')
+    baseline = load(f'{detector}_{student}_fpn')
     assert cfg.model.student.model == baseline.model
     for config in (cfg, baseline):
         config.pop('model')

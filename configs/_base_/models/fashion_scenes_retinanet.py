@@ -9,5 +9,6 @@ model = dict(
         in_channels=16,
         stacked_convs=2,
         feat_channels=16,
+        norm_cfg=dict(type='BN'),
         anchor_generator=dict(strides=[4, 8, 16, 32, 64])),
     test_cfg=dict(nms_pre=200, max_per_img=20))
