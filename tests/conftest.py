@@ -108,10 +108,12 @@ def small_run(config: str, fashion_mnist: Path, **options) -> Config:
 
 
 def run_tool(*command, cwd: Path, check: bool = True, **environment) -> subprocess.CompletedProcess:
-    """Run a Python tool in a process of its own."""
+    """Run a Python tool, or a shell script, in a process of its own."""
+    program = 'bash' if str(command[0]).endswith('.sh') else sys.executable
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
     done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **environment})
+        [program, *map(str, command)], cwd=cwd, capture_output=True, text=True,
+        env={**os.environ, 'PATH': path, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **environment})
     if check and done.returncode:
         raise AssertionError(f'{command} ended with {done.returncode}:\n{done.stderr[-6000:]}')
     return done

@@ -72,9 +72,5 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
-        sys.exit(_fail(error))
-
-
-def _fail(error: ConfigError) -> int:
-    print(f'error: {error}', file=sys.stderr)
-    return 2
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)

@@ -106,13 +106,20 @@ def test_the_exported_student_needs_no_plugin_and_predicts_the_same(config, run,
     assert all(torch.equal(again['state_dict'][name], value) for name, value in student['state_dict'].items())
 
 
-def test_two_processes_train_one_student(config, tmp_path):
+def test_two_processes_train_and_test_one_student(config, tmp_path):
     run_tool(
-        '-m', 'torch.distributed.run', '--nproc_per_node=2', '--master_port=29517', TOOLS / 'train.py', config,
-        '--work-dir', tmp_path, '--launcher', 'pytorch', '--no-validate', cwd=tmp_path)
+        TOOLS / 'dist_train.sh', config, 2, '--work-dir', tmp_path, '--no-validate', cwd=tmp_path, PORT='29517')
     # 384 images by 64 on each of 2 processes.
     assert sorted(scalars(tmp_path)) == list(range(1, 7))
     assert (tmp_path / 'student' / 'student.py').exists()
+    run_tool(
+        TOOLS / 'dist_test.sh', config, tmp_path / 'epoch_2.pth', 2, '--work-dir', tmp_path / 'test', cwd=tmp_path,
+        PORT='29518')
+    apart = json.loads(max((tmp_path / 'test').glob('*/*.json')).read_text().splitlines()[-1])['accuracy/top1']
+    run_tool(
+        TOOLS / 'test.py', config, tmp_path / 'epoch_2.pth', '--work-dir', tmp_path / 'alone', cwd=tmp_path)
+    together = json.loads(max((tmp_path / 'alone').glob('*/*.json')).read_text().splitlines()[-1])['accuracy/top1']
+    assert apart == together
 
 
 def test_bad_input_ends_in_one_line(config, run, tmp_path):
