@@ -22,5 +22,5 @@ def test_a_distribution_too_old_is_named(name, monkeypatch):
 
 def test_an_old_mmengine_is_named_with_what_to_install(monkeypatch):
     monkeypatch.setattr(mmengine, '__version__', '0.7.0')
-    with pytest.raises(ImportError, match='pip install "mmengine>=0.10.0"'):
+    with pytest.raises(ImportError, match=r'pip install "mmengine>=0\.10\.0"'):
         check_environment()
