@@ -8,7 +8,7 @@ from torch import Tensor
 
 # Of F(2x2, 3x3), Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 _KERNEL_TRANSFORM = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
-_STRIP_BYTES = 8 * 2**20
+_STRIP_BYTES = 4 * 2**20
 
 
 class DirectConvolution:
@@ -140,10 +140,14 @@ def _difference_transform_backward(grad: Tensor, lines: list[Tensor]) -> None:
 
 def _gather(products: Tensor, out: Tensor) -> None:
     """Tiles ``[4, 4, n, k, l, O]`` to outputs ``[n, 2k, 2l, O]``."""
-    half = [(products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])]
-    for i, line in enumerate(half):
-        for j, result in enumerate(((line[0] + line[1]).add_(line[2]), (line[1] - line[2]).sub_(line[3]))):
-            out[:, i::2, j::2] = result
+    for i, line in enumerate(_line_sums(products)):
+        above, below = line[0] + line[1], line[1] - line[2]
+        torch.add(above, line[2], out=out[:, i::2, ::2])
+        torch.sub(below, line[3], out=out[:, i::2, 1::2])
+
+
+def _line_sums(products: Tensor) -> tuple[Tensor, Tensor]:
+    return (products[0] + products[1]).add_(products[2]), (products[1] - products[2]).sub_(products[3])
 
 
 def _gather_backward(grad: Tensor) -> Tensor:
