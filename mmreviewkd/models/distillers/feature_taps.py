@@ -93,6 +93,26 @@ class FeatureTaps:
             raise TapError(f'{self.where}: {tap!r} names no module of {type(model).__name__}; {suggestion}')
         return module
 
+    def attach(self, module: nn.Module, tap: str, passed: dict) -> None:
+        """Tap a module for good, for a frozen network that is compiled.
+
+        Args:
+            module (nn.Module): The module.
+            tap (str): Its tap.
+            passed (dict): Where what passes is kept, by tap.
+        """
+        copies = tap in self._spoiled
+
+        def keep(value):
+            passed[tap] = value.clone() if copies else value
+
+        if tap.endswith(':input'):
+            if getattr(module, 'inplace', False):
+                module.inplace = False
+            module.register_forward_pre_hook(lambda module, args: keep(args[0]))
+        else:
+            module.register_forward_hook(lambda module, args, output: keep(output))
+
     def _attach(self, tap: str, module: nn.Module, recording: 'Recording', hooks: contextlib.ExitStack) -> None:
         if tap.endswith(':input'):
             def before(module, args, kwargs):

@@ -1,5 +1,6 @@
 """The teacher: frozen for good, outside of everything that trains, saves or copies the student."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -8,11 +9,11 @@ from torch import Tensor, nn
 
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
 from mmreviewkd.utils.config import build_model, metafile_weights, model_config
-from mmreviewkd.utils.errors import CheckpointError
+from mmreviewkd.utils.errors import CheckpointError, ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
 from .feature_taps import FeatureTaps
-from .inference_graph import fold_batch_norms
+from .inference_graph import compile_features, fold_batch_norms
 from .probe import Probe, probe, run
 from .teacher_view import TeacherView
 
@@ -31,15 +32,19 @@ class FrozenTeacher:
             config names; 'init_cfg' for what the model's own ``init_cfg`` gives it.
         taps (Sequence[str]): What it is asked for, see :class:`FeatureTaps`. Defaults to ().
         logits (str, optional): The tap that gives its logits. Defaults to None.
+        autocast (str, optional): Run it in this precision, 'float16' or 'bfloat16', whatever the student runs in.
+            Defaults to None.
 
     Raises:
-        ConfigError: If the model cannot be found.
+        ConfigError: If the model cannot be found, or the precision is unknown.
         TapError: If the taps are no names.
     """
 
     def __init__(
             self, model: dict | str, checkpoint: str | None = None, taps: Sequence[str] = (),
-            logits: str | None = None) -> None:
+            logits: str | None = None, autocast: str | None = None) -> None:
+        if autocast not in (None, 'float16', 'bfloat16'):
+            raise ConfigError(f"teacher.autocast must be 'float16' or 'bfloat16', but is {autocast!r}")
         self.config = model_config(model, 'teacher.model')
         self._reference = model
         self._checkpoint = checkpoint
@@ -47,6 +52,8 @@ class FrozenTeacher:
         self._model: nn.Module | None = None
         self._probe: Probe | None = None
         self._view: TeacherView | None = None
+        self._autocast = autocast and getattr(torch, autocast)
+        self._compiled: Callable[[Tensor], tuple[Tensor, ...]] | None = None
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self
@@ -63,11 +70,12 @@ class FrozenTeacher:
                 self._probe = probe(build_model(self.config, 'teacher.model'), self.taps)
         return self._probe
 
-    def load(self, student: nn.Module) -> None:
+    def load(self, student: nn.Module, compile_options: dict | None = None) -> None:
         """Build the model with its weights, as an inference graph, where the student is.
 
         Args:
             student (nn.Module): Gives the device, the type and the data preprocessor whose images the teacher sees.
+            compile_options (dict, optional): Options of ``torch.compile``, if it is to be compiled. Defaults to None.
 
         Raises:
             CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe or of another model.
@@ -93,6 +101,10 @@ class FrozenTeacher:
         parameter = next(student.parameters())
         model = fold_batch_norms(model.eval(), self._features_of_noise)
         self._model = model.eval().requires_grad_(False).to(parameter.device, parameter.dtype)
+        if compile_options is not None:
+            self._compiled = compile_features(
+                self._model, self.taps, lambda inputs: run(self._model, inputs, None, self.probe().entry),
+                **compile_options)
 
     def apply(self, function: Callable[[nn.Module], object]) -> None:
         """Hand the model, if loaded, to a function that moves or casts it."""
@@ -121,4 +133,8 @@ class FrozenTeacher:
             tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]``, in the order of the taps.
         """
         inputs = inputs if self._view is None else self._view(inputs, data_samples)
-        return self._features(self._model, inputs, data_samples)
+        precision = contextlib.nullcontext() if self._autocast is None else torch.autocast(
+            inputs.device.type, self._autocast)
+        with precision:
+            return self._features(self._model, inputs, data_samples) if self._compiled is None \
+                else self._compiled(inputs)

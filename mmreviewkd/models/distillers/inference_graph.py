@@ -7,6 +7,8 @@ import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from torch import Tensor, nn
 
+from .feature_taps import FeatureTaps, Recording
+
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[Tensor]]) -> nn.Module:
@@ -25,3 +27,36 @@ def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[
         torch.allclose(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
         for before, after in zip(features(model), features(folded)))
     return folded if same else model
+
+
+def compile_features(
+        model: nn.Module, taps: FeatureTaps, run: Callable[[Tensor], object],
+        **options: object) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """Compile what a frozen network gives at its taps; what no tap needs is no part of the compiled graph.
+
+    Args:
+        model (nn.Module): The network; from here on it is tapped for good.
+        taps (FeatureTaps): The taps.
+        run (Callable): Runs the network on a batch.
+        **options: Of ``torch.compile``.
+
+    Returns:
+        Callable: Gives the levels ``[N, C, H, W]`` of a batch.
+    """
+    passed = {}
+    for tap in taps.taps:
+        taps.attach(taps.resolve(model, tap), tap, passed)
+
+    def values(inputs: Tensor) -> tuple:
+        run(inputs)
+        return tuple(passed[tap] for tap in taps.taps)
+
+    compiled = torch.compile(values, **options)
+
+    def features(inputs: Tensor) -> tuple[Tensor, ...]:
+        recording = Recording(taps)
+        for tap, value in zip(taps.taps, compiled(inputs)):
+            recording.note(tap, value)
+        return recording.features()
+
+    return features

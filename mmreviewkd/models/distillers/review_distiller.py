@@ -40,6 +40,8 @@ class ReviewDistiller(BaseModel):
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of both can be given. Defaults to 0.
+        compile (bool or dict): Compile teacher and connector with ``torch.compile``, with its options where a dict
+            is given. Defaults to False.
         data_preprocessor (dict, optional): The student's, where the config has it beside the model.
         init_cfg (dict, optional): As of every MMEngine module. Defaults to None.
 
@@ -56,10 +58,11 @@ class ReviewDistiller(BaseModel):
             logit_loss: dict | None = None,
             warmup_epochs: int = 0,
             warmup_iters: int = 0,
+            compile: bool | dict = False,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
         check_keys(student, ['model', 'taps', 'logits'], 'student')
-        check_keys(teacher, ['model', 'checkpoint', 'taps', 'logits'], 'teacher')
+        check_keys(teacher, ['model', 'checkpoint', 'taps', 'logits', 'autocast'], 'teacher')
         for name, part in (('student', student), ('teacher', teacher)):
             if 'model' not in part:
                 raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
@@ -82,6 +85,7 @@ class ReviewDistiller(BaseModel):
         self.student_config = config
         self.warmup_epochs = warmup_epochs
         self.warmup_iters = warmup_iters
+        self.compile_options = None if compile is False else {} if compile is True else dict(compile)
         logits = [student['logits']] if logit_loss else []
         self.taps = FeatureTaps([*student.get('taps', ()), *logits], 'student.taps')
         self.teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
@@ -117,9 +121,14 @@ class ReviewDistiller(BaseModel):
     def init_weights(self) -> None:
         """Initialize the student as it would be on its own, and load the teacher."""
         if not self.teacher.loaded:
-            self.teacher.load(self.student)
+            self._load_teacher()
             print_log(f'Levels of the review, fine to coarse:\n{self._report}', 'current')
         super().init_weights()
+
+    def _load_teacher(self) -> None:
+        self.teacher.load(self.student, self.compile_options)
+        if self.compile_options is not None and self.connector is not None:
+            self.connector.compile(**self.compile_options)
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
         """The student's ``forward``; in ``loss`` mode, :meth:`loss`.
@@ -148,7 +157,7 @@ class ReviewDistiller(BaseModel):
             ConfigError: If the images are too small for a level, or the teacher's checkpoint does not work.
         """
         if not self.teacher.loaded:
-            self.teacher.load(self.student)
+            self._load_teacher()
         with _small_images_named(inputs):
             guides = self.teacher.levels(inputs, data_samples)
             with self.taps.record(self.student) as recording:

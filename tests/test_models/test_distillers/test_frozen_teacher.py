@@ -200,3 +200,32 @@ def test_without_a_preprocessor_of_its_own_it_sees_what_the_student_sees():
 
 def test_accepts_configs_as_mmengine_makes_them():
     assert MODELS.build(ConfigDict(review_config())).student is not None
+
+
+def test_may_run_in_half_precision_alone():
+    exact, rough = build(), build(teacher=teacher_part(autocast='bfloat16'))
+    image = torch.randn(2, 1, 28, 28)
+    rough.teacher._model = copy.deepcopy(exact.teacher._model)
+    guides = rough.teacher.levels(image)
+    assert guides[0].dtype == torch.bfloat16
+    for ours, expected in zip(guides, exact.teacher.levels(image)):
+        torch.testing.assert_close(ours.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
+    losses = rough(**rough.data_preprocessor(gray_batch(), True), mode='loss')
+    assert losses['loss_distill'].dtype == torch.float32
+    assert "'float16' or 'bfloat16'" in _config_error(autocast='half')
+
+
+def test_teacher_and_connector_may_be_compiled():
+    torch.manual_seed(0)
+    plain = build()
+    torch.manual_seed(0)
+    compiled = build(compile=dict(backend='aot_eager'))
+    assert compiled.teacher._compiled is not None
+    for seed, size in ((0, 8), (1, 4)):
+        data = plain.data_preprocessor(gray_batch(size, seed=seed), True)
+        expected, ours = plain(**data, mode='loss'), compiled(**data, mode='loss')
+        torch.testing.assert_close(ours['loss_distill'], expected['loss_distill'], rtol=1e-4, atol=0)
+        compiled.parse_losses(ours)[0].backward()
+        plain.parse_losses(expected)[0].backward()
+    for ours, theirs in zip(compiled.student.parameters(), plain.student.parameters()):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4 * float(theirs.grad.abs().max()))
