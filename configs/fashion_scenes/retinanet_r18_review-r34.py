@@ -7,7 +7,7 @@ model = dict(
     student=dict(model=_base_.model, taps=['neck']),
     teacher=dict(
         model='mmreviewkd::fashion_scenes/retinanet_r34.py',
-        checkpoint='work_dirs/retinanet_r34/epoch_8.pth',
+        checkpoint='work_dirs/retinanet_r34/epoch_16.pth',
         taps=['neck']),
     connector=dict(type='ReviewConnector', mid_channels=32),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0))

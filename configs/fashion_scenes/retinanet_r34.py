@@ -5,5 +5,5 @@ model = dict(
     backbone=dict(depth=34, base_channels=24),
     neck=dict(in_channels=[24, 48, 96, 192], out_channels=32),
     bbox_head=dict(in_channels=32, feat_channels=32))
-train_cfg = dict(max_epochs=8, val_interval=8)
-param_scheduler = dict(total_steps=8)
+train_cfg = dict(max_epochs=16, val_interval=16)
+param_scheduler = dict(total_steps=16)
