@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +30,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
+from mmreviewkd.models.distillers import frozen_teacher
 from mmreviewkd.registry import MODELS
 
 aten = torch.ops.aten
@@ -252,32 +254,35 @@ def textbook_hcl(model: nn.Module) -> nn.Module:
     return model
 
 
-def steps_of_pair(name: str, device: torch.device) -> dict[str, Callable[[], Tensor]]:
-    """Every column of a pair, each with a model of its own and the same weights."""
-    config, make_inputs = PAIRS[name]
+def built(name: str, device: torch.device, fold: bool) -> nn.Module:
     torch.manual_seed(0)
     init_default_scope('mmdet' if 'rcnn' in name else 'mmpretrain')
-    model = MODELS.build(config())
-    model.init_weights()
-    model.train().to(device)
-    inputs, samples = make_inputs(device)
+    model = MODELS.build(PAIRS[name][0]())
+    as_it_is = contextlib.nullcontext() if fold else mock.patch.object(
+        frozen_teacher, 'fold_batch_norms', lambda model, features: model)
+    with as_it_is:
+        model.init_weights()
+    return model.train().to(device)
 
-    def column(step, change=lambda model: model, memory_format='NCHW'):
-        changed = change(copy.deepcopy(model))
-        changed.teacher = copy.copy(model.teacher)
-        changed.teacher._model = copy.deepcopy(model.teacher._model)
-        changed.to(memory_format=FORMATS[memory_format])
-        return partial(step, changed, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
+
+def steps_of_pair(name: str, device: torch.device) -> dict[str, Callable[[], Tensor]]:
+    """Every column of a pair, each with a model of its own and the same weights."""
+    inputs, samples = PAIRS[name][1](device)
+
+    def column(step, change=lambda model: model, memory_format='NCHW', fold=True):
+        model = change(built(name, device, fold)).to(memory_format=FORMATS[memory_format])
+        return partial(step, model, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
 
     steps = {}
     for memory_format in FORMATS:
-        steps[f'floor, {memory_format}'] = column(floor, memory_format=memory_format)
-        steps[f'textbook, {memory_format}'] = column(distillation, textbook_parts, memory_format)
+        steps[f'floor, {memory_format}'] = column(floor, memory_format=memory_format, fold=False)
+        steps[f'textbook, {memory_format}'] = column(distillation, textbook_parts, memory_format, fold=False)
         steps[f'ours, {memory_format}'] = column(distillation, memory_format=memory_format)
-    steps['ours, connector plain'] = column(
-        distillation, partial(set_connector, implementation='plain'), 'channels_last')
-    steps['ours, HCL as in the textbook'] = column(distillation, textbook_hcl, 'channels_last')
-    steps['ours, with_cp'] = column(distillation, partial(set_connector, with_cp=True), 'channels_last')
+    without = partial(column, distillation, memory_format='channels_last')
+    steps['ours, teacher not folded'] = without(fold=False)
+    steps['ours, connector plain'] = without(partial(set_connector, implementation='plain'))
+    steps['ours, HCL as in the textbook'] = without(textbook_hcl)
+    steps['ours, with_cp'] = without(partial(set_connector, with_cp=True))
     return steps
 
 
@@ -405,6 +410,59 @@ def table(name: str, rows: dict[str, dict]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def headline(rows: dict[str, dict], what: str, figure: str) -> float:
+    """The figure of the faster of the two memory formats."""
+    return min((rows[f'{what}, {f}'] for f in FORMATS if f'{what}, {f}' in rows), key=lambda row: row['time'])[figure]
+
+
+def summary(pairs: dict[str, dict]) -> str:
+    lines = ['| pair | textbook, time · kept | ours, time · kept |', '|---|---|---|']
+    for name, rows in pairs.items():
+        cells = [f'{headline(rows, what, "time"):.2f} · {headline(rows, what, "kept"):.2f}'
+                 for what in ('textbook', 'ours')]
+        lines.append(f'| {name} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def draw(pairs: dict[str, dict], path: Path) -> None:
+    """Textbook and ours beside the floor."""
+    import matplotlib
+    matplotlib.use('Agg')
+    import matplotlib.pyplot as plt
+    figure, axes = plt.subplots(1, 2, figsize=(11, 0.8 + 0.6 * len(pairs)), sharey=True)
+    for axis, key, label in zip(axes, ('time', 'kept'), ('time of a step', 'bytes kept for the backward pass')):
+        for offset, (what, color) in enumerate((('textbook', '#b0b0b0'), ('ours', '#1f77b4'))):
+            values = [headline(rows, what, key) for rows in pairs.values()]
+            bars = axis.barh([i + 0.38 * offset for i in range(len(pairs))], values, 0.36, color=color, label=what)
+            axis.bar_label(bars, fmt='%.2f', padding=3, fontsize=8)
+        axis.axvline(1, color='black', linewidth=0.8)
+        axis.set_title(f'{label}, ratio to the base')
+        axis.margins(x=0.12)
+        axis.spines[['top', 'right']].set_visible(False)
+    axes[0].set_yticks([i + 0.19 for i in range(len(pairs))], [*pairs])
+    axes[0].invert_yaxis()
+    axes[1].legend(frameon=False)
+    figure.tight_layout()
+    temporary = path.with_name(path.name + '.part')
+    figure.savefig(temporary, dpi=120, format='png', metadata={'Software': None})
+    plt.close(figure)
+    os.replace(temporary, path)
+
+
+def report(result: dict, page: Path) -> None:
+    """Put tables, plot and machine into the page, between its two marks."""
+    begin, end = '<!-- measured -->', '<!-- end of what was measured -->'
+    before, rest = page.read_text().split(begin)
+    draw(result['pairs'], page.with_suffix('.png'))
+    machine = ', '.join(f'{key} {value}' for key, value in result['machine'].items())
+    tables = '\n'.join(table(name, rows) for name, rows in result['pairs'].items())
+    content = (f'{summary(result["pairs"])}\n![Time and memory]({page.stem}.png)\n\nMachine: {machine}; medians of '
+               f'{result["runs"]} runs.\n\n{tables}')
+    temporary = page.with_name(page.name + '.part')
+    temporary.write_text(f'{before}{begin}\n\n{content}\n{end}{rest.split(end)[1]}')
+    os.replace(temporary, page)
+
+
 def machine(device: torch.device) -> dict:
     name = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
@@ -427,6 +485,7 @@ def parse_args() -> argparse.Namespace:
                         help=f'which of {", ".join([*PAIRS, *PYRAMIDS])}; all of them without it')
     parser.add_argument('--runs', type=int, default=7, help='how often each step is timed')
     parser.add_argument('--json', type=Path, help='write the figures to this file, after every pair')
+    parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
     parser.add_argument('--device', type=torch.device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args()
 
@@ -441,6 +500,9 @@ def main() -> None:
         print(table(name, rows), flush=True)
         if args.json:
             write_json(args.json, result)
+    print(summary(result['pairs']))
+    if args.page:
+        report(result, args.page)
 
 
 if __name__ == '__main__':

@@ -28,7 +28,7 @@ def fast_dtype(block: nn.Module, feature: Tensor, target_size: tuple[int, int]) 
         feature (Tensor): The student's feature, ``[N, C, h, w]``.
         target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
     """
-    if not _is_as_built(block) or _is_compiling():
+    if _is_compiling() or not _is_as_built(block):
         return None
     n, _, h, w = feature.shape
     if n * min(h * w, target_size[0] * target_size[1]) < LEAST_PIXELS:
