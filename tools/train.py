@@ -1,18 +1,15 @@
 """Train what a config describes: a distillation, or a model on its own."""
 
 import argparse
-import os
-
-from mmengine.config import DictAction
 
 from mmreviewkd.apis import train
+from mmreviewkd.apis.arguments import parse_run_arguments
 from mmreviewkd.utils.errors import one_line_errors
 
 
-def parse_args() -> argparse.Namespace:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config file, or package::path/of/config.py')
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
     parser.add_argument(
         '--resume', nargs='?', const=True, default=False,
         help='go on from this checkpoint, or without a path from the latest one in the work dir')
@@ -20,17 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help="scale the learning rate by the config's auto_scale_lr")
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate while training')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help="settings that replace the config's: a.b=1 c='[2,3]'")
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    return args
-
-
-def main() -> None:
-    args = parse_args()
+    args = parse_run_arguments(parser)
     with one_line_errors():
         train(
             args.config, work_dir=args.work_dir, resume=args.resume, amp=args.amp, auto_scale_lr=args.auto_scale_lr,
