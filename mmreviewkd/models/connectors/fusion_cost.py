@@ -47,9 +47,9 @@ def cheapest_convolution(
     """Which way of computing ``conv2`` costs least, counted in products of channels a pixel at the definition's rate.
 
     ``'direct'`` takes ``M`` channels at each pixel. ``'composed'`` takes ``C + 1`` there and ``M`` at each coarse
-    pixel, composes the kernels and spreads products. ``'winograd'`` multiplies 4 times where the definition does 9 times, but at less than
-    its rate, and moves every channel and weight about. The constants were measured on CPUs; on other devices, and in
-    half precision, which would be rounded more often, the definition is taken.
+    pixel, composes the kernels and spreads products. ``'winograd'`` multiplies 4 times where the definition does 9
+    times, but at less than its rate, and moves every channel and weight about. The constants were measured on CPUs; on
+    other devices, and in half precision, which would be rounded more often, the definition is taken.
 
     Args:
         device (torch.device): Of the maps.
