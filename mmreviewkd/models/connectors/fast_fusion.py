@@ -211,6 +211,7 @@ class _Pixels:
 
     def __init__(self, feature: Tensor, mid_channels: int, target_size: tuple[int, int], dtype: torch.dtype) -> None:
         self.feature = feature
+        self.all_rows = _rows(feature)
         self.dtype = dtype
         n, _, h, w = feature.shape
         self.grid = (n, h, w)
@@ -224,7 +225,7 @@ class _Pixels:
 
     def rows(self, part: slice, mean: Tensor | None) -> Tensor:
         """``s`` without its mean, ``[n, h, w, C]``."""
-        rows = _rows(self.feature[part]).to(self.dtype)
+        rows = self.all_rows[part].to(self.dtype)
         return rows if mean is None else rows - mean
 
     def flat_rows(self, mean: Tensor | None) -> Iterator[tuple[slice, Tensor]]:

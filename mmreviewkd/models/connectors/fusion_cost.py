@@ -10,6 +10,8 @@ LEAST_MAP = 2**18
 MARGIN = 0.85
 # What spreading products over blocks costs, in channels of a 3x3 convolution.
 SPREADING_CHANNELS = 32
+# Of composing the kernels, which is done twice in a step and has two gradients.
+COMPOSING = 4 / 3
 # Of F(2x2, 3x3): products at the rate of small matrices, transforms for each channel of a pixel and for each weight.
 WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.5, 25, 280
 
@@ -45,9 +47,9 @@ def cheapest_convolution(
     """Which way of computing ``conv2`` costs least, counted in products of channels a pixel at the definition's rate.
 
     ``'direct'`` takes ``M`` channels at each pixel. ``'composed'`` takes ``C + 1`` there and ``M`` at each coarse
-    pixel, and spreads products. ``'winograd'`` multiplies 4 times where the definition does 9 times, but at less than
-    its rate, and moves every channel and weight about. The constants were measured on CPUs; on other devices, and in
-    half precision, which would be rounded more often, the definition is taken.
+    pixel, composes the kernels and spreads products. ``'winograd'`` multiplies 4 times where the definition does 9
+    times, but at less than its rate, and moves every channel and weight about. The constants were measured on CPUs; on
+    other devices, and in half precision, which would be rounded more often, the definition is taken.
 
     Args:
         device (torch.device): Of the maps.
@@ -73,7 +75,9 @@ def cheapest_convolution(
     }
     if coarse_size is not None:
         share = coarse_size[0] * coarse_size[1] / (h * w)
-        costs['composed'] = out_channels * (in_channels + 1 + mid_channels * share + SPREADING_CHANNELS)
+        costs['composed'] = (
+            out_channels * (in_channels + 1 + mid_channels * share + SPREADING_CHANNELS)
+            + COMPOSING * products * in_channels / pixels)
     return min(costs, key=costs.get)
 
 
