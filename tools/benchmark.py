@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import copy
 import json
+import math
 import os
 import platform
 import statistics
@@ -334,16 +335,21 @@ def parameters_of(step: partial) -> list[nn.Parameter]:
 
 def arithmetic(step: Callable[[], Tensor]) -> int:
     """Floating point operations of products and convolutions in a step."""
-    in_place = {
+    counter = FlopCounterMode(display=False, custom_mapping={
         aten.addmm_: lambda a, b, c, **_: 2 * b[0] * b[1] * c[1],
         aten.baddbmm_: lambda a, b, c, **_: 2 * b[0] * b[1] * b[2] * c[2],
-    }
-    counter = FlopCounterMode(display=False, custom_mapping=in_place)
+        aten.convolution_backward: grouped_convolution_backward,
+    })
     # Its tracker hooks every module, and modules that are watched are left to compute as they are defined.
     counter.mod_tracker = NoModules()
     with counter:
         step().backward()
     return counter.get_total_flops()
+
+
+def grouped_convolution_backward(grad, inputs, weight, *arguments, **_) -> int:
+    """Of what the output mask asks for; the library's own formula takes a depthwise convolution for a dense one."""
+    return 2 * math.prod(grad) * math.prod(weight[1:]) * sum(arguments[-1][:2])
 
 
 class NoModules(contextlib.nullcontext):
