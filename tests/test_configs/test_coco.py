@@ -3,7 +3,6 @@
 import copy
 import functools
 from pathlib import Path
-from urllib.parse import urlparse
 
 import pytest
 import torch
@@ -14,7 +13,6 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.config import build_model, metafile_weights, model_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'coco'
 PAIRS = sorted(path.stem for path in CONFIGS.glob('*_review-*.py'))
@@ -40,26 +38,6 @@ def data_root(tmp_path_factory):
     folder = tmp_path_factory.mktemp('coco') / 'coco'
     write_coco(folder, [(427, 640), (500, 375)])
     return folder
-
-
-@pytest.fixture(scope='module')
-def hub(tmp_path_factory):
-    """A cache of downloads in which made-up weights lie where those of the zoo would."""
-    folder = tmp_path_factory.mktemp('hub')
-    made = {}
-
-    def fill(reference):
-        path = folder / 'checkpoints' / Path(urlparse(metafile_weights(reference, 'teacher')).path).name
-        if reference not in made:
-            path.parent.mkdir(exist_ok=True)
-            torch.save(dict(state_dict=build_model(model_config(reference, 'teacher'), 'teacher').state_dict()), path)
-            made[reference] = path
-        return made[reference]
-
-    before = torch.hub.get_dir()
-    torch.hub.set_dir(str(folder))
-    yield fill
-    torch.hub.set_dir(before)
 
 
 def test_the_papers_pairs_are_all_here():
