@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from detection import batch_of, few_rois, gradients, write_coco
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -103,11 +102,3 @@ def test_the_baseline_beside_it_differs_in_the_model_alone(pair):
         config.pop('model')
         config.pop('custom_hooks', None)
     assert cfg.to_dict() == baseline.to_dict()
-
-
-def test_the_metafile_has_them_all_and_says_whose_figures_they_are():
-    text = (CONFIGS / 'metafile.yml').read_text()
-    models = yaml.safe_load(text)['Models']
-    assert sorted(model['Name'] for model in models) == PAIRS
-    assert all((CONFIGS.parents[1] / model['Config']).is_file() for model in models)
-    assert all(model['Metadata']['Figures From'] == 'the paper' for model in models if 'Results' in model)
