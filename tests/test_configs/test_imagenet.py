@@ -1,9 +1,12 @@
 """Every pair on ImageNet, from its config file to a training step and a prediction, on files laid out as ImageNet's."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -23,6 +26,11 @@ TEACHER_CHANNELS = {
     'mobilenet-v2_review-deit-s': [384] * 5,
     'efficientnet-lite0_review-resnet50': [256, 512, 1024, 2048, 2048],
 }
+
+
+PARAMETERS = {
+    Path(model['Config']).stem: model['Metadata']['Parameters'] for folder in ('imagenet', 'beyond')
+    for model in yaml.safe_load((ROOT / f'configs/{folder}/metafile.yml').read_text())['Models']}
 
 
 def load(name):
@@ -80,6 +88,8 @@ def test_dry_run(name, data_root, hub):
     assert torch.isfinite(loss)
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
     moved = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
+    student = model.student if guided else model
+    assert sum(parameter.numel() for parameter in student.parameters()) == PARAMETERS[name]
     if guided:
         assert log['loss_distill'] > 0 and {key.split('.')[0] for key in moved} == {'student', 'connector'}
         assert model.teacher.probe().channels == TEACHER_CHANNELS[name]
