@@ -14,12 +14,12 @@ class ChannelsLastToMap(nn.Module):
     def __init__(self) -> None:
         super().__init__()
 
-    def forward(self, value: Tensor, image_size: tuple[int, int]) -> Tensor:
+    def forward(self, value: Tensor, image_size: tuple[int, int] | None) -> Tensor:
         """``[N, H, W, C]`` to ``[N, C, H, W]``; nothing is copied.
 
         Args:
             value (Tensor): What passed the tap.
-            image_size (tuple[int, int]): Not looked at; every adapter is given it.
+            image_size (tuple[int, int], optional): Not looked at; every adapter is given it.
 
         Raises:
             TapError: If it has not four dimensions.

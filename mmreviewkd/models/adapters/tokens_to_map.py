@@ -59,12 +59,12 @@ class TokensToMap(nn.Module):
             raise ConfigError(f'num_extra_tokens must be 0 or more, but is {num_extra_tokens}')
         self.num_extra_tokens = num_extra_tokens
 
-    def forward(self, tokens: Tensor, image_size: tuple[int, int]) -> Tensor:
+    def forward(self, tokens: Tensor, image_size: tuple[int, int] | None) -> Tensor:
         """``[N, K + h * w, C]`` to ``[N, C, h, w]``.
 
         Args:
             tokens (Tensor): What passed the tap.
-            image_size (tuple[int, int]): ``(H, W)`` of the images in pixels.
+            image_size (tuple[int, int], optional): ``(H, W)`` of the images in pixels.
 
         Raises:
             TapError: If these are no tokens, or they make no grid over such an image; the message tells how many
@@ -73,6 +73,8 @@ class TokensToMap(nn.Module):
         if not isinstance(tokens, Tensor) or tokens.dim() != 3:
             found = tuple(tokens.shape) if isinstance(tokens, Tensor) else f'of type {type(tokens).__name__}'
             raise TapError(f'gives no tokens [N, L, C] for TokensToMap, but what passes is {found}')
+        if image_size is None:
+            raise TapError('gives tokens, but the model runs on no batch of images whose size would tell their grid')
         count = tokens.shape[1]
         grid = token_grid(count - self.num_extra_tokens, image_size)
         if grid is None:

@@ -86,6 +86,11 @@ def test_what_makes_no_grid_is_named_with_what_would(config, tap, message):
         recording.features()
 
 
+def test_without_a_batch_of_images_there_is_no_grid():
+    with pytest.raises(TapError, match='size would tell their grid'):
+        TokensToMap()(torch.zeros(1, 4, 2), None)
+
+
 @pytest.mark.parametrize(('config', 'message'), [
     (dict(type='TokensToMap', num_extra_token=1), 'num_extra_tokens'),
     (dict(type='TokensToMap', num_extra_tokens=-1), '0 or more'),
