@@ -5,12 +5,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlparse
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+
+from mmreviewkd.utils.config import build_model, metafile_weights, model_config
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / 'data'
@@ -46,6 +49,26 @@ def review_case_name(request) -> str:
 @pytest.fixture(autouse=True)
 def _default_scope():
     init_default_scope('mmpretrain')
+
+
+@pytest.fixture(scope='module')
+def hub(tmp_path_factory):
+    """A cache of downloads in which made-up weights lie where those of the zoo would."""
+    folder = tmp_path_factory.mktemp('hub')
+    made = {}
+
+    def fill(reference):
+        path = folder / 'checkpoints' / Path(urlparse(metafile_weights(reference, 'teacher')).path).name
+        if reference not in made:
+            path.parent.mkdir(exist_ok=True)
+            torch.save(dict(state_dict=build_model(model_config(reference, 'teacher'), 'teacher').state_dict()), path)
+            made[reference] = path
+        return made[reference]
+
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(str(folder))
+    yield fill
+    torch.hub.set_dir(before)
 
 
 def cifar_classifier(depth: int = 8, widths: tuple = (4, 4, 8, 16), num_classes: int = 10, **backbone) -> dict:

@@ -23,9 +23,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
 from mmengine.registry import init_default_scope
-from mmpretrain.registry import MODELS as CLASSIFICATION_MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -98,32 +96,6 @@ def textbook_loss(students: list[Tensor], teachers: list[Tensor]) -> Tensor:
 
 # The pairs.
 
-@CLASSIFICATION_MODELS.register_module()
-class MobileNetV1(BaseModule):
-    """MobileNetV1 (arXiv 1704.04861), stages as the published distillation code cuts them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        stages = [(32, 64, 1), (64, 128, 2), (128, 128, 1)], [(128, 256, 2), (256, 256, 1)], \
-            [(256, 512, 2), *[(512, 512, 1)] * 5], [(512, 1024, 2), (1024, 1024, 1)]
-        self.stem = self._unit(3, 32, 3, 2)
-        self.stages = nn.ModuleList(nn.Sequential(*(
-            nn.Sequential(self._unit(i, i, 3, stride, groups=i), self._unit(i, o, 1, 1)) for i, o, stride in stage))
-            for stage in stages)
-
-    @staticmethod
-    def _unit(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int = 1) -> nn.Sequential:
-        return nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False),
-            nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
-
-    def forward(self, x: Tensor) -> tuple[Tensor]:
-        x = self.stem(x)
-        for stage in self.stages:
-            x = stage(x)
-        return (x,)
-
-
 def classifier(backbone: dict, channels: int, classes: int) -> dict:
     return dict(
         type='ImageClassifier', backbone=backbone, neck=dict(type='GlobalAveragePooling'),
@@ -185,8 +157,7 @@ PAIRS = {
         images(8, 224, 1000)),
     'imagenet-resnet50-mobilenetv1': (
         lambda: distiller(
-            classifier(dict(type='MobileNetV1'), 1024, 1000),
-            [*(f'backbone.stages[{i}][-1][-1][-1]:input' for i in range(4)), 'neck'], resnet(50, 2048),
+            classifier(dict(type='mmreviewkd.MobileNetV1'), 1024, 1000), STAGES_BEFORE_RELU, resnet(50, 2048),
             STAGES_BEFORE_RELU, mid_channels=256),
         images(8, 224, 1000)),
     'fashion-mask-rcnn-r34-r18': (mask_rcnn, scenes),

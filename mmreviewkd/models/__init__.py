@@ -1,5 +1,6 @@
-"""Distillers, connectors, losses and backbones."""
+"""Distillers, connectors, losses, backbones and adapters."""
 
+from .adapters import *  # noqa: F403
 from .backbones import *  # noqa: F403
 from .connectors import *  # noqa: F403
 from .distillers import *  # noqa: F403

@@ -169,6 +169,9 @@ def state_dict_of(checkpoint: Mapping) -> dict[str, Tensor]:
 def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse weights that do not fit a model exactly.
 
+    Weights that fit as soon as the model has renamed or resized, while it loads them, what older versions of it saved
+    (mmpretrain's Swin and Vision Transformers do), are let pass; the model then holds them.
+
     Args:
         model (nn.Module): The model.
         state (Mapping[str, Tensor]): The weights by name.
@@ -185,12 +188,21 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
             f'{name} {tuple(state[name].shape)}, not {tuple(own[name].shape)}'
             for name in own if name in state and state[name].shape != own[name].shape],
     }
-    if any(misfits.values()):
+    if any(misfits.values()) and not _fits_once_loaded(model, state):
         counts = '; '.join(
             f'{len(names)} {kind} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
             for kind, names in misfits.items() if names)
         raise CheckpointError(
             f'{where} does not fit {type(model).__name__}: of {len(own)} entries, {counts}')
+
+
+def _fits_once_loaded(model: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    try:
+        rest = model.load_state_dict(state, strict=False)
+    except Exception:  # whatever a model's own conversion makes of weights of another one
+        return False
+    return all(name.endswith('num_batches_tracked') for name in rest.missing_keys) and all(
+        name.startswith('data_preprocessor.') for name in rest.unexpected_keys)
 
 
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:

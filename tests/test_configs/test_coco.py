@@ -3,18 +3,15 @@
 import copy
 import functools
 from pathlib import Path
-from urllib.parse import urlparse
 
 import pytest
 import torch
-import yaml
 from detection import batch_of, few_rois, gradients, write_coco
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.config import build_model, metafile_weights, model_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'coco'
 PAIRS = sorted(path.stem for path in CONFIGS.glob('*_review-*.py'))
@@ -40,26 +37,6 @@ def data_root(tmp_path_factory):
     folder = tmp_path_factory.mktemp('coco') / 'coco'
     write_coco(folder, [(427, 640), (500, 375)])
     return folder
-
-
-@pytest.fixture(scope='module')
-def hub(tmp_path_factory):
-    """A cache of downloads in which made-up weights lie where those of the zoo would."""
-    folder = tmp_path_factory.mktemp('hub')
-    made = {}
-
-    def fill(reference):
-        path = folder / 'checkpoints' / Path(urlparse(metafile_weights(reference, 'teacher')).path).name
-        if reference not in made:
-            path.parent.mkdir(exist_ok=True)
-            torch.save(dict(state_dict=build_model(model_config(reference, 'teacher'), 'teacher').state_dict()), path)
-            made[reference] = path
-        return made[reference]
-
-    before = torch.hub.get_dir()
-    torch.hub.set_dir(str(folder))
-    yield fill
-    torch.hub.set_dir(before)
 
 
 def test_the_papers_pairs_are_all_here():
@@ -125,11 +102,3 @@ def test_the_baseline_beside_it_differs_in_the_model_alone(pair):
         config.pop('model')
         config.pop('custom_hooks', None)
     assert cfg.to_dict() == baseline.to_dict()
-
-
-def test_the_metafile_has_them_all_and_says_whose_figures_they_are():
-    text = (CONFIGS / 'metafile.yml').read_text()
-    models = yaml.safe_load(text)['Models']
-    assert sorted(model['Name'] for model in models) == PAIRS
-    assert all((CONFIGS.parents[1] / model['Config']).is_file() for model in models)
-    assert all(model['Metadata']['Figures From'] == 'the paper' for model in models if 'Results' in model)

@@ -5,11 +5,14 @@ from conftest import ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-CONFIGS = sorted(
-    path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts and 'coco' not in path.parts)
+CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
+# Those of these folders are built where they take a step.
+TRAINED = {'coco', 'imagenet', 'beyond'}
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: f'{path.parent.name}/{path.name}')
+@pytest.mark.parametrize(
+    'path', [path for path in CONFIGS if path.parent.name not in TRAINED],
+    ids=lambda path: f'{path.parent.name}/{path.name}')
 def test_builds(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     cfg = Config.fromfile(path)

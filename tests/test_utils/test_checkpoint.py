@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.optim import OneCycleLR
+from mmengine.registry import MODELS
 from torch import nn
 
 from mmreviewkd.utils import CheckpointError, checkpoint
@@ -88,6 +89,35 @@ def test_counters_of_batches_and_preprocessor_buffers_may_differ():
     state = {name: value for name, value in model.state_dict().items() if name != 'num_batches_tracked'}
     state['data_preprocessor.mean'] = torch.zeros(3)
     checkpoint.load_weights(model, state, 'file')
+
+
+def swin_of_an_older_version():
+    """A small Swin Transformer, and its weights by the names that the zoo's older files have."""
+    model = MODELS.build(dict(
+        type='mmpretrain.ImageClassifier',
+        backbone=dict(
+            type='SwinTransformer', img_size=32, arch=dict(embed_dims=4, depths=[1, 1], num_heads=[1, 1]),
+            out_indices=(1,))))
+    state = {name.replace('.norm1.', '.norm.') if name.startswith('backbone.norm1.') else name: torch.rand_like(value)
+             if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    return model, dict(state, **{'backbone.stages.0.blocks.0.attn.attn_mask': torch.zeros(1)})
+
+
+def test_weights_of_an_older_version_are_loaded_as_the_model_itself_would():
+    model, state = swin_of_an_older_version()
+    assert 'backbone.norm.weight' in state and 'backbone.norm1.weight' not in state
+    checkpoint.load_weights(model, state, 'file')
+    assert torch.equal(model.backbone.norm1.weight, state['backbone.norm.weight'])
+    assert torch.equal(model.backbone.patch_embed.norm.bias, state['backbone.patch_embed.norm.bias'])
+
+
+def test_weights_of_an_older_version_must_fit_all_the_same():
+    for name, change in (
+            ('backbone.norm.bias', None), ('backbone.norm.bias', torch.zeros(9)), ('backbone.extra', torch.zeros(1))):
+        model, state = swin_of_an_older_version()
+        state[name] = change
+        with pytest.raises(CheckpointError, match=r'^file does not fit ImageClassifier: of \d+ entries'):
+            checkpoint.load_weights(model, {key: value for key, value in state.items() if value is not None}, 'file')
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mmreviewkd.utils.config import build_model
 from mmreviewkd.utils.errors import TapError, did_you_mean
 
 _TAP = re.compile(r'(?P<path>[^:]+)(:(?P<end>input|output))?')
@@ -20,22 +21,29 @@ class FeatureTaps:
 
     A tap names a module as Python would, with ``:input`` behind it where what flows in is meant: ``backbone.layer1``,
     ``backbone.layer1[-1].relu:input``, ``neck``, ``neck[0]``. The module gives a map ``[N, C, H, W]``, a vector
-    ``[N, C]`` (a 1x1 map), or a tuple of them (several levels).
+    ``[N, C]`` (a 1x1 map), or a tuple of them (several levels). Of a module that keeps its features in another shape,
+    an adapter makes maps: ``dict(type='TokensToMap', tap='backbone.layers[5]', num_extra_tokens=1)``.
 
     Nothing is attached to a model but during :meth:`record`, so copies of a model can be tapped like the model itself.
 
     Args:
-        taps (Sequence[str]): The taps, fine to coarse.
+        taps (Sequence[str or dict]): The taps, fine to coarse. A dict has the name as its ``tap`` and builds, of the
+            rest, the adapter: a module that makes ``[N, C, H, W]`` of a value and the images' ``(H, W)``, and has
+            nothing to train.
         where (str): The config key they come from, for messages. Defaults to 'taps'.
 
     Raises:
-        TapError: If ``taps`` is no list of such names.
+        TapError: If ``taps`` is no list of such names and dicts.
+        ConfigError: If there is no such adapter, or not with these keys.
     """
 
-    def __init__(self, taps: Sequence[str], where: str = 'taps') -> None:
-        if isinstance(taps, str) or not all(isinstance(tap, str) for tap in taps):
-            raise TapError(f'{where} must be a list of module names, but is {taps!r}')
-        self.taps = tuple(taps)
+    def __init__(self, taps: Sequence[str | dict], where: str = 'taps') -> None:
+        if isinstance(taps, (str, Mapping)) or not all(map(_is_tap, taps)):
+            raise TapError(
+                f"{where} must be a list of module names, or of dicts such as dict(type='TokensToMap', "
+                f"tap='backbone.layers[5]'), but is {taps!r}")
+        self.taps = tuple(tap if isinstance(tap, str) else tap['tap'] for tap in taps)
+        self.adapters = {tap['tap']: _build_adapter(tap, where) for tap in taps if not isinstance(tap, str)}
         self.where = where
         self._spoiled: set[str] = set()
         for tap in self.taps:
@@ -46,11 +54,15 @@ class FeatureTaps:
         return len(self.taps)
 
     @contextlib.contextmanager
-    def record(self, model: nn.Module, stop_after: Mapping[str, int] | None = None) -> Iterator['Recording']:
+    def record(
+            self, model: nn.Module, images: Tensor | None = None,
+            stop_after: Mapping[str, int] | None = None) -> Iterator['Recording']:
         """Note what passes the taps while the block runs; of several calls of a module, the last one counts.
 
         Args:
             model (nn.Module): The model to tap.
+            images (Tensor, optional): The batch it runs on, ``[N, C, H, W]``; adapters are told its size. Defaults to
+                None.
             stop_after (Mapping[str, int], optional): How often each tap is passed. Given that, the block is left as
                 soon as the last of them has been, so nothing past the deepest tap runs. Defaults to None.
 
@@ -60,7 +72,7 @@ class FeatureTaps:
         Raises:
             TapError: If a tap names no module, or one whose features cannot be trained through.
         """
-        recording = Recording(self, Counter(stop_after) if stop_after else None)
+        recording = Recording(self, size_of(images), Counter(stop_after) if stop_after else None)
         with contextlib.ExitStack() as hooks:
             for tap in self.taps:
                 self._attach(tap, self.resolve(model, tap), recording, hooks)
@@ -140,10 +152,12 @@ class Recording:
 
     Args:
         taps (FeatureTaps): The taps.
+        image_size (tuple[int, int], optional): ``(H, W)`` of the images, for adapters.
         expected (Counter, optional): How often each is passed, if the run is to be left after that.
     """
 
     taps: FeatureTaps
+    image_size: tuple[int, int] | None = None
     expected: Counter | None = None
     calls: Counter = field(default_factory=Counter)
     _values: dict = field(default_factory=dict)
@@ -207,19 +221,28 @@ class Recording:
             values = [value for value, _ in self._values[tap]]
             for i, value in enumerate(values):
                 name = tap if len(values) == 1 else f'{tap} ({i})'
-                levels.append((name, self._as_map(name, value)))
+                levels.append((name, self._as_map(name, self._adapted(tap, name, value))))
         return levels
 
     def features(self) -> tuple[Tensor, ...]:
         """The maps of :meth:`levels`, ``[N, C, H, W]`` each."""
         return tuple(feature for _, feature in self.levels())
 
+    def _adapted(self, tap: str, name: str, value: Tensor) -> Tensor:
+        if tap not in self.taps.adapters:
+            return value
+        try:
+            return self.taps.adapters[tap](value, self.image_size)
+        except TapError as error:
+            raise TapError(f'{self.taps.where}: {name!r} {error}') from None
+
     def _as_map(self, name: str, value: Tensor) -> Tensor:
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.dim() not in (2, 4):
             found = f'a tensor {tuple(value.shape)} of {value.dtype}' if isinstance(value, Tensor) \
                 else f'a {type(value).__name__}'
             raise TapError(
-                f'{self.taps.where}: {name!r} gives no feature map but {found}; a level is [N, C, H, W] or [N, C]')
+                f'{self.taps.where}: {name!r} gives no feature map but {found}; a level is [N, C, H, W] or [N, C] '
+                f"(of tokens [N, L, C], dict(type='TokensToMap', tap={name!r}) makes one)")
         if value.dim() == 2:
             value = value[:, :, None, None]
         if 0 in value.shape:
@@ -230,3 +253,18 @@ class Recording:
 
 def _as_tuple(value: Tensor | Sequence[Tensor]) -> tuple:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def size_of(images: object) -> tuple[int, int] | None:
+    """``(H, W)`` of a batch ``[N, C, H, W]``; None of anything else."""
+    return tuple(images.shape[-2:]) if isinstance(images, Tensor) else None
+
+
+def _is_tap(entry: object) -> bool:
+    return isinstance(entry, str) or (
+        isinstance(entry, Mapping) and 'type' in entry and isinstance(entry.get('tap'), str))
+
+
+def _build_adapter(entry: Mapping, where: str) -> nn.Module:
+    config = {key: value for key, value in entry.items() if key != 'tap'}
+    return build_model({'_scope_': 'mmreviewkd', **config}, f'{where}: {entry["tap"]!r}')

@@ -30,7 +30,7 @@ class FrozenTeacher:
             :func:`~mmreviewkd.utils.config.model_config`.
         checkpoint (str, optional): A path or URL; 'metafile' for the weights that the metafile beside the referenced
             config names; 'init_cfg' for what the model's own ``init_cfg`` gives it.
-        taps (Sequence[str]): What it is asked for, see :class:`FeatureTaps`. Defaults to ().
+        taps (Sequence[str or dict]): What it is asked for, see :class:`FeatureTaps`. Defaults to ().
         logits (str, optional): The tap that gives its logits. Defaults to None.
         autocast (str, optional): Run it in this precision, 'float16' or 'bfloat16', whatever the student runs in.
             Defaults to None.
@@ -41,7 +41,7 @@ class FrozenTeacher:
     """
 
     def __init__(
-            self, model: dict | str, checkpoint: str | None = None, taps: Sequence[str] = (),
+            self, model: dict | str, checkpoint: str | None = None, taps: Sequence[str | dict] = (),
             logits: str | None = None, autocast: str | None = None) -> None:
         if autocast not in (None, 'float16', 'bfloat16'):
             raise ConfigError(f"teacher.autocast must be 'float16' or 'bfloat16', but is {autocast!r}")
@@ -117,7 +117,7 @@ class FrozenTeacher:
 
     def _features(self, model: nn.Module, inputs: Tensor, data_samples: list | None) -> tuple[Tensor, ...]:
         seen = self.probe()
-        with self.taps.record(model, stop_after=seen.calls) as recording:
+        with self.taps.record(model, inputs, stop_after=seen.calls) as recording:
             run(model, inputs, data_samples, seen.entry)
         return recording.features()
 

@@ -7,7 +7,7 @@ import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from torch import Tensor, nn
 
-from .feature_taps import FeatureTaps, Recording
+from .feature_taps import FeatureTaps, Recording, size_of
 
 
 @torch.no_grad()
@@ -54,7 +54,7 @@ def compile_features(
     compiled = torch.compile(values, **options)
 
     def features(inputs: Tensor) -> tuple[Tensor, ...]:
-        recording = Recording(taps)
+        recording = Recording(taps, size_of(inputs))
         for tap, value in zip(taps.taps, compiled(inputs)):
             recording.note(tap, value)
         return recording.features()

@@ -75,8 +75,9 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
                 continue
             recording = None
             try:
-                with taps.record(model) as recording:
-                    run(model, parameter.new_zeros(1, depth, side, side), None, entry)
+                image = parameter.new_zeros(1, depth, side, side)
+                with taps.record(model, image) as recording:
+                    run(model, image, None, entry)
             except TapError:
                 raise
             except Exception as error:

@@ -160,7 +160,7 @@ class ReviewDistiller(BaseModel):
             self._load_teacher()
         with _small_images_named(inputs):
             guides = self.teacher.levels(inputs, data_samples)
-            with self.taps.record(self.student) as recording:
+            with self.taps.record(self.student, inputs) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
         # `loss` is the name of the total, which a classifier also gives its only loss.

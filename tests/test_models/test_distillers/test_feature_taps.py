@@ -155,7 +155,8 @@ def test_a_tap_without_a_feature_map_is_named(resnet):
 
 
 def test_taps_must_be_a_list_of_different_names():
-    with pytest.raises(TapError, match='must be a list'):
-        FeatureTaps('neck')
+    for taps in ('neck', ['neck', 3], [dict(tap='neck')], dict(type='TokensToMap', tap='neck')):
+        with pytest.raises(TapError, match='must be a list'):
+            FeatureTaps(taps)
     with pytest.raises(TapError, match='twice'):
         FeatureTaps(['neck', 'neck'])

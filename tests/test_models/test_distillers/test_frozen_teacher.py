@@ -12,7 +12,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
 
 from mmreviewkd.models import FrozenTeacher
-from mmreviewkd.utils import CheckpointError, ConfigError
+from mmreviewkd.utils import CheckpointError, ConfigError, TapError
 
 
 def build(**changes):
@@ -229,3 +229,34 @@ def test_teacher_and_connector_may_be_compiled():
         plain.parse_losses(expected)[0].backward()
     for ours, theirs in zip(compiled.student.parameters(), plain.student.parameters()):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-4 * float(theirs.grad.abs().max()))
+
+
+def test_tokens_become_maps_for_images_of_any_shape_compiled_or_not():
+    backbone = dict(
+        type='VisionTransformer', img_size=64, out_indices=(1,), final_norm=False,
+        arch=dict(embed_dims=24, num_layers=3, num_heads=2, feedforward_channels=48))
+    mobile = dict(type='ImageClassifier', backbone=dict(type='MobileNetV2', widen_factor=0.35))
+    config = dict(
+        student=dict(model=mobile, taps=['backbone.layer5']),
+        teacher=dict(
+            model=dict(type='ImageClassifier', backbone=backbone), checkpoint='init_cfg',
+            taps=[dict(type='TokensToMap', tap='backbone.layers[1]', num_extra_tokens=1)]))
+    plain, compiled = build(**config), build(**config, compile=dict(backend='aot_eager'))
+    featmap = MODELS.build(dict(backbone, out_type='featmap'))
+    featmap.load_state_dict(plain.teacher._model.backbone.state_dict())
+    featmap.eval()
+    ran = []
+    plain.teacher._model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
+    for height, width in ((64, 64), (64, 96)):
+        images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+        found, = plain.teacher.levels(images)
+        assert found.shape == (2, 24, 4, width // 16)
+        with torch.no_grad():
+            torch.testing.assert_close(found, featmap(images)[0], rtol=0, atol=0)
+    torch.testing.assert_close(compiled.teacher.levels(images)[0], found, rtol=1e-4, atol=1e-5)
+    assert ran == []
+
+
+def test_what_the_adapter_of_a_tap_cannot_use_is_named_when_the_distiller_is_built():
+    with pytest.raises(TapError, match=r"teacher.taps: 'backbone.layer1' gives no tokens \[N, L, C\] for TokensToMap"):
+        MODELS.build(review_config(teacher=teacher_part(taps=[dict(type='TokensToMap', tap='backbone.layer1')])))

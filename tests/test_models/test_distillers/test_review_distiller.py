@@ -9,6 +9,7 @@ import torch
 from conftest import STAGES, STAGES_BEFORE_RELU, cifar_classifier, gray_batch, review_config
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
+from mmpretrain.structures import DataSample
 from torch import nn
 
 from mmreviewkd.utils import ConfigError, TapError
@@ -182,6 +183,33 @@ def test_any_size_of_image_and_any_pair():
     for size in ((65, 97), (224, 160)):
         losses = distiller(torch.randn(2, 3, *size), [], mode='loss')
         assert torch.isfinite(losses['loss_distill'])
+
+
+def test_a_student_of_tokens_learns_the_same_by_both_ways_of_the_review():
+    transformer = dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='VisionTransformer', img_size=64,
+            arch=dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)),
+        head=dict(type='VisionTransformerClsHead', num_classes=3, in_channels=24))
+    images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    found = []
+    for implementation in ('plain', 'fast'):
+        torch.manual_seed(0)
+        distiller = built(
+            student=dict(model=transformer, taps=[
+                dict(type='TokensToMap', tap=f'backbone.layers[{i}]', num_extra_tokens=1) for i in (0, 1)]),
+            teacher=dict(
+                model=dict(type='ImageClassifier', backbone=dict(type='ResNet', depth=18, base_channels=8)),
+                checkpoint='init_cfg', taps=['backbone.layer2', 'backbone.layer3']),
+            connector=dict(type='ReviewConnector', implementation=implementation))
+        distiller(images, [DataSample().set_gt_label(i) for i in (0, 1)], mode='loss')['loss_distill'].backward()
+        found.append({name: p.grad for name, p in distiller.named_parameters() if p.grad is not None})
+    plain, fast = found
+    assert plain.keys() == fast.keys()
+    assert plain['student.backbone.patch_embed.projection.weight'].abs().max() > 0
+    for name, grad in plain.items():
+        torch.testing.assert_close(fast[name], grad, rtol=1e-3, atol=1e-4 * float(grad.abs().max()) + 1e-7)
 
 
 def test_what_hooks_look_for_is_found_in_the_student():

@@ -1,0 +1,22 @@
+# A backbone of timm by mmpretrain's wrapper, guided by ResNet-50. It needs timm.
+_base_ = 'efficientnet-lite0.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(
+        model=_base_.model,
+        taps=[
+            'backbone.timm_model.blocks[1]', 'backbone.timm_model.blocks[2]', 'backbone.timm_model.blocks[4]',
+            'backbone.timm_model.blocks[6]', 'neck'
+        ]),
+    teacher=dict(
+        model='mmpretrain::resnet/resnet50_8xb32_in1k.py',
+        checkpoint='metafile',
+        taps=[
+            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input',
+            'backbone.layer4[-1].relu:input', 'neck'
+        ]),
+    connector=dict(type='ReviewConnector', mid_channels=256),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

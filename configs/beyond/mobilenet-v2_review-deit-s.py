@@ -1,0 +1,22 @@
+# MobileNetV2 guided by a DeiT: the patches of every third layer as a map of 14 x 14, and the class token, which is what
+# its backbone gives, as the level of the pooled features.
+_base_ = 'mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(
+        model=_base_.model,
+        taps=['backbone.layer2', 'backbone.layer3', 'backbone.layer5', 'backbone.layer7', 'neck']),
+    teacher=dict(
+        model='mmpretrain::deit/deit-small_4xb256_in1k.py',
+        checkpoint='metafile',
+        taps=[
+            dict(type='TokensToMap', tap='backbone.layers[2]', num_extra_tokens=1),
+            dict(type='TokensToMap', tap='backbone.layers[5]', num_extra_tokens=1),
+            dict(type='TokensToMap', tap='backbone.layers[8]', num_extra_tokens=1),
+            dict(type='TokensToMap', tap='backbone.layers[11]', num_extra_tokens=1), 'backbone'
+        ]),
+    connector=dict(type='ReviewConnector', mid_channels=256),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,0 +1,48 @@
+"""The model index knows every config, and whose figures it gives."""
+
+import pytest
+import yaml
+from conftest import ROOT
+
+# Nobody has trained on these with this package.
+THE_PAPERS_DATA = {'CIFAR-100', 'COCO', 'ImageNet-1k'}
+
+
+def read(path):
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+METAFILES = read('model-index.yml')['Import']
+
+
+def test_every_config_is_in_one_metafile():
+    configs = [str(path.relative_to(ROOT)) for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts]
+    listed = [model['Config'] for path in METAFILES for model in read(path)['Models']]
+    assert sorted(set(configs) - set(listed)) == [], 'configs that no metafile of model-index.yml lists'
+    assert sorted(listed) == sorted(configs)
+
+
+def test_every_metafile_is_in_the_index():
+    assert sorted(METAFILES) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/metafile.yml'))
+
+
+def test_names_are_given_once():
+    names = [model['Name'] for path in METAFILES for model in read(path)['Models']]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize('path', METAFILES)
+def test_collections_and_names_fit(path):
+    metafile = read(path)
+    collections = {collection['Name']: collection for collection in metafile['Collections']}
+    assert all((ROOT / collection['README']).is_file() for collection in collections.values())
+    for model in metafile['Models']:
+        assert model['In Collection'] in collections
+        assert model['Name'].startswith(model['Config'].split('/')[-1].removesuffix('.py'))
+
+
+@pytest.mark.parametrize('path', METAFILES)
+def test_figures_on_the_papers_data_are_said_to_be_the_papers(path):
+    for model in read(path)['Models']:
+        if any(result['Dataset'] in THE_PAPERS_DATA for result in model.get('Results', ())):
+            assert model['Metadata']['Figures From'] == 'the paper'
