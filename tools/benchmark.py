@@ -123,15 +123,15 @@ def resnet(depth: int, channels: int) -> dict:
     return classifier(dict(type='ResNet', depth=depth, num_stages=4, out_indices=(3,)), channels, 1000)
 
 
-def images(batch: int, side: int, classes: int) -> Callable[[dict], tuple[Tensor, list]]:
+def images(batch: int, side: int, classes: int, channels: int = 3) -> Callable[[dict], tuple[Tensor, list]]:
     def make(device: torch.device) -> tuple[Tensor, list]:
         samples = [DataSample().set_gt_label(i % classes).to(device) for i in range(batch)]
-        return torch.randn(batch, 3, side, side, device=device), samples
+        return torch.randn(batch, channels, side, side, device=device), samples
     return make
 
 
-def mask_rcnn() -> dict:
-    config = Config.fromfile(ROOT / 'configs/fashion_scenes/mask-rcnn_r18_review-r34.py').model
+def from_config(path: str) -> dict:
+    config = Config.fromfile(ROOT / 'configs' / path).model
     config.teacher.checkpoint = 'init_cfg'
     return config
 
@@ -160,7 +160,9 @@ PAIRS = {
             classifier(dict(type='mmreviewkd.MobileNetV1'), 1024, 1000), STAGES_BEFORE_RELU, resnet(50, 2048),
             STAGES_BEFORE_RELU, mid_channels=256),
         images(8, 224, 1000)),
-    'fashion-mask-rcnn-r34-r18': (mask_rcnn, scenes),
+    'fashion-resnet14-8': (
+        partial(from_config, 'fashion_mnist/resnet8_review-resnet14.py'), images(128, 28, 10, channels=1)),
+    'fashion-mask-rcnn-r34-r18': (partial(from_config, 'fashion_scenes/mask-rcnn_r18_review-r34.py'), scenes),
 }
 PYRAMIDS = {
     'fpn-512x512': [(128, 128), (64, 64), (32, 32), (16, 16), (8, 8)],
