@@ -21,13 +21,14 @@ from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmreviewkd.apis import read_config
 from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
 from mmreviewkd.models.distillers import frozen_teacher
 from mmreviewkd.registry import MODELS
@@ -123,17 +124,38 @@ def resnet(depth: int, channels: int) -> dict:
     return classifier(dict(type='ResNet', depth=depth, num_stages=4, out_indices=(3,)), channels, 1000)
 
 
-def images(batch: int, side: int, classes: int) -> Callable[[dict], tuple[Tensor, list]]:
+def images(batch: int, side: int, classes: int, channels: int = 3) -> Callable[[dict], tuple[Tensor, list]]:
     def make(device: torch.device) -> tuple[Tensor, list]:
         samples = [DataSample().set_gt_label(i % classes).to(device) for i in range(batch)]
-        return torch.randn(batch, 3, side, side, device=device), samples
+        return torch.randn(batch, channels, side, side, device=device), samples
     return make
 
 
-def mask_rcnn() -> dict:
-    config = Config.fromfile(ROOT / 'configs/fashion_scenes/mask-rcnn_r18_review-r34.py').model
-    config.teacher.checkpoint = 'init_cfg'
-    return config
+def from_config(path: str) -> dict:
+    """The distiller of a config, with no weights but random ones."""
+    config = read_config(path)
+    model = config.model
+    model.setdefault('data_preprocessor', config.get('data_preprocessor'))
+    model.teacher.checkpoint = 'init_cfg'
+    return without_pretrained(model)
+
+
+def without_pretrained(config: object) -> object:
+    if isinstance(config, list):
+        return [without_pretrained(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    return {key: without_pretrained(value) for key, value in config.items()
+            if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')}
+
+
+def batch_of_config(path: str, device: torch.device) -> tuple[Tensor, list]:
+    """A batch that the config's own loader gives, as its model preprocesses it."""
+    config = read_config(path)
+    loader = {**config.train_dataloader, 'num_workers': 0, 'persistent_workers': False}
+    preprocessor = MODELS.build(from_config(path)).data_preprocessor.to(device)
+    packed = preprocessor(next(iter(Runner.build_dataloader(loader, seed=0))), training=True)
+    return packed['inputs'], packed['data_samples']
 
 
 def scenes(device: torch.device) -> tuple[Tensor, list]:
@@ -160,7 +182,11 @@ PAIRS = {
             classifier(dict(type='mmreviewkd.MobileNetV1'), 1024, 1000), STAGES_BEFORE_RELU, resnet(50, 2048),
             STAGES_BEFORE_RELU, mid_channels=256),
         images(8, 224, 1000)),
-    'fashion-mask-rcnn-r34-r18': (mask_rcnn, scenes),
+    'fashion-resnet14-8': (
+        partial(from_config, f'{ROOT}/configs/fashion_mnist/resnet8_review-resnet14.py'),
+        images(128, 28, 10, channels=1)),
+    'fashion-mask-rcnn-r34-r18': (
+        partial(from_config, f'{ROOT}/configs/fashion_scenes/mask-rcnn_r18_review-r34.py'), scenes),
 }
 PYRAMIDS = {
     'fpn-512x512': [(128, 128), (64, 64), (32, 32), (16, 16), (8, 8)],
@@ -226,10 +252,9 @@ def textbook_hcl(model: nn.Module) -> nn.Module:
     return model
 
 
-def built(name: str, device: torch.device, fold: bool) -> nn.Module:
+def built(config: dict, device: torch.device, fold: bool) -> nn.Module:
     torch.manual_seed(0)
-    init_default_scope('mmdet' if 'rcnn' in name else 'mmpretrain')
-    model = MODELS.build(PAIRS[name][0]())
+    model = MODELS.build(copy.deepcopy(config))
     as_it_is = contextlib.nullcontext() if fold else mock.patch.object(
         frozen_teacher, 'fold_batch_norms', lambda model, features: model)
     with as_it_is:
@@ -238,11 +263,21 @@ def built(name: str, device: torch.device, fold: bool) -> nn.Module:
 
 
 def steps_of_pair(name: str, device: torch.device) -> dict[str, Callable[[], Tensor]]:
+    init_default_scope('mmdet' if 'rcnn' in name else 'mmpretrain')
+    config, batch = PAIRS[name]
+    return steps_of(config(), *batch(device), device)
+
+
+def steps_of_config(path: str, device: torch.device) -> dict[str, Callable[[], Tensor]]:
+    init_default_scope(read_config(path).get('default_scope', 'mmengine'))
+    return steps_of(from_config(path), *batch_of_config(path, device), device)
+
+
+def steps_of(config: dict, inputs: Tensor, samples: list, device: torch.device) -> dict[str, Callable[[], Tensor]]:
     """Every column of a pair, each with a model of its own and the same weights."""
-    inputs, samples = PAIRS[name][1](device)
 
     def column(step, change=lambda model: model, memory_format='NCHW', fold=True):
-        model = change(built(name, device, fold)).to(memory_format=FORMATS[memory_format])
+        model = change(built(config, device, fold)).to(memory_format=FORMATS[memory_format])
         return partial(step, model, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
 
     steps = {}
@@ -460,6 +495,8 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--pair', nargs='+', choices=[*PAIRS, *PYRAMIDS], default=[*PAIRS, *PYRAMIDS], metavar='NAME',
                         help=f'which of {", ".join([*PAIRS, *PYRAMIDS])}; all of them without it')
+    parser.add_argument('--config', nargs='+', default=[], metavar='FILE',
+                        help='measure these configs, on a batch of their own training data, instead of the pairs')
     parser.add_argument('--runs', type=int, default=7, help='how often each step is timed')
     parser.add_argument('--json', type=Path, help='write the figures to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
@@ -471,8 +508,9 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('benchmark', log_level='ERROR')
     result = dict(machine=machine(args.device), runs=args.runs, pairs={})
-    for name in args.pair:
-        steps = (steps_of_pair if name in PAIRS else steps_of_pyramid)(name, args.device)
+    for name in args.config or args.pair:
+        steps_of_name = steps_of_config if args.config else steps_of_pair if name in PAIRS else steps_of_pyramid
+        steps = steps_of_name(name, args.device)
         rows = result['pairs'][name] = measure(steps, args.runs, args.device)
         print(table(name, rows), flush=True)
         if args.json:

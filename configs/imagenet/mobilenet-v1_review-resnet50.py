@@ -20,4 +20,4 @@ model = dict(
         ]),
     connector=dict(type='ReviewConnector', mid_channels=256),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=8.0))
-custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]
+custom_hooks = [dict(type='mmreviewkd.ChannelsLastHook'), dict(type='mmreviewkd.ExportStudentHook')]

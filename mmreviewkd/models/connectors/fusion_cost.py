@@ -12,8 +12,8 @@ MARGIN = 0.85
 SPREADING_CHANNELS = 32
 # Of composing the kernels, which is done twice in a step and has two gradients.
 COMPOSING = 4 / 3
-# Of F(2x2, 3x3): products at the rate of small matrices, transforms for each channel of a pixel and for each weight.
-WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.5, 25, 280
+# Of F(4x4, 3x3): products at the rate of small matrices, transforms for each channel of a pixel and for each weight.
+WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.2, 30, 500
 
 
 def fast_pays(pixels: int, mid_channels: int) -> bool:
@@ -47,8 +47,8 @@ def cheapest_convolution(
     """Which way of computing ``conv2`` costs least, counted in products of channels a pixel at the definition's rate.
 
     ``'direct'`` takes ``M`` channels at each pixel. ``'composed'`` takes ``C + 1`` there and ``M`` at each coarse
-    pixel, composes the kernels and spreads products. ``'winograd'`` multiplies 4 times where the definition does 9
-    times, but at less than its rate, and moves every channel and weight about. The constants were measured on CPUs; on
+    pixel, composes the kernels and spreads products. ``'winograd'`` multiplies once where the definition does 4 times,
+    but at less than its rate, and moves every channel and weight about. The constants were measured on CPUs; on
     other devices, and in half precision, which would be rounded more often, the definition is taken.
 
     Args:
@@ -65,7 +65,7 @@ def cheapest_convolution(
         return 'direct'
     (h, w), products = size, mid_channels * out_channels
     pixels = batch * h * w
-    tiled = (h + h % 2) * (w + w % 2) / (h * w)
+    tiled = (h + -h % 4) * (w + -w % 4) / (h * w)
     padded = (h + 2) * (w + 2) / (h * w)
     costs = {
         'direct': MARGIN * products,

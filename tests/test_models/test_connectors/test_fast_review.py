@@ -27,6 +27,7 @@ def small_pieces(monkeypatch):
     """Few images and rows at a time, as large maps would have it."""
     monkeypatch.setattr(fusion_cost, 'CHUNK_BYTES', 4096)
     monkeypatch.setattr(same_convolution, '_STRIP_BYTES', 4096)
+    monkeypatch.setattr(same_convolution, '_STRIP_TILES', 1)
 
 
 def force(monkeypatch, way):
