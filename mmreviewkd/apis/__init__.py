@@ -7,5 +7,6 @@ from .test import test
 from .train import train
 
 __all__ = [
-    'build_runner', 'convert_checkpoint', 'export_student', 'export_student_of_checkpoint', 'read_config', 'test', 'train'
+    'build_runner', 'convert_checkpoint', 'export_student', 'export_student_of_checkpoint', 'read_config', 'test',
+    'train'
 ]

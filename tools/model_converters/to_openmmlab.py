@@ -1,4 +1,4 @@
-"""Write weights that were published in another layout (CRD's, torchvision's, ...) as a checkpoint of a config's model."""
+"""Write weights published in another layout (CRD's, torchvision's, ...) as a checkpoint of a config's model."""
 
 import argparse
 
