@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from cifar import CONFIGS, NETWORKS, cifar_config
+from cifar import CONFIGS, NETWORKS, cifar_config, public_state
 from conftest import ROOT
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
@@ -16,7 +16,9 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from mmpretrain.datasets import CIFAR100
 
-from mmreviewkd.apis import read_config
+from mmreviewkd.apis import convert_checkpoint, read_config
+from mmreviewkd.apis import test as run_test
+from mmreviewkd.utils import CheckpointError
 
 # The loss weights that the authors published, else ours, and the widths of the review paths.
 PAIRS = {
@@ -124,6 +126,17 @@ def test_a_pair_is_the_lone_student_and_a_teacher_of_the_same_name(name):
         config.pop('model')
         config.pop('custom_hooks')
     assert cfg.to_dict() == alone.to_dict()
+
+
+def test_published_weights_are_converted_and_then_tested(place):
+    torch.save(dict(model=public_state('vgg8')), 'published.pth')
+    config = str(CONFIGS / 'vgg8.py')
+    options = {'test_dataloader.num_workers': 0, 'test_dataloader.persistent_workers': False}
+    with pytest.raises(CheckpointError, match=f'to_openmmlab.py {config} published.pth converted.pth'):
+        run_test(config, 'published.pth', cfg_options={**options, 'experiment_name': 'published'})
+    convert_checkpoint(config, 'published.pth', 'converted.pth')
+    metrics = run_test(config, 'converted.pth', cfg_options={**options, 'experiment_name': 'converted'})
+    assert set(metrics) == {'accuracy/top1', 'accuracy/top5'}
 
 
 def test_logits_beside_the_features_are_one_option(place):
