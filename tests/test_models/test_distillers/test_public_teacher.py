@@ -29,7 +29,8 @@ def distillation(checkpoint):
 def test_gives_the_published_logits(wrap, tmp_path, monkeypatch):
     said = []
     monkeypatch.setattr('mmreviewkd.models.distillers.frozen_teacher.print_log', lambda text, _: said.append(text))
-    torch.save(wrap(public_state('wrn_16_2')), tmp_path / 'published.pth')
+    # Files of 2019 are of torch's old format.
+    torch.save(wrap(public_state('wrn_16_2')), tmp_path / 'published.pth', _use_new_zipfile_serialization=False)
     teacher = FrozenTeacher('mmreviewkd::cifar100/wrn-16-2.py', str(tmp_path / 'published.pth'), logits='head.fc')
     student = torch.nn.Linear(1, 1)
     student.data_preprocessor = ClsDataPreprocessor()
