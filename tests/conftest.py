@@ -71,6 +71,12 @@ def hub(tmp_path_factory):
     torch.hub.set_dir(before)
 
 
+@pytest.fixture
+def probes_of_32_pixels(monkeypatch):
+    """Networks without a stem that reduces are slow to look at in an image of the usual size."""
+    monkeypatch.setattr('mmreviewkd.models.distillers.probe._SIDES', (32,))
+
+
 def cifar_classifier(depth: int = 8, widths: tuple = (4, 4, 8, 16), num_classes: int = 10, **backbone) -> dict:
     """The model dict of a small classifier of 28 x 28 gray images."""
     return dict(

@@ -1,8 +1,12 @@
 """Python entry points behind the tools."""
 
+from .convert import convert_checkpoint
 from .export import export_student, export_student_of_checkpoint
 from .runner import build_runner, read_config
 from .test import test
 from .train import train
 
-__all__ = ['build_runner', 'export_student', 'export_student_of_checkpoint', 'read_config', 'test', 'train']
+__all__ = [
+    'build_runner', 'convert_checkpoint', 'export_student', 'export_student_of_checkpoint', 'read_config', 'test',
+    'train'
+]

@@ -9,6 +9,8 @@ from mmengine.model import is_model_wrapper
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, state_dict_of
+from mmreviewkd.utils.convert_checkpoint import convert_state
+from mmreviewkd.utils.errors import CheckpointError
 
 from .runner import build_runner, read_config
 
@@ -58,6 +60,10 @@ def test(
     if isinstance(model, ReviewDistiller):
         state = {name[len('student.'):]: value for name, value in state.items() if name.startswith('student.')}
         model = model.student
+    if convert_state(model, state)[1]:
+        raise CheckpointError(
+            f'checkpoint: {checkpoint!r} names its layers in another layout; convert it first with '
+            f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
     return runner.test()
 

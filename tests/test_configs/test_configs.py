@@ -7,7 +7,7 @@ from mmengine.registry import MODELS
 
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
 # Those of these folders are built where they take a step.
-TRAINED = {'coco', 'imagenet', 'beyond'}
+TRAINED = {'cifar100', 'coco', 'imagenet', 'beyond'}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,14 @@
 """Backbones that mmpretrain lacks."""
 
+from .cifar_mobilenet_v2 import CIFARMobileNetV2
 from .cifar_resnet import CIFARResNet
+from .cifar_shufflenet_v1 import CIFARShuffleNetV1
+from .cifar_shufflenet_v2 import CIFARShuffleNetV2
+from .cifar_vgg import CIFARVGG
+from .cifar_wide_resnet import CIFARWideResNet
 from .mobilenet_v1 import MobileNetV1
 
-__all__ = ['CIFARResNet', 'MobileNetV1']
+__all__ = [
+    'CIFARVGG', 'CIFARMobileNetV2', 'CIFARResNet', 'CIFARShuffleNetV1', 'CIFARShuffleNetV2', 'CIFARWideResNet',
+    'MobileNetV1'
+]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
 from mmreviewkd.utils.config import build_model, metafile_weights, model_config
+from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError, ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
@@ -28,8 +29,9 @@ class FrozenTeacher:
     Args:
         model (dict or str): The model dict or a config reference, see
             :func:`~mmreviewkd.utils.config.model_config`.
-        checkpoint (str, optional): A path or URL; 'metafile' for the weights that the metafile beside the referenced
-            config names; 'init_cfg' for what the model's own ``init_cfg`` gives it.
+        checkpoint (str, optional): A path or URL, of weights in the model's own layout or another of the same layers
+            (see :func:`~mmreviewkd.utils.convert_checkpoint.match_layout`); 'metafile' for the weights that the
+            metafile beside the referenced config names; 'init_cfg' for what the model's own ``init_cfg`` gives it.
         taps (Sequence[str or dict]): What it is asked for, see :class:`FeatureTaps`. Defaults to ().
         logits (str, optional): The tap that gives its logits. Defaults to None.
         autocast (str, optional): Run it in this precision, 'float16' or 'bfloat16', whatever the student runs in.
@@ -93,8 +95,9 @@ class FrozenTeacher:
                 if source == 'metafile':
                     source = metafile_weights(self._reference, 'teacher.checkpoint')
                 checkpoint = load_checkpoint(source, where='teacher.checkpoint')
-                load_weights(model, state_dict_of(checkpoint), f'teacher.checkpoint: {source!r}')
-                print_log(f'The teacher has the weights of {source}', 'current')
+                state, report = convert_state(model, state_dict_of(checkpoint))
+                load_weights(model, state, f'teacher.checkpoint: {source!r}')
+                print_log(f'The teacher has the weights of {source}{report and f", {report}"}', 'current')
         self.probe()
         if self.config.get('data_preprocessor'):
             self._view = TeacherView(student.data_preprocessor, model.data_preprocessor)

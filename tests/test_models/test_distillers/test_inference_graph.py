@@ -3,10 +3,12 @@
 import pytest
 import torch
 from conftest import cifar_classifier
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import nn
 
 from mmreviewkd.models import FrozenTeacher
+from mmreviewkd.models.distillers.inference_graph import fold_batch_norms
 
 
 def trained_like(model):
@@ -45,3 +47,21 @@ def test_features_stay_the_same(model, tap, folds, tmp_path):
         teacher.levels(image)[0], expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
     left = [m for m in teacher._model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert bool(left) != folds
+
+
+class _NormalizedLast(BaseModel):
+    """Holds a normalization of other channels next to a convolution that it does not follow."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3)
+        self.layer = nn.Sequential(nn.Conv2d(4, 8, 3))
+        self.norm = nn.BatchNorm2d(8)
+
+    def forward(self, inputs):
+        return self.norm(self.layer(self.stem(inputs)))
+
+
+def test_a_network_that_cannot_be_folded_stays_as_it_is():
+    model = _NormalizedLast().eval()
+    assert fold_batch_norms(model, lambda network: [network(torch.zeros(1, 3, 8, 8))]) is model

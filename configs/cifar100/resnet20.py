@@ -1,0 +1,9 @@
+# ResNet-20, a student. In the paper: 69.06 top-1 on its own.
+_base_ = [
+    '../_base_/models/cifar100_classifier.py', '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/cifar100_240e.py', '../_base_/default_runtime.py'
+]
+
+model = dict(
+    backbone=dict(type='mmreviewkd.CIFARResNet', depth=20),
+    head=dict(in_channels=64))

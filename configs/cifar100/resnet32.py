@@ -1,0 +1,9 @@
+# ResNet-32, a student. In the paper: 71.14 top-1 on its own.
+_base_ = [
+    '../_base_/models/cifar100_classifier.py', '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/cifar100_240e.py', '../_base_/default_runtime.py'
+]
+
+model = dict(
+    backbone=dict(type='mmreviewkd.CIFARResNet', depth=32),
+    head=dict(in_channels=64))

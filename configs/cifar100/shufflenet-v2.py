@@ -1,0 +1,10 @@
+# ShuffleNetV2, a student. In the paper: 71.82 top-1 on its own.
+_base_ = [
+    '../_base_/models/cifar100_classifier.py', '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/cifar100_240e.py', '../_base_/default_runtime.py'
+]
+
+model = dict(
+    backbone=dict(type='mmreviewkd.CIFARShuffleNetV2'),
+    head=dict(in_channels=1024))
+optim_wrapper = dict(optimizer=dict(lr=0.02))

@@ -1,0 +1,9 @@
+# WRN-40-1, a student. In the paper: 71.98 top-1 on its own.
+_base_ = [
+    '../_base_/models/cifar100_classifier.py', '../_base_/datasets/cifar100.py',
+    '../_base_/schedules/cifar100_240e.py', '../_base_/default_runtime.py'
+]
+
+model = dict(
+    backbone=dict(type='mmreviewkd.CIFARWideResNet', depth=40, widen_factor=1),
+    head=dict(in_channels=64))

@@ -1,0 +1,37 @@
+"""Conversion of weights that were published in another layout."""
+
+import functools
+from pathlib import Path
+
+import torch
+from mmengine.registry import DefaultScope
+
+from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
+from mmreviewkd.utils.config import build_model, model_config
+from mmreviewkd.utils.convert_checkpoint import convert_state
+from mmreviewkd.version import __version__
+
+
+def convert_checkpoint(config: str, checkpoint: str, out: str) -> str:
+    """Write weights of another layout as a checkpoint of the model that a config describes.
+
+    Args:
+        config (str): A path, or ``'package::path/of/config.py'``.
+        checkpoint (str): A path or URL of weights in another layout, see
+            :func:`~mmreviewkd.utils.convert_checkpoint.match_layout`.
+        out (str): The file to write.
+
+    Returns:
+        str: What was renamed.
+
+    Raises:
+        ConfigError: If there is no such config.
+        CheckpointError: If the checkpoint cannot be read, or its weights do not fit the model.
+    """
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        model = build_model(model_config(config, 'config'), 'model')
+    state, report = convert_state(model, state_dict_of(load_checkpoint(checkpoint)))
+    load_weights(model, state, f'checkpoint: {checkpoint!r}')
+    converted = dict(state_dict=model.state_dict(), meta=dict(mmreviewkd_version=__version__))
+    save_atomically(functools.partial(torch.save, converted), Path(out))
+    return report or f'{len(state)} entries are named as the model names them'

@@ -1,0 +1,84 @@
+"""MobileNetV2 for small images ("MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018)."""
+
+from collections.abc import Sequence
+
+from mmcv.cnn import ConvModule
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmreviewkd.registry import MODELS
+
+_NORM = dict(type='BN')
+# Of each stage: expansion, channels at full width, blocks, stride.
+_STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+
+class InvertedResidual(nn.Module):
+    """Expand, convolve each channel, and reduce; no ReLU follows the reduction.
+
+    Args:
+        in_channels (int): Channels of the input.
+        channels (int): Channels of the output.
+        stride (int): Stride of the 3x3 convolution.
+        expansion (int): How many times as many channels lie between.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        middle = in_channels * expansion
+        self.conv = nn.Sequential(
+            ConvModule(in_channels, middle, 1, norm_cfg=_NORM),
+            ConvModule(middle, middle, 3, stride, padding=1, groups=middle, norm_cfg=_NORM),
+            ConvModule(middle, channels, 1, norm_cfg=_NORM, act_cfg=None))
+        self.with_shortcut = stride == 1 and in_channels == channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[N, in_channels, H, W]`` to ``[N, channels, H / stride, W / stride]``."""
+        return x + self.conv(x) if self.with_shortcut else self.conv(x)
+
+
+@MODELS.register_module()
+class CIFARMobileNetV2(BaseModule):
+    """MobileNetV2 for images of 32 pixels: ReLU in place of ReLU6, and a second stage that keeps its size.
+
+    Args:
+        widen_factor (float): All stages but the last convolution, of 1280, have this share of the channels.
+            Defaults to 1.0.
+        in_channels (int): Channels of the images. Defaults to 3.
+        out_indices (Sequence[int]): Which of the seven stages (0 to 6) and the last convolution (7) are given.
+            Defaults to (7,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+
+    Raises:
+        ValueError: If there is no such stage.
+    """
+
+    def __init__(
+            self,
+            widen_factor: float = 1.0,
+            in_channels: int = 3,
+            out_indices: Sequence[int] = (7,),
+            init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg or [
+            dict(type='Kaiming', layer='Conv2d'), dict(type='Constant', layer='BatchNorm2d', val=1)])
+        if not set(out_indices) <= set(range(8)):
+            raise ValueError(f'CIFARMobileNetV2: out_indices must be among 0 to 7, but are {tuple(out_indices)}')
+        self.out_indices = tuple(out_indices)
+        width = int(32 * widen_factor)
+        self.conv1 = ConvModule(in_channels, width, 3, stride=2, padding=1, norm_cfg=_NORM)
+        for stage, (expansion, channels, blocks, stride) in enumerate(_STAGES):
+            previous, width = width, int(channels * widen_factor)
+            self.add_module(f'layer{stage + 1}', nn.Sequential(
+                InvertedResidual(previous, width, stride, expansion),
+                *(InvertedResidual(width, width, 1, expansion) for _ in range(blocks - 1))))
+        self.conv2 = ConvModule(width, 1280, 1, norm_cfg=_NORM)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 2, 2, 4, 8, 8, 16, 16 and 16 rows."""
+        x = self.conv1(x)
+        outputs = []
+        for index, layer in enumerate((*(getattr(self, f'layer{i}') for i in range(1, 8)), self.conv2)):
+            x = layer(x)
+            if index in self.out_indices:
+                outputs.append(x)
+        return tuple(outputs)

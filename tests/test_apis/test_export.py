@@ -1,0 +1,62 @@
+"""Students on this package's backbones run where the package is not."""
+
+import json
+
+import pytest
+import torch
+from conftest import ROOT, run_tool
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+
+from mmreviewkd.apis import export_student
+
+# One student for each of the package's files of backbones.
+PAIRS = [
+    'cifar100/resnet20_review-resnet56', 'cifar100/wrn-16-2_review-wrn-40-2', 'cifar100/vgg8_review-vgg13',
+    'cifar100/mobilenet-v2_review-vgg13', 'cifar100/shufflenet-v1_review-wrn-40-2',
+    'cifar100/shufflenet-v2_review-resnet32x4', 'imagenet/mobilenet-v1_review-resnet50']
+WITHOUT_PLUGIN = '''
+import json, sys
+sys.modules['mmreviewkd'] = None
+import torch
+from mmpretrain.apis import init_model
+for folder in sys.argv[1:]:
+    model = init_model(f'{folder}/student.py')
+    model.load_state_dict(torch.load(f'{folder}/student.pth', weights_only=True)['state_dict'], strict=True)
+    with torch.no_grad():
+        scores = model(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32))[0]
+    print('scores', json.dumps(scores.flatten().tolist()))
+'''
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    """The students' folders, what they give here, and what they give where the package cannot be imported."""
+    place = tmp_path_factory.mktemp('exported')
+    here = {}
+    init_default_scope('mmpretrain')
+    for pair in PAIRS:
+        cfg = Config.fromfile(ROOT / 'configs' / f'{pair}.py')
+        torch.manual_seed(0)
+        student = MODELS.build(cfg.model.student.model).eval()
+        export_student(cfg, {f'student.{name}': value for name, value in student.state_dict().items()}, place / pair)
+        with torch.no_grad():
+            here[pair] = student(torch.linspace(-1, 1, 3 * 32 * 32).reshape(1, 3, 32, 32))[0].flatten()
+    done = run_tool('-c', WITHOUT_PLUGIN, *(place / pair for pair in PAIRS), cwd=place, PYTHONPATH='')
+    lines = [line.removeprefix('scores') for line in done.stdout.splitlines() if line.startswith('scores')]
+    return place, here, {pair: torch.tensor(json.loads(line)) for pair, line in zip(PAIRS, lines)}
+
+
+@pytest.mark.parametrize('pair', PAIRS)
+def test_a_student_takes_its_backbone_along(exported, pair):
+    place, here, there = exported
+    torch.testing.assert_close(there[pair], here[pair], rtol=1e-5, atol=1e-6)
+    files = sorted(path.name for path in (place / pair).iterdir())
+    assert len(files) == 3
+    assert not any('mmreviewkd' in (place / pair / name).read_text() for name in files if name.endswith('.py'))
+
+
+def test_every_file_of_backbones_is_tried(exported):
+    from mmreviewkd.models import backbones
+    tried = {path.stem for path in exported[0].rglob('*.py')} - {'student'}
+    assert tried == {MODELS.get(f'mmreviewkd.{name}').__module__.rpartition('.')[2] for name in backbones.__all__}
