@@ -14,7 +14,8 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .feature_taps import FeatureTaps, Recording
 
-# Sides of the square images tried in turn, in pixels; the first one a model takes is used.
+# Sides of the square images tried in turn, in pixels; the first one a model takes is used. A network whose first
+# convolution keeps the size is made for small images.
 _SIDES = (224, 64, 512)
 
 
@@ -68,9 +69,10 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
     convolution = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     # The first convolution may see rearranged pixels (a focus stem), so colour images are tried too.
     channels = {convolution.in_channels if convolution else 3, 3}
+    sides = sorted(_SIDES) if convolution and convolution.stride == (1, 1) else _SIDES
     errors = []
     with preserved_random_state(), torch.no_grad(), _eval_mode(model):
-        for side, depth, entry in itertools.product(_SIDES, sorted(channels), ('extract_feat', 'tensor')):
+        for side, depth, entry in itertools.product(sides, sorted(channels), ('extract_feat', 'tensor')):
             if entry == 'extract_feat' and not hasattr(model, entry):
                 continue
             recording = None
