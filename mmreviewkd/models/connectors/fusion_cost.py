@@ -6,6 +6,8 @@ import torch
 CHUNK_BYTES = 12 * 2**20
 # Smaller maps cost less than what it takes to avoid them.
 LEAST_MAP = 2**18
+# Narrower ones are moved and multiplied too slowly, pixel by pixel, for anything to be gained by doing it twice.
+LEAST_CHANNELS = 32
 # Another way than the definition's has to promise this share of its cost.
 MARGIN = 0.85
 # What spreading products over blocks costs, in channels of a 3x3 convolution.
@@ -17,13 +19,13 @@ WINOGRAD_RATE, WINOGRAD_CHANNEL, WINOGRAD_WEIGHT = 0.2, 30, 500
 
 
 def fast_pays(pixels: int, mid_channels: int) -> bool:
-    """Whether the maps of a level are large enough that it is worth not to keep them.
+    """Whether the maps of a level are large and wide enough that it is worth not to keep them.
 
     Args:
         pixels (int): Of the whole batch.
         mid_channels (int): ``M``.
     """
-    return pixels * mid_channels >= LEAST_MAP
+    return mid_channels >= LEAST_CHANNELS and pixels * mid_channels >= LEAST_MAP
 
 
 def statistics_from_covariance(pixels: int, mid_channels: int, in_channels: int) -> bool:

@@ -43,6 +43,7 @@ def test_chunks_hold_at_least_an_image_and_at_most_the_batch():
     assert images_per_chunk(64, 2**30, torch.device('cuda')) == 64
 
 
-def test_small_maps_are_not_worth_it():
+def test_small_or_narrow_maps_are_not_worth_it():
     assert fast_pays(64 * 32 * 32, 64)
     assert not fast_pays(64, 256)
+    assert not fast_pays(128 * 28 * 28, 16)
