@@ -3,7 +3,8 @@
 Training-mode ``BN(conv1(s))`` is affine in ``s`` and its variance a quadratic form of the covariance of ``s``. So the
 M-channel maps of a level are made from ``s`` by one product, used and dropped, a few images at a time, and made again
 in the backward pass. Kept are the two attention maps and what ``conv2`` gives, beside what is kept anyway: the level's
-input and the coarser residual. :mod:`.attention_based_fusion` is the definition that this must agree with.
+input, the coarser residual, and what flows on. :mod:`.attention_based_fusion` is the definition that this must agree
+with.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .composed_convolution import ComposedConvolution
-from .fusion_cost import cheapest_convolution, images_per_chunk, statistics_from_covariance
+from .fusion_cost import cheapest_convolution, fused_map_is_kept, images_per_chunk, statistics_from_covariance
 from .same_convolution import DirectConvolution, WinogradConvolution
 
 
@@ -85,9 +86,11 @@ class _FusedLevel(torch.autograd.Function):
             mixer = None if residual is None else _Mixer(affine, att_weight, att_bias)
             attention = None if residual is None else feature.new_empty(
                 (2, *pixels.grid), dtype=weight1.dtype)
-            flow = feature.new_empty(
-                (pixels.grid[0], *level.target_size, len(weight1)), dtype=level.dtype) if level.flows_on else None
             composed, convolution = _convolution(pixels, residual, weight2, affine, level)
+            keeps = composed is None and (level.flows_on or fused_map_is_kept(*weight1.shape[:2]))
+            flow = feature.new_empty(
+                (pixels.grid[0], *level.target_size, len(weight1)), dtype=level.dtype
+            ) if level.flows_on or keeps else None
             maps = []
             for part in pixels.parts:
                 rows = pixels.rows(part, statistics.mean)
@@ -98,7 +101,7 @@ class _FusedLevel(torch.autograd.Function):
                 weighted = _weighted(rows, z, level.dtype)
                 if composed is None or level.flows_on:
                     fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size)
-                    if level.flows_on:
+                    if flow is not None:
                         flow[part] = fused
                 if composed is None:
                     maps.append(_planes(convolution.forward(fused)))
@@ -113,10 +116,11 @@ class _FusedLevel(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         ctx.level = level
         ctx.save_for_backward(
-            feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention, raw, mean2,
-            inverse_std2, *statistics, *((None, None) if norm2.from_batch else running),
+            feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention,
+            flow if keeps else None, raw, mean2, inverse_std2, *statistics,
+            *((None, None) if norm2.from_batch else running),
             None if level.norm1.from_batch else level.norm1.running_mean)
-        return output, None if flow is None else _planes(flow)
+        return output, _planes(flow) if level.flows_on else None
 
     @staticmethod
     @once_differentiable
@@ -129,7 +133,7 @@ class _FusedLevel(torch.autograd.Function):
 
 
 def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tuple[Tensor | None, ...]:
-    (feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention, raw, mean2,
+    (feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention, flow, raw, mean2,
      inverse_std2, *statistics, running_mean2, running_var2, running_mean1) = ctx.saved_tensors
     level, wanted = ctx.level, ctx.needs_input_grad
     statistics = _Statistics(*statistics)
@@ -160,7 +164,7 @@ def _backward(ctx, grad_output: Tensor | None, grad_flow: Tensor | None) -> tupl
         weighted = _weighted(rows, z, dtype)
         grad_fused = None if grad_flow is None else _rows(grad_flow[part])
         if convolution is not None:
-            fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size)
+            fused = _resize(_mixed(weighted, z, coarse, affine), level.target_size) if flow is None else flow[part]
             grad = convolution.backward(_rows(grad_raw[part]), fused)
             grad_fused = grad if grad_fused is None else grad.add_(grad_fused)
             del fused, grad

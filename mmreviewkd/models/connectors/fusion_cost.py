@@ -43,6 +43,16 @@ def statistics_from_covariance(pixels: int, mid_channels: int, in_channels: int)
     return with_covariance < 4 * pixels * in_channels * mid_channels
 
 
+def fused_map_is_kept(mid_channels: int, in_channels: int) -> bool:
+    """Whether a fused map that flows nowhere is kept, because making it again would cost as much as ``conv1`` does.
+
+    Args:
+        mid_channels (int): ``M``.
+        in_channels (int): ``C``.
+    """
+    return in_channels >= mid_channels
+
+
 def cheapest_convolution(
         device: torch.device, dtype: torch.dtype, batch: int, size: tuple[int, int], in_channels: int,
         mid_channels: int, out_channels: int, coarse_size: tuple[int, int] | None) -> str:
