@@ -3,7 +3,7 @@
 import torch
 
 # Fits the last cache of a small CPU, and is below the size from which an allocator asks the system every time.
-CHUNK_BYTES = 12 * 2**20
+CHUNK_BYTES = 8 * 2**20
 # Smaller maps cost less than what it takes to avoid them.
 LEAST_MAP = 2**18
 # Narrower ones are moved and multiplied too slowly, pixel by pixel, for anything to be gained by doing it twice.
