@@ -10,6 +10,7 @@ from conftest import STAGES_BEFORE_RELU, cifar_classifier, gray_batch, review_co
 from mmengine.config import ConfigDict
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
+from mmengine.runner import set_random_seed
 
 from mmreviewkd.models import FrozenTeacher
 from mmreviewkd.utils import CheckpointError, ConfigError, TapError
@@ -190,6 +191,34 @@ def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
     handle.remove()
     for ours, expected in zip(inside, (before_relu[-1], whole[3])):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize('augment', ['Mixup', 'CutMix'])
+def test_mixed_images_are_mixed_alike_for_both(augment):
+    """As if the teacher's own preprocessor had mixed them, padding included."""
+    from mmpretrain.structures import DataSample
+    mix = dict(batch_augments=dict(augments=dict(type=augment, alpha=1.0)), to_onehot=True, num_classes=10,
+               pad_size_divisor=32)
+    student_norm = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True, **mix)
+    teacher_norm = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], pad_value=7, **mix)
+    distiller = build(
+        student=resnet_part(student_norm), teacher=resnet_part(teacher_norm, checkpoint='init_cfg'))
+    alone = distiller.frozen_teacher._model
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 256, (3, 70, 90), generator=generator, dtype=torch.uint8) for _ in range(4)]
+    views = []
+    for preprocessor in (distiller.data_preprocessor, alone.data_preprocessor):
+        samples = [DataSample(metainfo=dict(img_shape=(70, 90))).set_gt_label(i) for i in range(4)]
+        set_random_seed(0)
+        views.append(preprocessor(dict(inputs=copy.deepcopy(images), data_samples=samples), training=True))
+    mine, theirs = views
+    assert any(0 < sample.gt_score.max() < 1 for sample in mine['data_samples'])
+    found = distiller.frozen_teacher._view(mine['inputs'], mine['data_samples'])
+    torch.testing.assert_close(found, theirs['inputs'], rtol=1e-4, atol=1e-3)
+    with torch.no_grad():
+        expected = alone.backbone(theirs['inputs'])[3]
+    inside = distiller.frozen_teacher.levels(mine['inputs'], mine['data_samples'])[-1]
+    torch.testing.assert_close(inside, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_without_a_preprocessor_of_its_own_it_sees_what_the_student_sees():
