@@ -134,3 +134,17 @@ def test_a_student_without_a_mean_teacher_has_none_for_the_hook():
     for found in (model, model.student):
         with pytest.raises(AssertionError):
             MeanTeacherHook().before_train(SimpleNamespace(model=found, iter=0))
+
+
+def test_the_exported_student_is_mmdets_own(tmp_path):
+    """With its mean teacher and the hook."""
+    from mmreviewkd.apis import export_student
+    cfg = Config.fromfile(CONFIGS / 'fashion_scenes/faster-rcnn_r18_review-r34.py')
+    cfg.model.student = dict(model=soft_teacher(), taps=['student.neck'])
+    cfg.custom_hooks = [dict(type='mmreviewkd.ExportStudentHook'), dict(type='MeanTeacherHook')]
+    model = MODELS.build(cfg.model)
+    exported = Config.fromfile(export_student(cfg, model.state_dict(), tmp_path))
+    assert exported.custom_hooks == [dict(type='MeanTeacherHook')]
+    plain = MODELS.build(exported.model)
+    plain.load_state_dict(torch.load(tmp_path / 'student.pth', weights_only=True)['state_dict'], strict=True)
+    assert same(plain.state_dict(), model.student.state_dict())
