@@ -272,17 +272,17 @@ def test_tokens_become_maps_for_images_of_any_shape_compiled_or_not():
             taps=[dict(type='TokensToMap', tap='backbone.layers[1]', num_extra_tokens=1)]))
     plain, compiled = build(**config), build(**config, compile=dict(backend='aot_eager'))
     featmap = MODELS.build(dict(backbone, out_type='featmap'))
-    featmap.load_state_dict(plain.teacher._model.backbone.state_dict())
+    featmap.load_state_dict(plain.frozen_teacher._model.backbone.state_dict())
     featmap.eval()
     ran = []
-    plain.teacher._model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
+    plain.frozen_teacher._model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
     for height, width in ((64, 64), (64, 96)):
         images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
-        found, = plain.teacher.levels(images)
+        found, = plain.frozen_teacher.levels(images)
         assert found.shape == (2, 24, 4, width // 16)
         with torch.no_grad():
             torch.testing.assert_close(found, featmap(images)[0], rtol=0, atol=0)
-    torch.testing.assert_close(compiled.teacher.levels(images)[0], found, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(compiled.frozen_teacher.levels(images)[0], found, rtol=1e-4, atol=1e-5)
     assert ran == []
 
 
