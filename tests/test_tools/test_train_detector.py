@@ -1,12 +1,8 @@
 """The Mask R-CNN pair of the Fashion-MNIST scenes, from data to an exported student, in processes of their own."""
 
 import json
-import os
 import pickle
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import mmdet
@@ -24,6 +20,13 @@ REVIEW = 'mask-rcnn_r18_review-r34'
 WITHOUT_PLUGIN = (
     'import runpy, sys; sys.modules["mmreviewkd"] = None; sys.argv = sys.argv[1:]; '
     'runpy.run_path(sys.argv[0], run_name="__main__")')
+# Python that runs a tool until it is killed, in the middle of the second epoch.
+KILLED_AT_STEP_11 = (
+    'import itertools, os, runpy, signal, sys; from mmreviewkd.models import ReviewDistiller as R\n'
+    'step, count = R.train_step, itertools.count(1)\n'
+    'kill = lambda: os.kill(os.getpid(), signal.SIGKILL)\n'
+    'R.train_step = lambda *a, **k: kill() if next(count) == 11 else step(*a, **k)\n'
+    'sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name="__main__")')
 
 
 @pytest.fixture(scope='module')
@@ -61,14 +64,9 @@ def scalars(work_dir):
 
 
 def test_a_killed_run_goes_on_where_it_was(config, run, place, tmp_path):
-    command = [sys.executable, TOOLS / 'train.py', config, '--work-dir', tmp_path]
-    environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
-    with subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=place) as process:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / 'last_checkpoint').exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+    killed = run_tool(
+        '-c', KILLED_AT_STEP_11, TOOLS / 'train.py', config, '--work-dir', tmp_path, cwd=place, check=False)
+    assert killed.returncode == -signal.SIGKILL
     assert 'epoch_1.pth' in (tmp_path / 'last_checkpoint').read_text()
     assert not (tmp_path / 'student').exists()
 
