@@ -198,7 +198,7 @@ PYRAMIDS = {
 
 def floor(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
     with torch.no_grad():
-        model.teacher._model.extract_feat(inputs)
+        model.frozen_teacher._model.extract_feat(inputs)
     return total(model.student(inputs, samples, mode='loss'))
 
 

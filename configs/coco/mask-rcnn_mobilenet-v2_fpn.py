@@ -7,9 +7,8 @@ _base_ = [
 model = dict(
     backbone=dict(
         _delete_=True,
-        type='MobileNetV2',
+        type='mmreviewkd.MobileNetV2Stages',
         out_indices=(1, 2, 4, 6),
         norm_eval=True,
         init_cfg=dict(type='Pretrained', checkpoint='open-mmlab://mmdet/mobilenet_v2')),
     neck=dict(in_channels=[24, 32, 96, 320]))
-find_unused_parameters = True  # the backbone's last convolution, which lies past all four stages

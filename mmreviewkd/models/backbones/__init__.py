@@ -1,4 +1,6 @@
-"""Backbones that mmpretrain lacks."""
+"""Backbones that mmpretrain and mmdet lack."""
+
+import contextlib
 
 from .cifar_mobilenet_v2 import CIFARMobileNetV2
 from .cifar_resnet import CIFARResNet
@@ -12,3 +14,7 @@ __all__ = [
     'CIFARVGG', 'CIFARMobileNetV2', 'CIFARResNet', 'CIFARShuffleNetV1', 'CIFARShuffleNetV2', 'CIFARWideResNet',
     'MobileNetV1'
 ]
+
+with contextlib.suppress(ImportError):  # without mmdet there are no detectors either
+    from .mobilenet_v2_stages import MobileNetV2Stages
+    __all__ += ['MobileNetV2Stages']

@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mmengine.logging import MessageHub, print_log
@@ -88,14 +88,14 @@ class ReviewDistiller(BaseModel):
         self.compile_options = None if compile is False else {} if compile is True else dict(compile)
         logits = [student['logits']] if logit_loss else []
         self.taps = FeatureTaps([*student.get('taps', ()), *logits], 'student.taps')
-        self.teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
+        self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
             self._build_parts(connector, distill_loss, logit_loss)
 
     def _build_parts(self, connector: dict | None, distill_loss: dict | None, logit_loss: dict | None) -> None:
         if not (distill_loss or logit_loss):
             raise ConfigError('distill_loss and logit_loss are both None, so nothing would be distilled')
-        student, teacher = probe(self.student, self.taps), self.teacher.probe()
+        student, teacher = probe(self.student, self.taps), self.frozen_teacher.probe()
         self._report = _both_tables(student, teacher)
         if len(student.names) != len(teacher.names):
             raise ConfigError(
@@ -120,13 +120,13 @@ class ReviewDistiller(BaseModel):
 
     def init_weights(self) -> None:
         """Initialize the student as it would be on its own, and load the teacher."""
-        if not self.teacher.loaded:
+        if not self.frozen_teacher.loaded:
             self._load_teacher()
             print_log(f'Levels of the review, fine to coarse:\n{self._report}', 'current')
         super().init_weights()
 
     def _load_teacher(self) -> None:
-        self.teacher.load(self.student, self.compile_options)
+        self.frozen_teacher.load(self.student, self.compile_options)
         if self.compile_options is not None and self.connector is not None:
             self.connector.compile(**self.compile_options)
 
@@ -146,7 +146,8 @@ class ReviewDistiller(BaseModel):
         """The student's own losses, by their own names, and what the teacher adds.
 
         Args:
-            inputs (Tensor): The batch, ``[N, C, H, W]``.
+            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student a dict of several, of which the
+                one it sees last, ``unsup_student``, is distilled.
             data_samples (list, optional): Its data samples.
 
         Returns:
@@ -154,13 +155,15 @@ class ReviewDistiller(BaseModel):
             ``loss_student``); ``loss_distill`` with its current ``distill_weight``, warm-up included; ``loss_logit``.
 
         Raises:
-            ConfigError: If the images are too small for a level, or the teacher's checkpoint does not work.
+            ConfigError: If the images are too small for a level, the teacher's checkpoint does not work, or a batch of
+                several branches lacks the one to distil.
         """
-        if not self.teacher.loaded:
+        if not self.frozen_teacher.loaded:
             self._load_teacher()
-        with _small_images_named(inputs):
-            guides = self.teacher.levels(inputs, data_samples)
-            with self.taps.record(self.student, inputs) as recording:
+        images, samples = _seen_last(inputs, data_samples)
+        with _small_images_named(images):
+            guides = self.frozen_teacher.levels(images, samples)
+            with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
         # `loss` is the name of the total, which a classifier also gives its only loss.
@@ -195,7 +198,7 @@ class ReviewDistiller(BaseModel):
         return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
 
     def _apply(self, fn: Callable, *args, **kwargs) -> nn.Module:
-        self.teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
+        self.frozen_teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
         return super()._apply(fn, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -204,7 +207,7 @@ class ReviewDistiller(BaseModel):
         except AttributeError:
             if name == 'student':
                 raise
-            # What hooks look for in a detector or classifier, they find in the student.
+            # What hooks look for in a detector or classifier, they find in the student: its mean `teacher`, too.
             return getattr(self.student, name)
 
 
@@ -221,6 +224,19 @@ def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:
 def _both_tables(student: Probe, teacher: Probe) -> str:
     return '\n'.join(['student', *(f'  {line}' for line in student.table()),
                       'teacher', *(f'  {line}' for line in teacher.table())])
+
+
+def _seen_last(
+        inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
+) -> tuple[Tensor, list | None]:
+    """The images whose features the taps keep, which are those of the last pass through the student."""
+    if not isinstance(inputs, Mapping):
+        return inputs, data_samples
+    if 'unsup_student' not in inputs:
+        raise ConfigError(
+            f"the batch has the branches {', '.join(inputs)}, but a semi-supervised student is distilled on the branch "
+            "'unsup_student'; name it so in the training pipeline's MultiBranch, as mmdet's SemiBaseDetector expects")
+    return inputs['unsup_student'], data_samples['unsup_student']
 
 
 @contextlib.contextmanager

@@ -70,6 +70,8 @@ class TeacherView:
 
 
 def _normalization(preprocessor: nn.Module) -> tuple[Tensor, Tensor, bool, float]:
+    # mmdet's MultiBranchDataPreprocessor hands every branch to one inside.
+    preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
     normalizes = getattr(preprocessor, '_enable_normalize', False)
     mean = preprocessor.mean.cpu() if normalizes else torch.zeros(1, 1, 1)
     std = preprocessor.std.cpu() if normalizes else torch.ones(1, 1, 1)

@@ -74,7 +74,7 @@ def test_every_student_parameter_learns_and_no_teacher_parameter_does(pair):
     loss.backward()
     assert torch.isfinite(loss)
     assert [name for name, grad in gradients(model).items() if grad is None] == []
-    assert all(parameter.grad is None for parameter in model.teacher._model.parameters())
+    assert all(parameter.grad is None for parameter in model.frozen_teacher._model.parameters())
     assert not any('teacher' in name for name in model.state_dict())
 
 
@@ -94,7 +94,7 @@ def test_one_step_equals_the_step_assembled_by_hand(student, teacher):
     own = model.student.loss(data['inputs'], data['data_samples'])
     features = model.student.extract_feat(data['inputs'])
     with torch.no_grad():
-        guides = model.teacher._model.extract_feat(data['inputs'])
+        guides = model.frozen_teacher._model.extract_feat(data['inputs'])
     state = dict(model.connector.named_parameters())
     outputs = review_path(features, [guide.shape[2:] for guide in guides], state)
     by_hand = 3.0 * hcl(outputs, guides)
@@ -132,14 +132,14 @@ def test_a_caffe_teacher_sees_what_its_own_preprocessor_gives(student, teacher, 
     """BGR with std 1 beside RGB with std 57, padded pixels included."""
     teacher.data_preprocessor.update(CAFFE, pad_value=padding)
     model = started(distiller(student, teacher))
-    alone = model.teacher._model
+    alone = model.frozen_teacher._model
     batch = raw_batch()
     mine = model.data_preprocessor(copy.deepcopy(batch), training=True)
     theirs = alone.data_preprocessor(copy.deepcopy(batch), training=True)
     assert mine['inputs'].shape[-2:] == (96, 128)
     with torch.no_grad():
         expected = alone.extract_feat(theirs['inputs'])
-    found = model.teacher.levels(mine['inputs'], mine['data_samples'])
+    found = model.frozen_teacher.levels(mine['inputs'], mine['data_samples'])
     for f, e in zip(found, expected):
         torch.testing.assert_close(f, e, rtol=1e-4, atol=1e-4)
 
@@ -149,7 +149,7 @@ def test_batch_resizing_keeps_both_views_aligned(student, teacher):
     student.data_preprocessor.batch_augments = augment
     teacher.data_preprocessor.update(CAFFE, batch_augments=copy.deepcopy(augment))
     model = started(distiller(student, teacher))
-    alone = model.teacher._model
+    alone = model.frozen_teacher._model
     MessageHub.get_current_instance().update_info('iter', 0)
     sizes = set()
     for seed in range(4):
@@ -163,7 +163,7 @@ def test_batch_resizing_keeps_both_views_aligned(student, teacher):
         sizes.add(mine['inputs'].shape[-2:])
         with torch.no_grad():
             expected = alone.extract_feat(theirs['inputs'])
-        found = model.teacher.levels(mine['inputs'], mine['data_samples'])
+        found = model.frozen_teacher.levels(mine['inputs'], mine['data_samples'])
         for f, e in zip(found, expected):
             torch.testing.assert_close(f, e, rtol=1e-4, atol=1e-4)
     assert len(sizes) > 1
@@ -373,6 +373,6 @@ def test_families_beyond_the_paper(family):
     grads = gradients(model)
     assert {name for name, p in model.named_parameters() if p.requires_grad and grads[name] is None} <= {
         f'student.{name}' for name in unused}
-    assert all(parameter.grad is None for parameter in model.teacher._model.parameters())
+    assert all(parameter.grad is None for parameter in model.frozen_teacher._model.parameters())
     results = model.eval().test_step(batch)
     assert [len(result.pred_instances.bboxes) == len(result.pred_instances.scores) for result in results] == [True] * 2

@@ -10,6 +10,7 @@ from conftest import STAGES_BEFORE_RELU, cifar_classifier, gray_batch, review_co
 from mmengine.config import ConfigDict
 from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
+from mmengine.runner import set_random_seed
 
 from mmreviewkd.models import FrozenTeacher
 from mmreviewkd.utils import CheckpointError, ConfigError, TapError
@@ -36,7 +37,7 @@ def teacher_checkpoint(tmp_path):
 
 def test_is_frozen_and_in_nothing():
     distiller = build()
-    inner = distiller.teacher._model
+    inner = distiller.frozen_teacher._model
     own = {id(p) for p in inner.parameters()}
     assert not own & {id(p) for p in distiller.parameters()}
     assert not any('teacher' in name for name in distiller.state_dict())
@@ -53,25 +54,25 @@ def test_is_frozen_and_in_nothing():
 
 def test_copies_share_it_and_ema_holds_none():
     distiller = build()
-    assert copy.deepcopy(distiller).teacher is distiller.teacher
+    assert copy.deepcopy(distiller).frozen_teacher is distiller.frozen_teacher
     averaged = ExponentialMovingAverage(distiller)
-    assert averaged.module.teacher is distiller.teacher
+    assert averaged.module.frozen_teacher is distiller.frozen_teacher
     assert len(averaged.module.state_dict()) == len(distiller.state_dict())
 
 
 def test_moves_and_casts_with_the_distiller():
     distiller = build().double()
-    assert next(distiller.teacher._model.parameters()).dtype == torch.float64
+    assert next(distiller.frozen_teacher._model.parameters()).dtype == torch.float64
     distiller.half()
-    assert next(distiller.teacher._model.parameters()).dtype == torch.float16
+    assert next(distiller.frozen_teacher._model.parameters()).dtype == torch.float16
     distiller.to('meta')
-    assert next(distiller.teacher._model.parameters()).is_meta
+    assert next(distiller.frozen_teacher._model.parameters()).is_meta
 
 
 def test_comes_to_where_the_student_already_is():
     distiller = MODELS.build(review_config()).double()
     distiller.init_weights()
-    assert next(distiller.teacher._model.parameters()).dtype == torch.float64
+    assert next(distiller.frozen_teacher._model.parameters()).dtype == torch.float64
 
 
 def test_runs_only_what_the_taps_need():
@@ -79,7 +80,7 @@ def test_runs_only_what_the_taps_need():
         student=dict(model=cifar_classifier(), taps=['backbone.layer1']),
         teacher=teacher_part(taps=['backbone.layer1[-1].relu:input']))
     ran = []
-    for name, module in distiller.teacher._model.named_modules():
+    for name, module in distiller.frozen_teacher._model.named_modules():
         module.register_forward_hook(lambda *_, name=name: ran.append(name))
     distiller(**distiller.data_preprocessor(gray_batch(), True), mode='loss')
     assert 'backbone.layer1.0' in ran
@@ -93,7 +94,7 @@ def test_a_checkpoint_takes_the_place_of_its_init_cfg(teacher_checkpoint):
     alone = MODELS.build(cifar_classifier(14, (8, 8, 16, 32))).eval()
     alone.load_state_dict(torch.load(teacher_checkpoint)['state_dict'])
     image = torch.randn(2, 1, 28, 28)
-    torch.testing.assert_close(distiller.teacher.levels(image)[-1].flatten(1), alone.extract_feat(image)[0])
+    torch.testing.assert_close(distiller.frozen_teacher.levels(image)[-1].flatten(1), alone.extract_feat(image)[0])
 
 
 class Evil:
@@ -178,9 +179,9 @@ def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
               for h, w in ((70, 90), (96, 65))]
     batch = dict(inputs=images, data_samples=[DataSample(metainfo=dict(img_shape=tuple(i.shape[1:]))) for i in images])
     seen = distiller.data_preprocessor(copy.deepcopy(batch), True)
-    inside = distiller.teacher.levels(seen['inputs'], seen['data_samples'])
+    inside = distiller.frozen_teacher.levels(seen['inputs'], seen['data_samples'])
 
-    alone = distiller.teacher._model
+    alone = distiller.frozen_teacher._model
     inputs = alone.data_preprocessor(copy.deepcopy(batch))['inputs']
     block = alone.backbone.layer2[-1]
     before_relu = []
@@ -192,9 +193,37 @@ def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
         torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize('augment', ['Mixup', 'CutMix'])
+def test_mixed_images_are_mixed_alike_for_both(augment):
+    """As if the teacher's own preprocessor had mixed them, padding included."""
+    from mmpretrain.structures import DataSample
+    mix = dict(batch_augments=dict(augments=dict(type=augment, alpha=1.0)), to_onehot=True, num_classes=10,
+               pad_size_divisor=32)
+    student_norm = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True, **mix)
+    teacher_norm = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], pad_value=7, **mix)
+    distiller = build(
+        student=resnet_part(student_norm), teacher=resnet_part(teacher_norm, checkpoint='init_cfg'))
+    alone = distiller.frozen_teacher._model
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 256, (3, 70, 90), generator=generator, dtype=torch.uint8) for _ in range(4)]
+    views = []
+    for preprocessor in (distiller.data_preprocessor, alone.data_preprocessor):
+        samples = [DataSample(metainfo=dict(img_shape=(70, 90))).set_gt_label(i) for i in range(4)]
+        set_random_seed(0)
+        views.append(preprocessor(dict(inputs=copy.deepcopy(images), data_samples=samples), training=True))
+    mine, theirs = views
+    assert any(0 < sample.gt_score.max() < 1 for sample in mine['data_samples'])
+    found = distiller.frozen_teacher._view(mine['inputs'], mine['data_samples'])
+    torch.testing.assert_close(found, theirs['inputs'], rtol=1e-4, atol=1e-3)
+    with torch.no_grad():
+        expected = alone.backbone(theirs['inputs'])[3]
+    inside = distiller.frozen_teacher.levels(mine['inputs'], mine['data_samples'])[-1]
+    torch.testing.assert_close(inside, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
 def test_without_a_preprocessor_of_its_own_it_sees_what_the_student_sees():
     distiller = build(data_preprocessor=dict(mean=[72.94], std=[90.02]))
-    assert distiller.teacher._view is None
+    assert distiller.frozen_teacher._view is None
     assert distiller.student.data_preprocessor.mean.item() == pytest.approx(72.94)
 
 
@@ -205,10 +234,10 @@ def test_accepts_configs_as_mmengine_makes_them():
 def test_may_run_in_half_precision_alone():
     exact, rough = build(), build(teacher=teacher_part(autocast='bfloat16'))
     image = torch.randn(2, 1, 28, 28)
-    rough.teacher._model = copy.deepcopy(exact.teacher._model)
-    guides = rough.teacher.levels(image)
+    rough.frozen_teacher._model = copy.deepcopy(exact.frozen_teacher._model)
+    guides = rough.frozen_teacher.levels(image)
     assert guides[0].dtype == torch.bfloat16
-    for ours, expected in zip(guides, exact.teacher.levels(image)):
+    for ours, expected in zip(guides, exact.frozen_teacher.levels(image)):
         torch.testing.assert_close(ours.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
     losses = rough(**rough.data_preprocessor(gray_batch(), True), mode='loss')
     assert losses['loss_distill'].dtype == torch.float32
@@ -220,7 +249,7 @@ def test_teacher_and_connector_may_be_compiled():
     plain = build()
     torch.manual_seed(0)
     compiled = build(compile=dict(backend='aot_eager'))
-    assert compiled.teacher._compiled is not None
+    assert compiled.frozen_teacher._compiled is not None
     for seed, size in ((0, 8), (1, 4)):
         data = plain.data_preprocessor(gray_batch(size, seed=seed), True)
         expected, ours = plain(**data, mode='loss'), compiled(**data, mode='loss')
@@ -243,17 +272,17 @@ def test_tokens_become_maps_for_images_of_any_shape_compiled_or_not():
             taps=[dict(type='TokensToMap', tap='backbone.layers[1]', num_extra_tokens=1)]))
     plain, compiled = build(**config), build(**config, compile=dict(backend='aot_eager'))
     featmap = MODELS.build(dict(backbone, out_type='featmap'))
-    featmap.load_state_dict(plain.teacher._model.backbone.state_dict())
+    featmap.load_state_dict(plain.frozen_teacher._model.backbone.state_dict())
     featmap.eval()
     ran = []
-    plain.teacher._model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
+    plain.frozen_teacher._model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
     for height, width in ((64, 64), (64, 96)):
         images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
-        found, = plain.teacher.levels(images)
+        found, = plain.frozen_teacher.levels(images)
         assert found.shape == (2, 24, 4, width // 16)
         with torch.no_grad():
             torch.testing.assert_close(found, featmap(images)[0], rtol=0, atol=0)
-    torch.testing.assert_close(compiled.teacher.levels(images)[0], found, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(compiled.frozen_teacher.levels(images)[0], found, rtol=1e-4, atol=1e-5)
     assert ran == []
 
 

@@ -50,7 +50,7 @@ def test_a_whole_step_equals_the_step_by_hand():
     batch['inputs'] = batch['inputs'].repeat(1, 3, 1, 1)
     data = distiller.data_preprocessor(batch, True)
     inputs = data['inputs'].double()
-    twin, teacher = copy.deepcopy(distiller.student), distiller.teacher._model
+    twin, teacher = copy.deepcopy(distiller.student), distiller.frozen_teacher._model
     path = dict(copy.deepcopy(distiller.connector).named_parameters())
 
     losses = distiller(inputs, data['data_samples'], mode='loss')
@@ -148,7 +148,7 @@ def test_predicting_needs_no_teacher(tmp_path):
         predictions = distiller.test_step(gray_batch())
         expected = distiller.student.test_step(gray_batch())
         logits = distiller(torch.zeros(2, 1, 28, 28))
-    assert not distiller.teacher.loaded
+    assert not distiller.frozen_teacher.loaded
     assert logits.shape == (2, 10)
     for ours, theirs in zip(predictions, expected):
         assert torch.equal(ours.pred_score, theirs.pred_score)
