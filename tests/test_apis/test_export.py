@@ -59,4 +59,5 @@ def test_a_student_takes_its_backbone_along(exported, pair):
 def test_every_file_of_backbones_is_tried(exported):
     from mmreviewkd.models import backbones
     tried = {path.stem for path in exported[0].rglob('*.py')} - {'student'}
-    assert tried == {MODELS.get(f'mmreviewkd.{name}').__module__.rpartition('.')[2] for name in backbones.__all__}
+    files = {MODELS.get(f'mmreviewkd.{name}').__module__.rpartition('.')[2] for name in backbones.__all__}
+    assert tried == files - {'mobilenet_v2_stages'}  # a detector's, tried beside its other tests
