@@ -1,24 +1,14 @@
-"""Every config of the project parses and builds."""
+"""What holds of every config of the project."""
 
 import pytest
 from conftest import ROOT
-from mmengine.config import Config
-from mmengine.registry import MODELS
 
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
-# Those of these folders are built where they take a step.
-TRAINED = {'cifar100', 'coco', 'imagenet', 'beyond'}
 
 
-@pytest.mark.parametrize(
-    'path', [path for path in CONFIGS if path.parent.name not in TRAINED],
-    ids=lambda path: f'{path.parent.name}/{path.name}')
-def test_builds(path, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    cfg = Config.fromfile(path)
-    if 'data_preprocessor' in cfg:
-        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    MODELS.build(cfg.model)
+def test_every_folder_has_tests_in_which_its_configs_take_a_step():
+    folders = {path.relative_to(ROOT / 'configs').parts[0] for path in CONFIGS}
+    assert folders == {'beyond', 'cifar100', 'coco', 'fashion_mnist', 'fashion_scenes', 'imagenet'}
 
 
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: f'{path.parent.name}/{path.name}')

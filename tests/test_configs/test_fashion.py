@@ -1,0 +1,69 @@
+"""Every config on Fashion-MNIST and its scenes takes a training step and predicts, on real images of theirs."""
+
+import pytest
+import torch
+from conftest import ROOT
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
+from mmreviewkd.registry import MODELS
+
+CONFIGS = sorted(
+    str(path.relative_to(ROOT / 'configs').with_suffix('')) for folder in ('fashion_mnist', 'fashion_scenes')
+    for path in (ROOT / 'configs' / folder).rglob('*.py'))
+
+
+@pytest.fixture(scope='module')
+def place(fashion_mnist, tmp_path_factory):
+    """A folder in which the configs find their data: few images, in the files of the whole."""
+    folder = tmp_path_factory.mktemp('place')
+    (folder / 'data').mkdir()
+    (folder / 'data' / 'fashion_mnist').symlink_to(fashion_mnist)
+    make_fashion_scenes(folder / 'data' / 'fashion_scenes', fashion_mnist, 4, 2)
+    return folder
+
+
+@pytest.mark.parametrize('name', CONFIGS)
+def test_dry_run(name, place, monkeypatch):
+    monkeypatch.chdir(place)
+    cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    init_default_scope(cfg.default_scope)
+    if 'data_preprocessor' in cfg:
+        cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    guided = 'teacher' in cfg.model
+    if guided:
+        cfg.model.teacher.checkpoint = 'init_cfg'
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    optim = build_optim_wrapper(model.train(), cfg.optim_wrapper)
+    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
+    batch = first_batch(cfg.train_dataloader)
+    loss, log = model.parse_losses(model(**model.data_preprocessor(batch, training=True), mode='loss'))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
+    optim.step()
+    moved = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
+    assert moved
+    if guided:
+        assert any(log.get(key, 0) > 0 for key in ('loss_distill', 'loss_logit'))
+        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher._model.parameters())
+
+    results = model.eval().val_step(first_batch(cfg.val_dataloader))
+    assert len(results) == 2
+    for result in results:
+        if 'pred_score' in result:
+            torch.testing.assert_close(result.pred_score.sum(), torch.tensor(1.0))
+        else:
+            assert ('masks' in result.pred_instances) == ('mask-rcnn' in name)
+
+
+def first_batch(loader):
+    if loader.dataset.type == 'FashionMNIST':
+        loader.dataset.indices = 2
+    loader.batch_size = 2
+    return next(iter(Runner.build_dataloader(loader, seed=0)))
