@@ -9,7 +9,9 @@ import pytest
 import torch
 from detection import CAFFE, raw_batch, same
 from mmdet.engine.hooks import MeanTeacherHook
+from mmdet.engine.runner import TeacherStudentValLoop
 from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import set_random_seed
@@ -95,6 +97,36 @@ def test_the_hook_averages_the_students_own_student_as_in_plain_mmdet(skip_buffe
     name = 'neck.lateral_convs.0.conv.weight'
     assert model.teacher is model.student.teacher
     assert not torch.equal(inner[name], mean[name])
+
+
+class Scores(BaseMetric):
+    """The sum of all scores."""
+
+    def process(self, data_batch, data_samples):
+        self.results += [float(sample['pred_instances']['scores'].sum()) for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(sum=sum(results))
+
+
+def validated(model):
+    """What mmdet's loop finds of the mean teacher and of the student."""
+    metrics = {}
+    images = torch.utils.data.DataLoader(
+        [0], collate_fn=lambda _: raw_batch([(3, 64, 96)], with_mask=False))
+    runner = SimpleNamespace(model=model, call_hook=lambda name, **given: metrics.update(given.get('metrics', {})))
+    TeacherStudentValLoop(runner, images, Evaluator([Scores()])).run()
+    return metrics
+
+
+def test_mmdets_loop_validates_the_students_own_two():
+    plain, model = MODELS.build(soft_teacher()), distiller(1.0)
+    trained(plain)
+    model.init_weights()
+    model.student.load_state_dict(plain.state_dict())
+    found = validated(model)
+    assert found == validated(plain)
+    assert found['teacher/sum'] != found['student/sum'] and min(found.values()) > 0
 
 
 def test_the_frozen_teacher_sees_what_the_student_sees_last():
