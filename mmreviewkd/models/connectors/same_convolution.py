@@ -70,7 +70,8 @@ class WinogradConvolution:
             tiles = _transformed(padded[images, top:bottom + 2])
             products = torch.bmm(tiles.flatten(0, 1).flatten(1, 3), self.kernel)
             _gather(products.view(6, 6, *tiles.shape[2:5], -1), output[images, top:bottom])
-        return output[:, :h, :w]
+        # Copied where tiles reach over the edge, so that no more is kept than is used.
+        return output[:, :h, :w].contiguous()
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """The gradient of ``rows``; that of the weight is added up."""
