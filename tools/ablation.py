@@ -13,8 +13,8 @@ from mmreviewkd.utils.errors import one_line_errors
 CONFIGS = 'configs/fashion_mnist'
 ALONE = f'{CONFIGS}/ablation/resnet8.py'
 REVIEW = f'{CONFIGS}/ablation/resnet8_review.py'
-TEACHER = f'{CONFIGS}/ablation/resnet14.py'
-TEACHERS = {'ResNet-8, 8-8-16-32': f'{CONFIGS}/ablation/resnet8-wide.py', 'ResNet-14, 8-8-16-32': TEACHER,
+TEACHER = f'{CONFIGS}/ablation/resnet14-half.py'
+TEACHERS = {'ResNet-8, 8-8-16-32': f'{CONFIGS}/ablation/resnet8-half.py', 'ResNet-14, 8-8-16-32': TEACHER,
             'ResNet-14, 16-16-32-64': f'{CONFIGS}/resnet14.py'}
 LEVELS = ['1', '2', '3', 'pooled']
 SEEDS, TUNING_SEED = (0, 1, 2), 100

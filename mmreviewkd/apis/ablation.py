@@ -105,7 +105,8 @@ class Ablation:
     def teachers(self) -> dict[str, Training]:
         """The teachers' trainings, by config."""
         configs = dict.fromkeys(variant.teacher for variant in self.variants if variant.teacher)
-        return {config: Training(f'teacher {config}', config, self.out / 'teachers' / Path(config).stem)
+        return {config: Training(f'teacher {config}', config,
+                                 self.out / 'teachers' / '_'.join(Path(config).with_suffix('').parts[-2:]))
                 for config in configs}
 
     def tunings(self) -> list[Training]:

@@ -8,8 +8,8 @@ model = dict(
         model=_base_.model,
         taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
     teacher=dict(
-        model='mmreviewkd::fashion_mnist/ablation/resnet14.py',
-        checkpoint='work_dirs/ablation/teachers/resnet14/epoch_8.pth',
+        model='mmreviewkd::fashion_mnist/ablation/resnet14-half.py',
+        checkpoint='work_dirs/ablation/teachers/ablation_resnet14-half/epoch_8.pth',
         taps=[
             'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
         ]),
