@@ -6,6 +6,7 @@ Trainings that are done are not repeated, an interrupted study goes on.
 import argparse
 from pathlib import Path
 
+from mmreviewkd.apis import ablation_page
 from mmreviewkd.apis.ablation import Ablation, Variant, write_json
 from mmreviewkd.datasets.fashion_mnist import prepare_fashion_mnist
 from mmreviewkd.utils.errors import one_line_errors
@@ -18,7 +19,7 @@ TEACHERS = {'ResNet-8, 8-8-16-32': f'{CONFIGS}/ablation/resnet8-half.py', 'ResNe
             'ResNet-14, 16-16-32-64': f'{CONFIGS}/resnet14.py'}
 LEVELS = ['1', '2', '3', 'pooled']
 SEEDS, TUNING_SEED = (0, 1, 2), 100
-# The last 5,000 of the 60,000 training images, of which the students see the first 3,000 and the teachers 12,000.
+# The last 5,000 of the 60,000 training images, of which the students see the first 2,000 and the teachers 12,000.
 VALIDATION = {
     'val_dataloader.dataset.split': 'train', 'val_dataloader.dataset.test_mode': False,
     'val_dataloader.dataset.indices': -5000}
@@ -69,7 +70,7 @@ LIKE_OURS = dict(weights_of=('Knowledge Review',))
 SENSITIVITY = {
     'loss weight': [review(f'weight {weight:g}', {WEIGHT: weight}) for weight in (1.0, 3.0, 10.0, 30.0, 100.0)],
     'warm-up (epochs)': [
-        review(f'warm-up {epochs}', {} if epochs == 1 else {'model.warmup_iters': 47 * epochs}, **LIKE_OURS)
+        review(f'warm-up {epochs}', {} if epochs == 1 else {'model.warmup_iters': 32 * epochs}, **LIKE_OURS)
         for epochs in (0, 1, 5)],
     'M': [review(f'M {m}', {} if m == 16 else {'model.connector.mid_channels': m}, **LIKE_OURS) for m in (8, 16, 32)],
     'teacher': [review(name, teacher=config, **LIKE_OURS) for name, config in TEACHERS.items()],
@@ -87,10 +88,63 @@ VARIANTS = [
     *(variant for pair, variant in CROSS_STAGE.items() if 3 in pair)]
 
 
+# What the page shows.
+COMPONENTS = {
+    'student alone': ['student alone', '', '', '', ''],
+    'same level, L2': ['same level', '', '', '', ''],
+    'paths, L2': ['+ review paths', 'yes', '', '', ''],
+    'nested, addition, L2': ['+ residual framework, by addition', 'yes', 'yes', '', ''],
+    'nested, ABF, L2': ['+ ABF (all without HCL)', 'yes', 'yes', 'yes', ''],
+    'Knowledge Review': ['+ HCL: **Knowledge Review**', 'yes', 'yes', 'yes', 'yes'],
+    'nested, addition, HCL': ['all without ABF', 'yes', 'yes', '', 'yes'],
+    'paths, HCL': ['all without the nesting (and so without ABF)', 'yes', '', '', 'yes'],
+    'same level, HCL': ['HCL alone', '', '', '', 'yes'],
+}
+OTHERS = ['student alone', 'logit KD', 'attention transfer', 'FitNets', 'Knowledge Review',
+          'Knowledge Review + logit KD']
+
+
+def publish(results: dict, folder: Path) -> None:
+    """Write the results, and the tables and pictures of ``ablations.md``, into the folder of that page."""
+    names = {pair: variant.name for pair, variant in CROSS_STAGE.items()}
+    groups = {title: {variant.name: variant.name.removeprefix('weight ').removeprefix('warm-up ').removeprefix('M ')
+                      for variant in group} for title, group in SENSITIVITY.items()}
+    write_json(results, folder / 'ablations.json')
+    ablation_page.fill_page(folder / 'ablations.md', tables(results))
+    ablation_page.draw_matrix(results, LEVELS, names, METHODS[0].name, folder / 'ablations_cross_stage.png')
+    ablation_page.draw_bars(
+        results, {'components': {name: cells[0].replace('**', '') for name, cells in COMPONENTS.items()},
+                  'against others': {name: name for name in OTHERS}},
+        METHODS[0].name, folder / 'ablations_methods.png')
+    ablation_page.draw_lines(
+        results, {title: {name: label.replace(', ', '\n') for name, label in group.items()}
+                  for title, group in groups.items()},
+        METHODS[0].name, folder / 'ablations_sensitivity.png')
+
+
+def tables(results: dict) -> dict[str, str]:
+    """The tables of the page, by name."""
+    alone = METHODS[0].name
+    return {
+        'teachers': ablation_page.teachers_table(results, {config: name for name, config in TEACHERS.items()}),
+        'loss weights': ablation_page.tuning_table(results),
+        'cross-stage': ablation_page.matrix_table(
+            results, LEVELS, {pair: variant.name for pair, variant in CROSS_STAGE.items()}, alone),
+        'components': ablation_page.variants_table(
+            results, ['', 'review paths', 'residual', 'ABF', 'HCL'], COMPONENTS, alone),
+        'others': ablation_page.variants_table(results, ['method'], {name: [name] for name in OTHERS}, alone),
+        'sensitivity': ablation_page.variants_table(
+            results, ['setting', 'value'],
+            {variant.name: [title, variant.name] for title, group in SENSITIVITY.items() for variant in group}, alone),
+        'cost': ablation_page.cost_table(results),
+    }
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--out', type=Path, default=Path('work_dirs/ablation'), help='the folder for all trainings')
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, packed or not')
+    parser.add_argument('--docs', type=Path, help='a folder with ablations.md, to fill with tables and pictures')
     parser.add_argument('--workers', type=int, default=1, help='how many trainings run at once, a thread each')
     return parser.parse_args()
 
@@ -99,8 +153,10 @@ def main() -> None:
     args = parse_args()
     prepare_fashion_mnist('data/fashion_mnist', args.data)
     study = Ablation(args.out, VARIANTS, SEEDS, TUNING_SEED, VALIDATION)
-    write_json(study.run(args.workers, lambda results: write_json(results, args.out / 'results.json')),
-               args.out / 'results.json')
+    results = study.run(args.workers, lambda results: write_json(results, args.out / 'results.json'))
+    write_json(results, args.out / 'results.json')
+    if args.docs:
+        publish(results, args.docs)
 
 
 if __name__ == '__main__':

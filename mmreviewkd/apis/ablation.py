@@ -6,7 +6,6 @@ import itertools
 import json
 import multiprocessing
 import platform
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -140,7 +139,8 @@ class Ablation:
     def results(self) -> dict:
         """All that was measured so far, and how."""
         teachers = [
-            dict(config=config, top1=found['metrics'][METRIC], **_cost(found))
+            dict(config=config, top1=found['metrics'][METRIC], parameters=found['parameters'], flops=found['flops'],
+                 **_cost(found))
             for config, training in self.teachers().items() if (found := _found(training))]
         tunings = [
             dict(variant=variant.name, weights=weights, top1=found['metrics'][METRIC], **_cost(found))
@@ -225,11 +225,6 @@ def _plain(options: Mapping) -> dict:
 
 def _version(package: str) -> str:
     return importlib.import_module(package).__version__
-
-
-def mean_and_spread(values: Sequence[float]) -> tuple[float, float]:
-    """The mean, and the standard deviation of a sample, 0 of one value."""
-    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def write_json(results: Mapping, file: Path) -> None:

@@ -15,4 +15,4 @@ model = dict(
         ]),
     connector=dict(type='ReviewConnector', fusion='abf'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
-    warmup_iters=47)
+    warmup_iters=32)
