@@ -116,7 +116,8 @@ class ShortTraining(Training):
         from .train import train
         shutil.rmtree(self.work_dir, ignore_errors=True)
         self.work_dir.mkdir(parents=True)
-        with open(self.work_dir / 'train.log', 'w') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+        with open(self.work_dir / 'train.log', 'w') as log, \
+                contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             train(self.config, str(self.work_dir), cfg_options=dict(self.options))
         validation = _history(self.work_dir)['curve']['validation']
         if not validation:
