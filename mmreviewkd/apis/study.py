@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,12 @@ class ShortTraining(Training):
         self.work_dir.mkdir(parents=True)
         with open(self.work_dir / 'train.log', 'w') as log, \
                 contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            train(self.config, str(self.work_dir), cfg_options=dict(self.options))
+            try:
+                train(self.config, str(self.work_dir), cfg_options=dict(self.options))
+            except Exception as error:
+                traceback.print_exc()
+                raise ConfigError(
+                    f'{self.name!r} failed, see {log.name}: {type(error).__name__}: {error}') from error
         validation = _history(self.work_dir)['curve']['validation']
         if not validation:
             raise ConfigError(f'{self.config}: {self.name!r} ended without a validation, see train_cfg.val_interval')
