@@ -18,7 +18,7 @@ TEACHER = f'{CONFIGS}/ablation/resnet14-half.py'
 TEACHERS = {'ResNet-8, 8-8-16-32': f'{CONFIGS}/ablation/resnet8-half.py', 'ResNet-14, 8-8-16-32': TEACHER,
             'ResNet-14, 16-16-32-64': f'{CONFIGS}/resnet14.py'}
 LEVELS = ['1', '2', '3', 'pooled']
-SEEDS, TUNING_SEED = (0, 1, 2), 100
+SEEDS, TUNING_SEEDS = (0, 1, 2), (100, 101)
 # The last 5,000 of the 60,000 training images, of which the students see the first 2,000 and the teachers 12,000.
 VALIDATION = {
     'val_dataloader.dataset.split': 'train', 'val_dataloader.dataset.test_mode': False,
@@ -152,7 +152,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     prepare_fashion_mnist('data/fashion_mnist', args.data)
-    study = Ablation(args.out, VARIANTS, SEEDS, TUNING_SEED, VALIDATION)
+    study = Ablation(args.out, VARIANTS, SEEDS, TUNING_SEEDS, VALIDATION)
     results = study.run(args.workers, lambda results: write_json(results, args.out / 'results.json'))
     write_json(results, args.out / 'results.json')
     if args.docs:

@@ -6,6 +6,7 @@ import itertools
 import json
 import multiprocessing
 import platform
+import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,24 +51,24 @@ class Variant:
 class Ablation:
     """Variants of a distillation, each trained with several seeds.
 
-    The loss weight of every method is chosen first, by a seed of its own on images that are neither trained nor tested
+    The loss weight of every method is chosen first, by seeds of its own on images that are neither trained nor tested
     on. Variants that come to the same settings share their trainings.
 
     Args:
         out (Path): The folder for all trainings.
         variants (Sequence[Variant]): The variants.
         seeds (Sequence[int]): The seeds that are reported.
-        tuning_seed (int): The seed by which loss weights are chosen.
+        tuning_seeds (Sequence[int]): The seeds by which loss weights are chosen.
         tuning_options (Mapping): Settings that have a training validate on other images than the test's.
 
     Raises:
-        ConfigError: If two variants share a name, ``weights_of`` names none, or the tuning seed is reported.
+        ConfigError: If two variants share a name, ``weights_of`` names none, or a tuning seed is reported.
     """
 
     out: Path
     variants: Sequence[Variant]
     seeds: Sequence[int]
-    tuning_seed: int
+    tuning_seeds: Sequence[int]
     tuning_options: Mapping
 
     def __post_init__(self) -> None:
@@ -78,9 +79,9 @@ class Ablation:
             for other in variant.weights_of:
                 if other not in names:
                     raise ConfigError(f'{variant.name!r} takes its weights of {other!r}; {did_you_mean(other, names)}')
-        if self.tuning_seed in self.seeds:
-            raise ConfigError(f'seed {self.tuning_seed} chooses the loss weights, so it cannot be reported; '
-                              f'the seeds are {list(self.seeds)}')
+        if set(self.tuning_seeds) & set(self.seeds):
+            raise ConfigError(f'the seeds {list(self.tuning_seeds)} choose the loss weights, so they cannot be '
+                              f'reported, but {list(self.seeds)} are')
 
     def run(self, workers: int = 1, done: Callable[[dict], None] | None = None) -> dict:
         """Do what is not done yet.
@@ -110,7 +111,8 @@ class Ablation:
 
     def tunings(self) -> list[Training]:
         """The trainings that loss weights are chosen by."""
-        return [self._tuning(variant, weights) for variant in self.variants for weights in _choices(variant)]
+        return [self._tuning(variant, weights, seed)
+                for seed in self.tuning_seeds for variant in self.variants for weights in _choices(variant)]
 
     def reported(self) -> list[Training]:
         """The trainings that are reported, each once, variant by variant.
@@ -126,7 +128,7 @@ class Ablation:
         return list(trainings.values())
 
     def weights(self, variant: Variant) -> dict[str, float]:
-        """The loss weights that are chosen for a variant, by dotted key: those best on the validation images.
+        """The loss weights that are chosen for a variant, by dotted key: the best on average on the validation images.
 
         Raises:
             ConfigError: If a training that they are chosen by is not done.
@@ -143,9 +145,9 @@ class Ablation:
                  **_cost(found))
             for config, training in self.teachers().items() if (found := _found(training))]
         tunings = [
-            dict(variant=variant.name, weights=weights, top1=found['metrics'][METRIC], **_cost(found))
-            for variant in self.variants for weights in _choices(variant)
-            if (found := _found(self._tuning(variant, weights)))]
+            dict(variant=variant.name, weights=weights, seed=seed, top1=found['metrics'][METRIC], **_cost(found))
+            for variant in self.variants for weights in _choices(variant) for seed in self.tuning_seeds
+            if (found := _found(self._tuning(variant, weights, seed)))]
         complete = len(tunings) == len(self.tunings())
         variants, runs = {}, {}
         for variant in self.variants if complete else ():
@@ -160,20 +162,21 @@ class Ablation:
             versions=dict(
                 mmreviewkd=__version__, torch=torch.__version__, mmengine=mmengine.__version__,
                 mmpretrain=_version('mmpretrain'), python=platform.python_version()),
-            seeds=list(self.seeds), tuning_seed=self.tuning_seed, tuning_options=_plain(self.tuning_options),
+            seeds=list(self.seeds), tuning_seeds=list(self.tuning_seeds), tuning_options=_plain(self.tuning_options),
             trainings=len(costs), cpu_minutes=sum(cost['cpu_seconds'] for cost in costs) / 60,
             wall_minutes=sum(cost['wall_seconds'] for cost in costs) / 60,
             teachers=teachers, tunings=tunings, variants=variants)
 
     def _tuned(self, variant: Variant, weights: Mapping[str, float]) -> float:
-        training = self._tuning(variant, weights)
-        found = _found(training)
-        if not found:
-            raise ConfigError(f'the loss weight of {variant.name!r} is not chosen yet: {training.work_dir} is not done')
-        return found['metrics'][METRIC]
+        trainings = [self._tuning(variant, weights, seed) for seed in self.tuning_seeds]
+        found = list(map(_found, trainings))
+        if None in found:
+            raise ConfigError(f'the loss weight of {variant.name!r} is not chosen yet: '
+                              f'{trainings[found.index(None)].work_dir} is not done')
+        return statistics.mean(result['metrics'][METRIC] for result in found)
 
-    def _tuning(self, variant: Variant, weights: Mapping[str, float]) -> Training:
-        return self._training(variant, 'tuning', {**weights, **self.tuning_options}, self.tuning_seed)
+    def _tuning(self, variant: Variant, weights: Mapping[str, float], seed: int) -> Training:
+        return self._training(variant, 'tuning', {**weights, **self.tuning_options}, seed)
 
     def _reported(self, variant: Variant, seed: int) -> Training:
         return self._training(variant, 'runs', self.weights(variant), seed)

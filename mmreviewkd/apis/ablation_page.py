@@ -67,17 +67,18 @@ def matrix_table(results: Mapping, labels: Sequence[str], names: Mapping[tuple[i
 
 
 def tuning_table(results: Mapping) -> str:
-    """A row a method: the loss weights that were tried, and the validation accuracy of each; the best is bold."""
-    methods: dict[str, list[tuple[str, float]]] = {}
+    """A row a method: the loss weights that were tried, each with its mean validation accuracy; the best is bold."""
+    methods: dict[str, dict[str, list[float]]] = {}
     for run in results['tunings']:
-        methods.setdefault(run['variant'], []).append(
-            (' + '.join(f'{value:g}' for value in run['weights'].values()), run['top1']))
+        weight = ' + '.join(f'{value:g}' for value in run['weights'].values())
+        methods.setdefault(run['variant'], {}).setdefault(weight, []).append(run['top1'])
     lines = [['method', 'loss weight: validation top-1 (%)']]
     for method, tried in methods.items():
-        best = max(tried, key=lambda pair: pair[1])
-        cells = [f'{weight}: {accuracy:.1f}' for weight, accuracy in tried]
-        cells[tried.index(best)] = f'**{cells[tried.index(best)]}**'
-        lines.append([method, ' · '.join(cells)])
+        means = {weight: statistics.mean(accuracies) for weight, accuracies in tried.items()}
+        best = max(means, key=means.get)
+        cells = {weight: f'{weight}: {mean:.1f}' for weight, mean in means.items()}
+        cells[best] = f'**{cells[best]}**'
+        lines.append([method, ' · '.join(cells.values())])
     return markdown(lines, left=2)
 
 
@@ -100,8 +101,9 @@ def cost_table(results: Mapping) -> str:
     """What the study ran on and what it cost."""
     versions = ', '.join(f'{name} {version}' for name, version in results['versions'].items())
     return markdown([
-        ['trainings', 'seeds', 'seed of the loss weights', 'CPU minutes', 'wall minutes', 'versions'],
-        [str(results['trainings']), ', '.join(map(str, results['seeds'])), str(results['tuning_seed']),
+        ['trainings', 'seeds', 'seeds of the loss weights', 'CPU minutes', 'wall minutes', 'versions'],
+        [str(results['trainings']), ', '.join(map(str, results['seeds'])),
+         ', '.join(map(str, results['tuning_seeds'])),
          f'{results["cpu_minutes"]:.0f}', f'{results["wall_minutes"]:.0f}', versions]])
 
 

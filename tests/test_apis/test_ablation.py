@@ -44,7 +44,7 @@ def test_each_training_is_done_once(config, tmp_path):
         tmp_path / 'out',
         [Variant('chosen', config, weights={LR: (1e-9, 0.1)}), Variant('the same', config, {LR: 0.1}),
          Variant('follows', config, {'train_cfg.max_epochs': 4}, weights_of=('chosen',))],
-        seeds=(0, 1), tuning_seed=7, tuning_options=VALIDATION)
+        seeds=(0, 1), tuning_seeds=(7,), tuning_options=VALIDATION)
     with pytest.raises(ConfigError, match="loss weight of 'chosen' is not chosen yet"):
         study.reported()
     seen = []
@@ -75,7 +75,7 @@ def test_each_training_is_done_once(config, tmp_path):
     ({'model.head.in_channels': 3}, r"'odd, seed 0' failed, see .*train\.log: RuntimeError: mat1 and mat2"),
 ])
 def test_a_failed_training_is_named(options, message, config, tmp_path):
-    study = Ablation(tmp_path / 'out', [Variant('odd', config, options)], (0,), 7, VALIDATION)
+    study = Ablation(tmp_path / 'out', [Variant('odd', config, options)], (0,), (7,), VALIDATION)
     with pytest.raises(ConfigError, match=message):
         study.run()
     assert not finished(tmp_path / 'out')
@@ -84,17 +84,17 @@ def test_a_failed_training_is_named(options, message, config, tmp_path):
 @pytest.mark.parametrize(('variants', 'seeds', 'message'), [
     ([Variant('a', 'x.py'), Variant('a', 'y.py')], (0,), "'a' is there twice"),
     ([Variant('alone', 'x.py'), Variant('b', 'y.py', weights_of=('alon',))], (0,), "did you mean 'alone'"),
-    ([Variant('a', 'x.py')], (0, 7), 'seed 7 chooses the loss weights'),
+    ([Variant('a', 'x.py')], (0, 7), r'\[7\] choose the loss weights.* \[0, 7\] are'),
 ])
 def test_bad_plans_are_named(variants, seeds, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
-        Ablation(tmp_path, variants, seeds, 7, {})
+        Ablation(tmp_path, variants, seeds, (7,), {})
 
 
 def test_teachers_of_one_file_name_keep_apart(tmp_path):
     study = Ablation(
-        tmp_path, [Variant('a', 'x.py', teacher='big/net.py'), Variant('b', 'x.py', teacher='small/net.py')], (0,), 7,
-        {})
+        tmp_path, [Variant('a', 'x.py', teacher='big/net.py'), Variant('b', 'x.py', teacher='small/net.py')],
+        (0,), (7,), {})
     first, second = study.teachers().values()
     assert first.work_dir != second.work_dir
     assert study.reported()[0].work_dir != study.reported()[1].work_dir
@@ -133,9 +133,10 @@ def test_every_variant_of_the_study_trains(tool, tmp_path, monkeypatch):
 
 
 RESULTS = dict(
-    seeds=[0, 1], tuning_seed=7, trainings=5, cpu_minutes=3.4, wall_minutes=5.6, versions=dict(torch='2'),
+    seeds=[0, 1], tuning_seeds=[7, 8], trainings=5, cpu_minutes=3.4, wall_minutes=5.6, versions=dict(torch='2'),
     teachers=[dict(config='t.py', top1=90.123, parameters=12345, flops=2_500_000)],
-    tunings=[dict(variant='ours', weights={'w': 1.0}, top1=60.04), dict(variant='ours', weights={'w': 3.0}, top1=61.0)],
+    tunings=[dict(variant='ours', weights={'w': weight}, seed=seed, top1=top1)
+             for weight, seed, top1 in [(1.0, 7, 60.04), (1.0, 8, 63.0), (3.0, 7, 61.0), (3.0, 8, 62.3)]],
     variants={
         'alone': dict(options={}, weights={}, top1={'0': 50.0, '1': 52.0}),
         'ours': dict(options={}, weights={'w': 3.0}, top1={'0': 55.0, '1': 54.0}),
@@ -156,9 +157,9 @@ def test_tables_say_what_the_results_say():
     names = {(0, 0): 'ours', (0, 1): 'fixed', (1, 0): 'alone', (1, 1): 'half done'}
     assert ablation_page.matrix_table(RESULTS, ['1', '2'], names, 'alone').splitlines()[2:] == [
         '| 1 | +3.50 ± 2.12 | -1.00 ± 0.00 |', '| 2 | +0.00 ± 0.00 | – |']
-    assert '| ours | 1: 60.0 · **3: 61.0** |' in ablation_page.tuning_table(RESULTS)
+    assert '| ours | 1: 61.5 · **3: 61.6** |' in ablation_page.tuning_table(RESULTS)
     assert '| T | `t.py` | 90.12 | 12,345 | 2.50 |' in ablation_page.teachers_table(RESULTS, {'t.py': 'T'})
-    assert '| 5 | 0, 1 | 7 | 3 | 6 | torch 2 |' in ablation_page.cost_table(RESULTS)
+    assert '| 5 | 0, 1 | 7, 8 | 3 | 6 | torch 2 |' in ablation_page.cost_table(RESULTS)
 
 
 def test_pictures_are_drawn_though_results_are_missing(tmp_path):
