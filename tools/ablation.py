@@ -45,7 +45,9 @@ ATTENTION_TRANSFER = {
 FEATURE_WEIGHTS = {WEIGHT: (1.0, 3.0, 10.0, 30.0)}
 
 
-def review(name: str, *parts: dict, weights: dict | None = None, weights_of: tuple = (), teacher: str = TEACHER):
+def review(
+        name: str, *parts: dict, weights: dict | None = None, weights_of: tuple = (),
+        teacher: str = TEACHER) -> Variant:
     """A variant of the distilled student, made of parts."""
     return Variant(name, REVIEW, {key: value for part in parts for key, value in part.items()}, teacher,
                    weights or {}, weights_of)
@@ -68,12 +70,16 @@ METHODS = [
 ]
 LIKE_OURS = dict(weights_of=('Knowledge Review',))
 SENSITIVITY = {
-    'loss weight': [review(f'weight {weight:g}', {WEIGHT: weight}) for weight in (1.0, 3.0, 10.0, 30.0, 100.0)],
-    'warm-up (epochs)': [
-        review(f'warm-up {epochs}', {} if epochs == 1 else {'model.warmup_iters': 32 * epochs}, **LIKE_OURS)
-        for epochs in (0, 1, 5)],
-    'M': [review(f'M {m}', {} if m == 16 else {'model.connector.mid_channels': m}, **LIKE_OURS) for m in (8, 16, 32)],
-    'teacher': [review(name, teacher=config, **LIKE_OURS) for name, config in TEACHERS.items()],
+    'loss weight': {
+        f'{weight:g}': review(f'weight {weight:g}', {WEIGHT: weight}) for weight in (1.0, 3.0, 10.0, 30.0, 100.0)},
+    'warm-up (epochs)': {
+        f'{epochs}': review(
+            f'warm-up {epochs}', {} if epochs == 1 else {'model.warmup_iters': 32 * epochs}, **LIKE_OURS)
+        for epochs in (0, 1, 5)},
+    'M': {
+        f'{m}': review(f'M {m}', {} if m == 16 else {'model.connector.mid_channels': m}, **LIKE_OURS)
+        for m in (8, 16, 32)},
+    'teacher': {name: review(name, teacher=config, **LIKE_OURS) for name, config in TEACHERS.items()},
 }
 CROSS_STAGE = {
     (i, j): review(
@@ -84,11 +90,13 @@ CROSS_STAGE = {
 # In the order of what is wanted first: of the cross-stage table, the pooled level comes last.
 VARIANTS = [
     *METHODS, *(CROSS_STAGE[i, j] for i in range(3) for j in range(3)),
-    *(variant for group in SENSITIVITY.values() for variant in group),
+    *(variant for group in SENSITIVITY.values() for variant in group.values()),
     *(variant for pair, variant in CROSS_STAGE.items() if 3 in pair)]
 
 
 # What the page shows.
+ALONE_NAME = METHODS[0].name
+CONNECTIONS = {pair: variant.name for pair, variant in CROSS_STAGE.items()}
 COMPONENTS = {
     'student alone': ['student alone', '', '', '', ''],
     'same level, L2': ['same level', '', '', '', ''],
@@ -106,36 +114,33 @@ OTHERS = ['student alone', 'logit KD', 'attention transfer', 'FitNets', 'Knowled
 
 def publish(results: dict, folder: Path) -> None:
     """Write the results, and the tables and pictures of ``ablations.md``, into the folder of that page."""
-    names = {pair: variant.name for pair, variant in CROSS_STAGE.items()}
-    groups = {title: {variant.name: variant.name.removeprefix('weight ').removeprefix('warm-up ').removeprefix('M ')
-                      for variant in group} for title, group in SENSITIVITY.items()}
     write_json(results, folder / 'ablations.json')
     ablation_page.fill_page(folder / 'ablations.md', tables(results))
-    ablation_page.draw_matrix(results, LEVELS, names, METHODS[0].name, folder / 'ablations_cross_stage.png')
+    ablation_page.draw_matrix(results, LEVELS, CONNECTIONS, ALONE_NAME, folder / 'ablations_cross_stage.png')
     ablation_page.draw_bars(
         results, {'components': {name: cells[0].replace('**', '') for name, cells in COMPONENTS.items()},
                   'against others': {name: name for name in OTHERS}},
-        METHODS[0].name, folder / 'ablations_methods.png')
+        ALONE_NAME, folder / 'ablations_methods.png')
     ablation_page.draw_lines(
-        results, {title: {name: label.replace(', ', '\n') for name, label in group.items()}
-                  for title, group in groups.items()},
-        METHODS[0].name, folder / 'ablations_sensitivity.png')
+        results, {title: {variant.name: label.replace(', ', '\n') for label, variant in group.items()}
+                  for title, group in SENSITIVITY.items()},
+        ALONE_NAME, folder / 'ablations_sensitivity.png')
 
 
 def tables(results: dict) -> dict[str, str]:
     """The tables of the page, by name."""
-    alone = METHODS[0].name
     return {
         'teachers': ablation_page.teachers_table(results, {config: name for name, config in TEACHERS.items()}),
         'loss weights': ablation_page.tuning_table(results),
         'cross-stage': ablation_page.matrix_table(
-            results, LEVELS, {pair: variant.name for pair, variant in CROSS_STAGE.items()}, alone),
+            results, LEVELS, CONNECTIONS, ALONE_NAME),
         'components': ablation_page.variants_table(
-            results, ['', 'review paths', 'residual', 'ABF', 'HCL'], COMPONENTS, alone),
-        'others': ablation_page.variants_table(results, ['method'], {name: [name] for name in OTHERS}, alone),
+            results, ['', 'review paths', 'residual', 'ABF', 'HCL'], COMPONENTS, ALONE_NAME),
+        'others': ablation_page.variants_table(results, ['method'], {name: [name] for name in OTHERS}, ALONE_NAME),
         'sensitivity': ablation_page.variants_table(
             results, ['setting', 'value'],
-            {variant.name: [title, variant.name] for title, group in SENSITIVITY.items() for variant in group}, alone),
+            {variant.name: [title, label] for title, group in SENSITIVITY.items() for label, variant in group.items()},
+            ALONE_NAME),
         'cost': ablation_page.cost_table(results),
     }
 

@@ -122,8 +122,9 @@ class Ablation:
         """
         trainings = {}
         for variant in self.variants:
+            weights = self.weights(variant)
             for seed in self.seeds:
-                training = self._reported(variant, seed)
+                training = self._training(variant, 'runs', weights, seed)
                 trainings.setdefault(training.work_dir, training)
         return list(trainings.values())
 
@@ -151,12 +152,13 @@ class Ablation:
         complete = len(tunings) == len(self.tunings())
         variants, runs = {}, {}
         for variant in self.variants if complete else ():
-            found = {seed: _found(self._reported(variant, seed)) for seed in self.seeds}
+            weights = self.weights(variant)
+            trainings = {seed: self._training(variant, 'runs', weights, seed) for seed in self.seeds}
+            done = {seed: found for seed, training in trainings.items() if (found := _found(training))}
             variants[variant.name] = dict(
-                config=variant.config, options=_plain(variant.options), teacher=variant.teacher,
-                weights=self.weights(variant),
-                top1={str(seed): result['metrics'][METRIC] for seed, result in found.items() if result})
-            runs |= {self._reported(variant, seed).work_dir: result for seed, result in found.items() if result}
+                config=variant.config, options=_plain(variant.options), teacher=variant.teacher, weights=weights,
+                top1={str(seed): found['metrics'][METRIC] for seed, found in done.items()})
+            runs |= {trainings[seed].work_dir: found for seed, found in done.items()}
         costs = [*teachers, *tunings, *map(_cost, runs.values())]
         return dict(
             versions=dict(
@@ -177,9 +179,6 @@ class Ablation:
 
     def _tuning(self, variant: Variant, weights: Mapping[str, float], seed: int) -> Training:
         return self._training(variant, 'tuning', {**weights, **self.tuning_options}, seed)
-
-    def _reported(self, variant: Variant, seed: int) -> Training:
-        return self._training(variant, 'runs', self.weights(variant), seed)
 
     def _training(self, variant: Variant, folder: str, settings: Mapping, seed: int) -> Training:
         options = {**variant.options, **settings, 'randomness.seed': seed}
@@ -202,6 +201,8 @@ def _choices(variant: Variant) -> list[dict[str, float]]:
 def _run_all(trainings: Iterable[Training], workers: int) -> Iterator[dict]:
     """Run trainings, each in a fresh process that has nothing left to import; give each result as it comes."""
     trainings = [training for training in trainings if not training.result_file.exists()]
+    if not trainings:
+        return
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(_PRELOADED)
     with context.Pool(workers, maxtasksperchild=1) as pool:
