@@ -42,7 +42,7 @@ ATTENTION_TRANSFER = {
     'model.connector': None, 'model.distill_loss.type': 'AttentionTransferLoss',
     'model.student.taps': [f'backbone.layer{stage}' for stage in (1, 2, 3)],
     'model.teacher.taps': [f'backbone.layer{stage}[-1].relu:input' for stage in (1, 2, 3)]}
-FEATURE_WEIGHTS = {WEIGHT: (1.0, 3.0, 10.0, 30.0, 100.0)}
+FEATURE_WEIGHTS = {WEIGHT: (1.0, 3.0, 10.0, 30.0)}
 
 
 def review(
