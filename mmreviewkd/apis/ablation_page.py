@@ -184,6 +184,8 @@ def draw_bars(results: Mapping, groups: Mapping[str, Mapping[str, str]], baselin
 def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseline: str, file: Path) -> None:
     """Draw accuracies over settings: a panel a setting, its values in order, the spread as bars.
 
+    What lies far below the baseline, as a training that diverges does, falls out of the picture.
+
     Args:
         results (Mapping): The study's results.
         groups (Mapping): By the panel's title, the settings' values by the variants' names.
@@ -203,6 +205,9 @@ def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseli
         axes.set_xticklabels(found, fontsize=8)
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel('top-1 (%)')
+    everything = [value for points in groups.values() for name in points for value in top1(results, name).values()]
+    lowest = statistics.mean(top1(results, baseline).values()) - 10 if top1(results, baseline) else 0
+    panels[0][0].set_ylim(max(lowest, min(everything) - 1), max(everything) + 1)
     _save(figure, file)
 
 
