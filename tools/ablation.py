@@ -4,6 +4,7 @@ Trainings that are done are not repeated, an interrupted study goes on.
 """
 
 import argparse
+import itertools
 from pathlib import Path
 
 from mmreviewkd.apis import ablation_page
@@ -86,12 +87,11 @@ CROSS_STAGE = {
         f'{LEVELS[i]} by {LEVELS[j]}',
         {'model.connector': dict(_delete_=True, type='PairwiseConnector', pairs=[[i, j]])}, L2,
         weights_of=('same level, L2',))
-    for i in range(len(LEVELS)) for j in range(len(LEVELS))}
-# In the order of what is wanted first: of the cross-stage table, the pooled level comes last.
+    for i, j in [*itertools.product(range(3), range(3)), (3, 3)]}
+# In the order of what is wanted first.
 VARIANTS = [
-    *METHODS, *(CROSS_STAGE[i, j] for i in range(3) for j in range(3)),
-    *(variant for group in SENSITIVITY.values() for variant in group.values()),
-    *(variant for pair, variant in CROSS_STAGE.items() if 3 in pair)]
+    *METHODS, *(variant for pair, variant in CROSS_STAGE.items() if pair != (3, 3)),
+    *(variant for group in SENSITIVITY.values() for variant in group.values()), CROSS_STAGE[3, 3]]
 
 
 # What the page shows.

@@ -56,12 +56,12 @@ def matrix_table(results: Mapping, labels: Sequence[str], names: Mapping[tuple[i
     Args:
         results (Mapping): The study's results.
         labels (Sequence[str]): The levels, fine to coarse.
-        names (Mapping[tuple[int, int], str]): The variant of each pair of a student and a teacher level.
+        names (Mapping[tuple[int, int], str]): The variants, by the pair of a student and a teacher level.
         baseline (str): The variant that gains are over.
     """
     lines = [['student \\ teacher', *labels]]
     for i, label in enumerate(labels):
-        cells = [gains(results, names[i, j], baseline) for j in range(len(labels))]
+        cells = [gains(results, names.get((i, j), ''), baseline) for j in range(len(labels))]
         lines.append([label, *(_mean_and_spread(cell, signed=True) for cell in cells)])
     return markdown(lines)
 
@@ -136,15 +136,15 @@ def draw_matrix(
         results: Mapping, labels: Sequence[str], names: Mapping[tuple[int, int], str], baseline: str,
         file: Path) -> None:
     """Draw :func:`matrix_table` as a heat map."""
-    found = [[gains(results, names[i, j], baseline) for j in range(len(labels))] for i in range(len(labels))]
+    found = [[gains(results, names.get((i, j), ''), baseline) for j in range(len(labels))] for i in range(len(labels))]
     means = [[statistics.mean(cell) if cell else float('nan') for cell in row] for row in found]
-    most = max(abs(value) for row in means for value in row)
+    most = max((abs(value) for row in means for value in row if value == value), default=1)
     pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(5.6, 4.6), layout='constrained')
     image = axes.imshow(means, cmap='RdYlGn', vmin=-most, vmax=most)
     for i, row in enumerate(means):
         for j, value in enumerate(row):
-            axes.text(j, i, f'{value:+.1f}', ha='center', va='center')
+            axes.text(j, i, f'{value:+.1f}' if found[i][j] else '–', ha='center', va='center')
     axes.set(
         xticks=range(len(labels)), xticklabels=labels, yticks=range(len(labels)), yticklabels=labels,
         xlabel='teacher level', ylabel='student level', title='one connection at a time: points over the student alone')
