@@ -49,8 +49,8 @@ def test_each_training_is_done_once(config, tmp_path):
         study.reported()
     seen = []
     results = study.run(workers=2, done=lambda so_far: seen.append(so_far['trainings']))
-    # Two to choose by, and two seeds of two different settings.
-    assert seen == [1, 2, 3, 4, 5, 6]
+    # Two to choose by, and two seeds of two different settings; two workers may end at once.
+    assert len(seen) == 6 and seen == sorted(seen) and seen[0] <= 2 and seen[-1] == 6
     assert [(run['variant'], run['weights']) for run in results['tunings']] == [
         ('chosen', {LR: 1e-9}), ('chosen', {LR: 0.1})]
     chosen, same, follows = (results['variants'][name] for name in ('chosen', 'the same', 'follows'))
