@@ -1,9 +1,14 @@
 """Several trainings that belong together: done once, picked up where they stopped, and compared."""
 
+import contextlib
 import importlib
 import json
+import os
+import shutil
 import subprocess
 import sys
+import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,7 +66,8 @@ class Training:
 
         Returns:
             dict: The metrics (the key of each as the evaluator gives it), ``parameters``, ``flops`` of one image,
-            ``train_minutes`` and ``curve``.
+            ``train_minutes`` and ``curve``; ``wall_seconds`` and ``cpu_seconds`` of all of it, since it was last
+            begun.
 
         Raises:
             ConfigError: If a tool fails; the message names its log.
@@ -69,14 +75,20 @@ class Training:
         if self.result_file.exists():
             return json.loads(self.result_file.read_text())
         print(f'{self.name}: training, log in {self.work_dir / "train.log"}', flush=True)
+        begun, cpu = time.monotonic(), _cpu_seconds()
+        metrics = self._train_and_test()
+        result = dict(
+            name=self.name, config=self.config, options={key: str(value) for key, value in self.options.items()},
+            metrics=metrics, **_complexity(self.config), **_history(self.work_dir),
+            wall_seconds=time.monotonic() - begun, cpu_seconds=_cpu_seconds() - cpu)
+        save_atomically(lambda path: Path(path).write_text(json.dumps(result, indent=1)), self.result_file)
+        return result
+
+    def _train_and_test(self) -> dict:
         _run_tool(
             [_tools() / 'train.py', self.config, '--work-dir', self.work_dir, '--resume', *self._cfg_options()],
             self.work_dir / 'train.log')
-        result = dict(
-            name=self.name, config=self.config, options={key: str(value) for key, value in self.options.items()},
-            metrics=self._test(), **_complexity(self.config), **_history(self.work_dir))
-        save_atomically(lambda path: Path(path).write_text(json.dumps(result, indent=1)), self.result_file)
-        return result
+        return self._test()
 
     def _test(self) -> dict:
         student = self.work_dir / 'student' / 'student.py'
@@ -93,6 +105,30 @@ class Training:
 
     def _cfg_options(self) -> list[str]:
         return ['--cfg-options', *(f'{key}={value}' for key, value in self.options.items())] if self.options else []
+
+
+class ShortTraining(Training):
+    """One of many trainings that are each shorter than starting a process: done in this one, from start to end.
+
+    Its metrics are those of its last validation. It keeps no checkpoint, so an interrupted one begins anew.
+    """
+
+    def _train_and_test(self) -> dict:
+        from .train import train
+        shutil.rmtree(self.work_dir, ignore_errors=True)
+        self.work_dir.mkdir(parents=True)
+        with open(self.work_dir / 'train.log', 'w') as log, \
+                contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                train(self.config, str(self.work_dir), cfg_options=dict(self.options))
+            except Exception as error:
+                traceback.print_exc()
+                raise ConfigError(
+                    f'{self.name!r} failed, see {log.name}: {type(error).__name__}: {error}') from error
+        validation = _history(self.work_dir)['curve']['validation']
+        if not validation:
+            raise ConfigError(f'{self.config}: {self.name!r} ended without a validation, see train_cfg.val_interval')
+        return {key: values[-1][1] for key, values in validation.items()}
 
 
 def write_results(results: Sequence[dict], file: Path) -> None:
@@ -123,6 +159,11 @@ def plot_curves(results: Sequence[dict], metric: str, file: Path) -> None:
         axes.grid(alpha=0.3)
     save_atomically(lambda path: figure.savefig(path, dpi=120), file)
     pyplot.close(figure)
+
+
+def _cpu_seconds() -> float:
+    """What this process and those that it has waited for have spent."""
+    return sum(os.times()[:4])
 
 
 def _tools() -> Path:

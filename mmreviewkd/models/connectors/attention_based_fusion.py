@@ -66,8 +66,12 @@ class AttentionBasedFusion(nn.Module):
             tuple[Tensor, Tensor]: What is compared with the teacher's feature, ``[N, O, H, W]``, and what flows on to
             the next finer level, ``[N, M, H, W]``.
         """
-        fused = self.conv1(feature)
-        if self.att_conv is not None:
-            fused = attention_based_fusion(fused, residual, self.att_conv[0].weight, self.att_conv[0].bias)
+        fused = self.fuse(self.conv1(feature), residual)
         fused = resize_nearest(fused, feature.shape[-2:] if target_size is None else target_size)
         return self.conv2(fused), fused
+
+    def fuse(self, feature: Tensor, residual: Tensor | None) -> Tensor:
+        """Join the level's own map ``[N, M, h, w]`` with what flows in, ``[N, M, h', w']``, to ``[N, M, h, w]``."""
+        if self.att_conv is None:
+            return feature
+        return attention_based_fusion(feature, residual, self.att_conv[0].weight, self.att_conv[0].bias)

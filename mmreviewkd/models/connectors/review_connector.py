@@ -12,10 +12,13 @@ from torch.utils.checkpoint import checkpoint
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import ConfigError, strict_keys
 
+from .addition_fusion import AdditionFusion
 from .attention_based_fusion import AttentionBasedFusion
 from .fast_fusion import fast_fusion
 from .fusion_choice import IMPLEMENTATIONS, fast_dtype
 from .fusion_cost import fast_pays
+
+FUSIONS = {'abf': AttentionBasedFusion, 'add': AdditionFusion}
 
 
 @MODELS.register_module()
@@ -33,30 +36,32 @@ class ReviewConnector(nn.Module):
             whichever of the two is cheaper. Defaults to ``'auto'``.
         with_cp (bool): Keep of each level only what flows through it, and compute the level again in the backward
             pass, for whoever has more time than memory. Defaults to False.
+        fusion (str): How a level joins what flows in: ``'abf'``, by attention (Sec. 3.3), or ``'add'``, by plain
+            addition, which is always computed by its modules. Defaults to ``'abf'``.
 
     Raises:
         ConfigError: If the numbers of levels differ or are zero, a number of channels is not positive, or the
-            implementation is unknown.
+            implementation or the fusion is unknown.
     """
 
     def __init__(
             self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None,
-            implementation: str = 'auto', with_cp: bool = False) -> None:
+            implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf') -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
-        if implementation not in IMPLEMENTATIONS:
-            raise ConfigError(
-                f'ReviewConnector: implementation must be one of {", ".join(map(repr, IMPLEMENTATIONS))}, but is '
-                f'{implementation!r}')
-        mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
-        if mid_channels < 1:
-            raise ConfigError(f'ReviewConnector: mid_channels must be positive, but is {mid_channels}')
+        for setting, value, known in (('implementation', implementation, IMPLEMENTATIONS), ('fusion', fusion, FUSIONS)):
+            if value not in known:
+                raise ConfigError(
+                    f'ReviewConnector: {setting} must be one of {", ".join(map(repr, known))}, but is {value!r}')
+        mid_channels = middle_channels(type(self).__name__, in_channels, mid_channels)
         self.mid_channels = mid_channels
+        self.fusion = fusion
         self.implementation = implementation
         self.with_cp = with_cp
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
-            AttentionBasedFusion(i, mid_channels, o, fuse=level < coarsest)
+            FUSIONS[fusion](i, mid_channels, o) if level < coarsest
+            else AttentionBasedFusion(i, mid_channels, o, fuse=False)
             for level, (i, o) in enumerate(zip(in_channels, out_channels)))
 
     def forward(
@@ -93,7 +98,7 @@ class ReviewConnector(nn.Module):
             self.implementation == 'auto' and fast_pays(pixels, self.mid_channels))
 
     def extra_repr(self) -> str:
-        return f'implementation={self.implementation!r}, with_cp={self.with_cp}'
+        return f'implementation={self.implementation!r}, with_cp={self.with_cp}, fusion={self.fusion!r}'
 
 
 def _recomputation(block: nn.Module) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
@@ -135,6 +140,23 @@ def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence
     if min(*in_channels, *out_channels) < 1:
         raise ConfigError(
             f'{name}: channels must be positive, but are {list(in_channels)} and {list(out_channels)}')
+
+
+def middle_channels(name: str, in_channels: Sequence[int], mid_channels: int | None) -> int:
+    """Channels ``M`` of a path, where none are given ``min(512, in_channels[-1])``.
+
+    Args:
+        name (str): The connector's class, for the message.
+        in_channels (Sequence[int]): Channels of the student's features.
+        mid_channels (int, optional): What the config says.
+
+    Raises:
+        ConfigError: If they are not positive.
+    """
+    mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
+    if mid_channels < 1:
+        raise ConfigError(f'{name}: mid_channels must be positive, but is {mid_channels}')
+    return mid_channels
 
 
 def check_levels(blocks: Sequence[nn.Module], *per_level: Sequence) -> None:

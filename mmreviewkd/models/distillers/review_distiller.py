@@ -32,8 +32,10 @@ class ReviewDistiller(BaseModel):
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
             :class:`FeatureTaps`) and, for a ``logit_loss``, ``logits`` (the tap that gives its logits).
         teacher (dict): The same, and ``checkpoint``: see :class:`FrozenTeacher`.
-        connector (dict, optional): From the student's features to the teacher's. Its channels are inferred. None
-            compares them as they are. Defaults to ``dict(type='ReviewConnector')``.
+        connector (dict, optional): From the student's features to the teacher's. Its channels are inferred. One
+            that does not give one map for each of the teacher's has a method ``targets``, which picks those that its
+            maps are compared with. None compares the features as they are. Defaults to
+            ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
         logit_loss (dict, optional): Compares the logits. Defaults to None.
@@ -174,6 +176,7 @@ class ReviewDistiller(BaseModel):
         if self.distill_loss is not None:
             if self.connector is not None:
                 features = self.connector(features, [guide.shape[-2:] for guide in guides])
+                guides = getattr(self.connector, 'targets', tuple)(guides)
             warmup = self.warmup_factor()
             losses['loss_distill'] = warmup * self.distill_loss(features, guides)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)

@@ -1,10 +1,11 @@
 """Losses between the features or logits of student and teacher."""
 
+from .attention_transfer_loss import AttentionTransferLoss, attention_transfer_loss
 from .feature_l2_loss import FeatureL2Loss, feature_l2_loss
 from .hierarchical_context_loss import HierarchicalContextLoss, hierarchical_context_loss
 from .logit_distillation_loss import LogitDistillationLoss, logit_distillation_loss
 
 __all__ = [
-    'FeatureL2Loss', 'HierarchicalContextLoss', 'LogitDistillationLoss', 'feature_l2_loss',
-    'hierarchical_context_loss', 'logit_distillation_loss'
+    'AttentionTransferLoss', 'FeatureL2Loss', 'HierarchicalContextLoss', 'LogitDistillationLoss',
+    'attention_transfer_loss', 'feature_l2_loss', 'hierarchical_context_loss', 'logit_distillation_loss'
 ]

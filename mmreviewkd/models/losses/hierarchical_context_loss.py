@@ -135,10 +135,11 @@ def paired_levels(
         raise ValueError(
             f'student and teacher features must have the same shapes to be compared, but are {student_shapes} and '
             f'{teacher_shapes}; a connector brings them together')
-    return tuple(map(_at_least_single, student)), tuple(map(_at_least_single, teacher))
+    return tuple(map(at_least_single, student)), tuple(map(at_least_single, teacher))
 
 
-def _at_least_single(feature: Tensor) -> Tensor:
+def at_least_single(feature: Tensor) -> Tensor:
+    """A map in float32 if it is in half precision, else as it is."""
     return feature.float() if feature.dtype.itemsize < 4 else feature
 
 

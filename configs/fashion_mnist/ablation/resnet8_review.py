@@ -1,0 +1,18 @@
+# The student, distilled with Knowledge Review; the ablations replace its parts.
+_base_ = './resnet8.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(
+        model=_base_.model,
+        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    teacher=dict(
+        model='mmreviewkd::fashion_mnist/ablation/resnet14-half.py',
+        checkpoint='work_dirs/ablation/teachers/ablation_resnet14-half/epoch_8.pth',
+        taps=[
+            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
+        ]),
+    connector=dict(type='ReviewConnector', fusion='abf'),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
+    warmup_iters=32)
