@@ -87,11 +87,12 @@ CROSS_STAGE = {
         f'{LEVELS[i]} by {LEVELS[j]}',
         {'model.connector': dict(_delete_=True, type='PairwiseConnector', pairs=[[i, j]])}, L2,
         weights_of=('same level, L2',))
-    for i, j in [*itertools.product(range(3), range(3)), (3, 3)]}
+    for i, j in itertools.product(range(len(LEVELS)), repeat=2)}
 # In the order of what is wanted first.
 VARIANTS = [
-    *METHODS, *(variant for pair, variant in CROSS_STAGE.items() if pair != (3, 3)),
-    *(variant for group in SENSITIVITY.values() for variant in group.values()), CROSS_STAGE[3, 3]]
+    *METHODS, *(variant for pair, variant in CROSS_STAGE.items() if 3 not in pair),
+    *(variant for group in SENSITIVITY.values() for variant in group.values()),
+    *(variant for pair, variant in CROSS_STAGE.items() if 3 in pair)]
 
 
 # What the page shows.

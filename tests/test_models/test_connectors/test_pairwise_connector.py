@@ -75,7 +75,7 @@ def test_the_distiller_compares_pair_by_pair():
     distiller.connector.forward = keep
     from mmpretrain.structures import DataSample
     losses = distiller(inputs, [DataSample().set_gt_label(i) for i in range(4)], mode='loss')
-    teacher = distiller.teacher.levels(inputs, None)
+    teacher = distiller.frozen_teacher.levels(inputs, None)
     fine, pooled = guides['outputs']
     torch.testing.assert_close(
         losses['loss_distill'], (fine - teacher[0]).square().mean() + (pooled - teacher[3]).square().mean())
