@@ -13,7 +13,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmreviewkd.utils.config import build_model, metafile_weights, model_config
+from mmreviewkd.models.build import build_model
+from mmreviewkd.utils.config import metafile_weights, model_config
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / 'data'
@@ -74,7 +75,7 @@ def hub(tmp_path_factory):
 @pytest.fixture
 def probes_of_32_pixels(monkeypatch):
     """Networks without a stem that reduces are slow to look at in an image of the usual size."""
-    monkeypatch.setattr('mmreviewkd.models.distillers.probe._SIDES', (32,))
+    monkeypatch.setattr('mmreviewkd.models.taps.probe._SIDES', (32,))
 
 
 def cifar_classifier(depth: int = 8, widths: tuple = (4, 4, 8, 16), num_classes: int = 10, **backbone) -> dict:

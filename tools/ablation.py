@@ -7,9 +7,9 @@ import argparse
 import itertools
 from pathlib import Path
 
-from mmreviewkd.apis import ablation_page
-from mmreviewkd.apis.ablation import Ablation, Variant, write_json
-from mmreviewkd.datasets.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies import ablation_page
+from mmreviewkd.studies.ablation import Ablation, Variant, write_json
+from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
 from mmreviewkd.utils.errors import one_line_errors
 
 CONFIGS = 'configs/fashion_mnist'

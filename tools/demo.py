@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mmreviewkd.apis.study import Training, plot_curves, write_results
-from mmreviewkd.datasets.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.study import Training, plot_curves, write_results
 from mmreviewkd.utils.errors import one_line_errors
 
 CONFIGS = 'configs/fashion_mnist'

@@ -10,10 +10,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mmreviewkd.apis.picture import draw_detections
-from mmreviewkd.apis.study import Training, write_results
-from mmreviewkd.datasets.fashion_mnist import prepare_fashion_mnist
-from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
+from mmreviewkd.studies.detection_picture import draw_detections
+from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
+from mmreviewkd.studies.study import Training, write_results
 from mmreviewkd.utils.errors import one_line_errors
 
 CONFIGS = 'configs/fashion_scenes'

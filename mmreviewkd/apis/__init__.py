@@ -1,7 +1,8 @@
 """Python entry points behind the tools."""
 
+from mmreviewkd.engine.export import export_student, export_student_of_checkpoint
+
 from .convert import convert_checkpoint
-from .export import export_student, export_student_of_checkpoint
 from .runner import build_runner, read_config
 from .test import test
 from .train import train

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 from mmengine.registry import DefaultScope
 
+from mmreviewkd.models.build import build_model
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
-from mmreviewkd.utils.config import build_model, model_config
+from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.version import __version__
 

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
-from torch import nn
-
-from mmreviewkd.registry import MODELS
 
 from .errors import ConfigError, did_you_mean
 
@@ -89,24 +86,3 @@ def metafile_weights(reference: str, where: str) -> str:
     except (AssertionError, AttributeError):
         raise ConfigError(f'{where}: the metafile beside {reference!r} names no weights for it; give a path or URL') \
             from None
-
-
-def build_model(config: dict, where: str) -> nn.Module:
-    """Build a model dict in its own scope.
-
-    Args:
-        config (dict): The model dict; it is not changed.
-        where (str): The config key, for messages.
-
-    Raises:
-        ConfigError: If its type is not registered.
-    """
-    try:
-        # Some models write into their own config while they are built.
-        return MODELS.build(copy.deepcopy(ConfigDict(config)))
-    except KeyError as error:
-        if 'registry' not in str(error):
-            raise
-        raise ConfigError(
-            f'{where}: {error.args[0].split(". Please")[0]}; give the type its scope (such as '
-            "'mmpretrain.ImageClassifier') or install the package it comes from") from error

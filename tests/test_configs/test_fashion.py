@@ -8,8 +8,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
-from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
 from mmreviewkd.registry import MODELS
+from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 
 CONFIGS = sorted(
     str(path.relative_to(ROOT / 'configs').with_suffix('')) for folder in ('fashion_mnist', 'fashion_scenes')

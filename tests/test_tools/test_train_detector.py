@@ -13,7 +13,7 @@ from conftest import ROOT, run_tool
 from mmengine.config import Config
 from pycocotools import mask as rle
 
-from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
+from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 
 TOOLS = ROOT / 'tools'
 REVIEW = 'mask-rcnn_r18_review-r34'

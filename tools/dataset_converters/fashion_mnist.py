@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmreviewkd.datasets.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
 from mmreviewkd.utils.errors import one_line_errors
 
 

@@ -2,8 +2,8 @@
 
 import argparse
 
-from mmreviewkd.datasets.fashion_mnist import prepare_fashion_mnist
-from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
+from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 from mmreviewkd.utils.errors import one_line_errors
 
 

@@ -6,6 +6,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmreviewkd.engine.export import export_student
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.errors import strict_keys
 
@@ -13,7 +14,7 @@ from mmreviewkd.utils.errors import strict_keys
 @HOOKS.register_module()
 @strict_keys
 class ExportStudentHook(Hook):
-    """Write the student as a plain config and checkpoint, see :func:`~mmreviewkd.apis.export_student`.
+    """Write the student as a plain config and checkpoint, see :func:`~mmreviewkd.engine.export_student`.
 
     With an EMA hook in the run, the averaged weights are written.
 
@@ -29,7 +30,6 @@ class ExportStudentHook(Hook):
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Write ``student.py`` and ``student.pth``."""
-        from mmreviewkd.apis.export import export_student
         averaged = [hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook)]
         model = averaged[0] if averaged else runner.model
         model = model.module if averaged or is_model_wrapper(model) else model

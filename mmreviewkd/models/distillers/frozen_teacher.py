@@ -7,15 +7,16 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmreviewkd.models.build import build_model
+from mmreviewkd.models.taps.feature_taps import FeatureTaps
+from mmreviewkd.models.taps.probe import Probe, probe, run
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
-from mmreviewkd.utils.config import build_model, metafile_weights, model_config
+from mmreviewkd.utils.config import metafile_weights, model_config
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError, ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
-from .feature_taps import FeatureTaps
 from .inference_graph import compile_features, fold_batch_norms
-from .probe import Probe, probe, run
 from .teacher_view import TeacherView
 
 

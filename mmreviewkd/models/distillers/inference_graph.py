@@ -7,7 +7,7 @@ import torch
 from mmcv.cnn.utils import fuse_conv_bn
 from torch import Tensor, nn
 
-from .feature_taps import FeatureTaps, Recording, size_of
+from mmreviewkd.models.taps.feature_taps import FeatureTaps, Recording, size_of
 
 
 @torch.no_grad()

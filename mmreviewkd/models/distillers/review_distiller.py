@@ -9,14 +9,15 @@ from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmreviewkd.models.build import build_model
+from mmreviewkd.models.taps.feature_taps import FeatureTaps
+from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.config import build_model, model_config
+from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
-from .feature_taps import FeatureTaps
 from .frozen_teacher import FrozenTeacher
-from .probe import Probe, probe
 
 
 @MODELS.register_module()

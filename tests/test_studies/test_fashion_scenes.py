@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from mmreviewkd.datasets.fashion_scenes import compose_scene, make_fashion_scenes
+from mmreviewkd.studies.fashion_scenes import compose_scene, make_fashion_scenes
 from mmreviewkd.utils.errors import ConfigError
 
 
@@ -107,7 +107,7 @@ def test_an_interrupted_run_leaves_nothing_in_the_place(raw_dir, tmp_path, monke
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr('mmreviewkd.datasets.fashion_scenes.json.dumps', interrupt)
+        patch.setattr('mmreviewkd.studies.fashion_scenes.json.dumps', interrupt)
         with pytest.raises(KeyboardInterrupt):
             make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
     assert not (tmp_path / 'scenes').exists()

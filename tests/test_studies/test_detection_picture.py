@@ -6,9 +6,9 @@ import torch
 from conftest import ROOT
 from mmengine.config import Config
 
-from mmreviewkd.apis.picture import draw_detections
-from mmreviewkd.datasets.fashion_scenes import make_fashion_scenes
-from mmreviewkd.utils.config import build_model
+from mmreviewkd.models.build import build_model
+from mmreviewkd.studies.detection_picture import draw_detections
+from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 
 CONFIG = ROOT / 'configs' / 'fashion_scenes' / 'mask-rcnn_r18.py'
 

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from conftest import DATA
 
-from mmreviewkd.datasets import fashion_mnist
+from mmreviewkd.studies import fashion_mnist
 from mmreviewkd.utils import ConfigError
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mmreviewkd.utils.config import build_model
+from mmreviewkd.models.build import build_model
 from mmreviewkd.utils.errors import TapError, did_you_mean
 
 _TAP = re.compile(r'(?P<path>[^:]+)(:(?P<end>input|output))?')

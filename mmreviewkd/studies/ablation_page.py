@@ -14,7 +14,7 @@ def top1(results: Mapping, variant: str) -> dict[str, float]:
     """Top-1 accuracy (%) of a variant by seed; empty unless all seeds are done.
 
     Args:
-        results (Mapping): As :meth:`~mmreviewkd.apis.ablation.Ablation.results` gives them.
+        results (Mapping): As :meth:`~mmreviewkd.studies.ablation.Ablation.results` gives them.
         variant (str): The variant's name.
     """
     found = results['variants'].get(variant, {}).get('top1', {})

@@ -7,7 +7,7 @@ import torch
 from conftest import ROOT, small_run
 from mmengine.registry import MODELS
 
-from mmreviewkd.apis.study import Training, plot_curves, write_results
+from mmreviewkd.studies.study import Training, plot_curves, write_results
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
 

@@ -13,10 +13,10 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-import mmreviewkd.engine  # noqa: F401
+from mmreviewkd.models.build import build_model
 from mmreviewkd.registry import HOOKS, MODELS
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
-from mmreviewkd.utils.config import build_model, model_config
+from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 from mmreviewkd.version import __version__
@@ -117,7 +117,10 @@ def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
 
 def _is_plugin_hook(node: Any) -> bool:
     kind = node.get('type') if isinstance(node, dict) else None
-    return isinstance(kind, str) and kind.startswith(_SCOPE) and kind[len(_SCOPE):] in HOOKS.module_dict
+    if not (isinstance(kind, str) and kind.startswith(_SCOPE)):
+        return False
+    HOOKS.import_from_location()
+    return kind[len(_SCOPE):] in HOOKS.module_dict
 
 
 def _standalone(file: Path) -> str:

@@ -10,8 +10,8 @@ from conftest import ROOT, gray_batch, small_run
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from mmreviewkd.apis import ablation_page
-from mmreviewkd.apis.ablation import Ablation, Variant
+from mmreviewkd.studies import ablation_page
+from mmreviewkd.studies.ablation import Ablation, Variant
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
 

@@ -17,8 +17,9 @@ import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import DefaultScope
 
+from mmreviewkd.models.build import build_model
 from mmreviewkd.utils.checkpoint import save_atomically
-from mmreviewkd.utils.config import build_model, load_config, model_config
+from mmreviewkd.utils.config import load_config, model_config
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
@@ -114,7 +115,7 @@ class ShortTraining(Training):
     """
 
     def _train_and_test(self) -> dict:
-        from .train import train
+        from mmreviewkd.apis import train
         shutil.rmtree(self.work_dir, ignore_errors=True)
         self.work_dir.mkdir(parents=True)
         with open(self.work_dir / 'train.log', 'w') as log, \

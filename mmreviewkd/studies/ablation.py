@@ -23,7 +23,7 @@ from .study import ShortTraining, Training
 METRIC = 'accuracy/top1'
 # What every training imports anyway, imported once.
 _PRELOADED = ['mmpretrain.models', 'mmpretrain.datasets', 'mmpretrain.evaluation', 'mmreviewkd.models',
-              'mmreviewkd.engine', 'mmreviewkd.apis.ablation']
+              'mmreviewkd.engine', 'mmreviewkd.studies.ablation']
 
 
 @dataclass(frozen=True)

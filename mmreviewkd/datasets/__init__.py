@@ -1,1 +1,0 @@
-"""What mmpretrain and mmdet have no class or tool for."""

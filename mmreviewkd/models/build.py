@@ -1,0 +1,30 @@
+"""Build a model from its config dict."""
+
+import copy
+
+from mmengine.config import ConfigDict
+from torch import nn
+
+from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.errors import ConfigError
+
+
+def build_model(config: dict, where: str) -> nn.Module:
+    """Build a model dict in its own scope.
+
+    Args:
+        config (dict): The model dict; it is not changed.
+        where (str): The config key, for messages.
+
+    Raises:
+        ConfigError: If its type is not registered.
+    """
+    try:
+        # Some models write into their own config while they are built.
+        return MODELS.build(copy.deepcopy(ConfigDict(config)))
+    except KeyError as error:
+        if 'registry' not in str(error):
+            raise
+        raise ConfigError(
+            f'{where}: {error.args[0].split(". Please")[0]}; give the type its scope (such as '
+            "'mmpretrain.ImageClassifier') or install the package it comes from") from error

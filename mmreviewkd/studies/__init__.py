@@ -1,0 +1,1 @@
+"""What produces this project's own demos, ablations and pages, and their data."""
