@@ -18,7 +18,6 @@ from mmreviewkd.studies.training import ShortTraining, Training
 from mmreviewkd.utils.errors import ConfigError, did_you_mean
 from mmreviewkd.version import __version__
 
-
 METRIC = 'accuracy/top1'
 # Imported once in the fork server, as every training needs them.
 _PRELOADED = ['mmpretrain.models', 'mmpretrain.datasets', 'mmpretrain.evaluation', 'mmreviewkd.models',
