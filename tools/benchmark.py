@@ -1,8 +1,8 @@
-"""What a training step costs with Knowledge Review: time, memory kept for the backward pass, and FLOPs.
+"""Measure a training step with Knowledge Review: time, bytes kept for the backward pass, and FLOPs.
 
-Everything is timed in turns in one process and stated as a ratio to the floor: the teacher's forward pass in eval mode
-and the student's forward and backward pass with its own loss, plain modules, in the faster of the two memory formats.
-The optimizer is left out.
+All steps are timed in turns in one process and given as ratios to the floor: the teacher's forward pass in eval mode
+and the student's forward and backward pass with its own loss, by plain modules, in the faster of the two memory
+formats. The optimizer step is not included.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from mmreviewkd.utils.errors import one_line_errors
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--pair', nargs='+', choices=[*PAIRS, *PYRAMIDS], default=[*PAIRS, *PYRAMIDS], metavar='NAME',
-                        help=f'which of {", ".join([*PAIRS, *PYRAMIDS])}; all of them without it')
+                        help=f'any of {", ".join([*PAIRS, *PYRAMIDS])}; default: all')
     parser.add_argument('--config', nargs='+', default=[], metavar='FILE',
-                        help='measure these configs, on a batch of their own training data, instead of the pairs')
-    parser.add_argument('--runs', type=int, default=7, help='how often each step is timed')
-    parser.add_argument('--json', type=Path, help='write the figures to this file, after every pair')
+                        help='measure these distillation configs instead, each on a batch of its own training data')
+    parser.add_argument('--runs', type=int, default=7, help='how often to time each step')
+    parser.add_argument('--json', type=Path, help='write the results to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
     parser.add_argument('--device', type=torch.device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args()
