@@ -37,7 +37,7 @@ def teacher_checkpoint(tmp_path):
 
 def test_is_frozen_and_in_nothing():
     distiller = build()
-    inner = distiller.frozen_teacher._model
+    inner = distiller.frozen_teacher.model
     own = {id(p) for p in inner.parameters()}
     assert not own & {id(p) for p in distiller.parameters()}
     assert not any('teacher' in name for name in distiller.state_dict())
@@ -62,17 +62,17 @@ def test_copies_share_it_and_ema_holds_none():
 
 def test_moves_and_casts_with_the_distiller():
     distiller = build().double()
-    assert next(distiller.frozen_teacher._model.parameters()).dtype == torch.float64
+    assert next(distiller.frozen_teacher.model.parameters()).dtype == torch.float64
     distiller.half()
-    assert next(distiller.frozen_teacher._model.parameters()).dtype == torch.float16
+    assert next(distiller.frozen_teacher.model.parameters()).dtype == torch.float16
     distiller.to('meta')
-    assert next(distiller.frozen_teacher._model.parameters()).is_meta
+    assert next(distiller.frozen_teacher.model.parameters()).is_meta
 
 
 def test_comes_to_where_the_student_already_is():
     distiller = MODELS.build(review_config()).double()
     distiller.init_weights()
-    assert next(distiller.frozen_teacher._model.parameters()).dtype == torch.float64
+    assert next(distiller.frozen_teacher.model.parameters()).dtype == torch.float64
 
 
 def test_runs_only_what_the_taps_need():
@@ -80,7 +80,7 @@ def test_runs_only_what_the_taps_need():
         student=dict(model=cifar_classifier(), taps=['backbone.layer1']),
         teacher=teacher_part(taps=['backbone.layer1[-1].relu:input']))
     ran = []
-    for name, module in distiller.frozen_teacher._model.named_modules():
+    for name, module in distiller.frozen_teacher.model.named_modules():
         module.register_forward_hook(lambda *_, name=name: ran.append(name))
     distiller(**distiller.data_preprocessor(gray_batch(), True), mode='loss')
     assert 'backbone.layer1.0' in ran
@@ -181,7 +181,7 @@ def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
     seen = distiller.data_preprocessor(copy.deepcopy(batch), True)
     inside = distiller.frozen_teacher.levels(seen['inputs'], seen['data_samples'])
 
-    alone = distiller.frozen_teacher._model
+    alone = distiller.frozen_teacher.model
     inputs = alone.data_preprocessor(copy.deepcopy(batch))['inputs']
     block = alone.backbone.layer2[-1]
     before_relu = []
@@ -203,7 +203,7 @@ def test_mixed_images_are_mixed_alike_for_both(augment):
     teacher_norm = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], pad_value=7, **mix)
     distiller = build(
         student=resnet_part(student_norm), teacher=resnet_part(teacher_norm, checkpoint='init_cfg'))
-    alone = distiller.frozen_teacher._model
+    alone = distiller.frozen_teacher.model
     generator = torch.Generator().manual_seed(0)
     images = [torch.randint(0, 256, (3, 70, 90), generator=generator, dtype=torch.uint8) for _ in range(4)]
     views = []
@@ -213,7 +213,7 @@ def test_mixed_images_are_mixed_alike_for_both(augment):
         views.append(preprocessor(dict(inputs=copy.deepcopy(images), data_samples=samples), training=True))
     mine, theirs = views
     assert any(0 < sample.gt_score.max() < 1 for sample in mine['data_samples'])
-    found = distiller.frozen_teacher._view(mine['inputs'], mine['data_samples'])
+    found = distiller.frozen_teacher.view(mine['inputs'], mine['data_samples'])
     torch.testing.assert_close(found, theirs['inputs'], rtol=1e-4, atol=1e-3)
     with torch.no_grad():
         expected = alone.backbone(theirs['inputs'])[3]
@@ -223,7 +223,7 @@ def test_mixed_images_are_mixed_alike_for_both(augment):
 
 def test_without_a_preprocessor_of_its_own_it_sees_what_the_student_sees():
     distiller = build(data_preprocessor=dict(mean=[72.94], std=[90.02]))
-    assert distiller.frozen_teacher._view is None
+    assert distiller.frozen_teacher.view is None
     assert distiller.student.data_preprocessor.mean.item() == pytest.approx(72.94)
 
 
@@ -234,7 +234,7 @@ def test_accepts_configs_as_mmengine_makes_them():
 def test_may_run_in_half_precision_alone():
     exact, rough = build(), build(teacher=teacher_part(autocast='bfloat16'))
     image = torch.randn(2, 1, 28, 28)
-    rough.frozen_teacher._model = copy.deepcopy(exact.frozen_teacher._model)
+    rough.frozen_teacher.model = copy.deepcopy(exact.frozen_teacher.model)
     guides = rough.frozen_teacher.levels(image)
     assert guides[0].dtype == torch.bfloat16
     for ours, expected in zip(guides, exact.frozen_teacher.levels(image)):
@@ -249,7 +249,7 @@ def test_teacher_and_connector_may_be_compiled():
     plain = build()
     torch.manual_seed(0)
     compiled = build(compile=dict(backend='aot_eager'))
-    assert compiled.frozen_teacher._compiled is not None
+    assert compiled.frozen_teacher.compiled
     for seed, size in ((0, 8), (1, 4)):
         data = plain.data_preprocessor(gray_batch(size, seed=seed), True)
         expected, ours = plain(**data, mode='loss'), compiled(**data, mode='loss')
@@ -272,10 +272,10 @@ def test_tokens_become_maps_for_images_of_any_shape_compiled_or_not():
             taps=[dict(type='TokensToMap', tap='backbone.layers[1]', num_extra_tokens=1)]))
     plain, compiled = build(**config), build(**config, compile=dict(backend='aot_eager'))
     featmap = MODELS.build(dict(backbone, out_type='featmap'))
-    featmap.load_state_dict(plain.frozen_teacher._model.backbone.state_dict())
+    featmap.load_state_dict(plain.frozen_teacher.model.backbone.state_dict())
     featmap.eval()
     ran = []
-    plain.frozen_teacher._model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
+    plain.frozen_teacher.model.backbone.layers[2].register_forward_hook(lambda *_: ran.append('layers[2]'))
     for height, width in ((64, 64), (64, 96)):
         images = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
         found, = plain.frozen_teacher.levels(images)

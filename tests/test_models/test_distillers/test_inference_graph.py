@@ -45,7 +45,7 @@ def test_features_stay_the_same(model, tap, folds, tmp_path):
     expected, = recording.features()
     torch.testing.assert_close(
         teacher.levels(image)[0], expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
-    left = [m for m in teacher._model.modules() if isinstance(m, nn.BatchNorm2d)]
+    left = [m for m in teacher.model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert bool(left) != folds
 
 

@@ -37,7 +37,7 @@ def test_gives_the_published_logits(wrap, tmp_path, monkeypatch):
     teacher.load(student)
     assert '83 of 83 entries mapped: conv1 -> backbone.conv1, block1.layer -> backbone.layer1' in ''.join(said)
     # The reference images are normalized already.
-    teacher._view = None
+    teacher.view = None
     logits, = teacher.levels(reference_images().float())
     assert logits.flatten()[:10].tolist() == pytest.approx(reference('wrn_16_2')['logits'], rel=1e-3, abs=1e-5)
 

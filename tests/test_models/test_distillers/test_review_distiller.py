@@ -50,7 +50,7 @@ def test_a_whole_step_equals_the_step_by_hand():
     batch['inputs'] = batch['inputs'].repeat(1, 3, 1, 1)
     data = distiller.data_preprocessor(batch, True)
     inputs = data['inputs'].double()
-    twin, teacher = copy.deepcopy(distiller.student), distiller.frozen_teacher._model
+    twin, teacher = copy.deepcopy(distiller.student), distiller.frozen_teacher.model
     path = dict(copy.deepcopy(distiller.connector).named_parameters())
 
     losses = distiller(inputs, data['data_samples'], mode='loss')

@@ -45,7 +45,7 @@ def test_a_tuple_gives_several_levels_and_a_vector_a_map_of_one_pixel(resnet):
         resnet.extract_feat(IMAGES)
     levels = recording.levels()
     assert [name for name, _ in levels] == [
-        'backbone (0)', 'backbone (1)', 'backbone (2)', 'backbone (3)', *(f'neck ({i})' for i in range(4))]
+        *(f'backbone:output[{i}]' for i in range(4)), *(f'neck:output[{i}]' for i in range(4))]
     assert levels[0][1].shape == (2, 8, 16, 16)
     assert levels[-1][1].shape == (2, 64, 1, 1)
 
