@@ -1,4 +1,4 @@
-"""The teacher: frozen, out of everything, and seen by its own normalization."""
+"""The frozen teacher: part of no optimizer, copy or state dict; where its model and weights come from."""
 
 import copy
 import os
@@ -160,9 +160,9 @@ def test_may_run_in_half_precision_alone():
     exact, rough = build(), build(teacher=teacher_part(autocast='bfloat16'))
     image = torch.randn(2, 1, 28, 28)
     rough.frozen_teacher.model = copy.deepcopy(exact.frozen_teacher.model)
-    guides = rough.frozen_teacher.levels(image)
-    assert guides[0].dtype == torch.bfloat16
-    for ours, expected in zip(guides, exact.frozen_teacher.levels(image)):
+    targets = rough.frozen_teacher.levels(image)
+    assert targets[0].dtype == torch.bfloat16
+    for ours, expected in zip(targets, exact.frozen_teacher.levels(image)):
         torch.testing.assert_close(ours.float(), expected, rtol=0.05, atol=0.05 * float(expected.abs().max()))
     losses = rough(**rough.data_preprocessor(gray_batch(), True), mode='loss')
     assert losses['loss_distill'].dtype == torch.float32

@@ -7,8 +7,8 @@ from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmreviewkd.models import FrozenTeacher
-from mmreviewkd.models.distillers.inference_graph import fold_batch_norms
+from mmreviewkd.models import FeatureTaps, FrozenTeacher
+from mmreviewkd.models.distillers.inference_graph import compile_features, fold_batch_norms
 
 
 def trained_like(model):
@@ -45,8 +45,44 @@ def test_features_stay_the_same(model, tap, folds, tmp_path):
     expected, = recording.features()
     torch.testing.assert_close(
         teacher.levels(image)[0], expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
-    left = [m for m in teacher.model.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert bool(left) != folds
+    assert bool(batch_norms(teacher.model)) != folds
+
+
+def batch_norms(model):
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def test_folding_can_be_switched_off_to_measure_its_effect():
+    teacher = FrozenTeacher(cifar_classifier(), 'init_cfg', ['backbone.layer3'])
+    teacher.fold = False
+    plain = MODELS.build(cifar_classifier())
+    teacher.load(plain)
+    assert len(batch_norms(teacher.model)) == len(batch_norms(plain))
+
+
+class _ByKeyword(BaseModel):
+    """Calls a part by keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.scale = _Scale()
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.scale(features=self.conv(inputs))
+
+
+class _Scale(nn.Module):
+    def forward(self, features):
+        return 2 * features
+
+
+def test_compiled_features_are_read_from_inputs_by_keyword_too():
+    model, images = _ByKeyword(), torch.randn(1, 3, 8, 8)
+    features = compile_features(model, FeatureTaps(['scale:input', 'scale']), model, backend='aot_eager')
+    inner, outer = features(images)
+    torch.testing.assert_close(inner, model.conv(images))
+    torch.testing.assert_close(outer, 2 * inner)
 
 
 class _NormalizedLast(BaseModel):

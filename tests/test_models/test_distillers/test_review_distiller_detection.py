@@ -64,13 +64,13 @@ def test_one_step_equals_the_step_assembled_by_hand(student, teacher):
     own = model.student.loss(data['inputs'], data['data_samples'])
     features = model.student.extract_feat(data['inputs'])
     with torch.no_grad():
-        guides = model.frozen_teacher.model.extract_feat(data['inputs'])
+        targets = model.frozen_teacher.model.extract_feat(data['inputs'])
     state = dict(model.connector.named_parameters())
-    outputs = review_path(features, [guide.shape[2:] for guide in guides], state)
-    by_hand = 3.0 * hcl(outputs, guides)
+    outputs = review_path(features, [target.shape[2:] for target in targets], state)
+    by_hand = 3.0 * hcl(outputs, targets)
     (total(model, own) + by_hand).backward()
 
-    assert len(guides) == 5
+    assert len(targets) == 5
     torch.testing.assert_close(losses['loss_distill'], by_hand, rtol=1e-4, atol=1e-6)
     assert {name: value for name, value in losses.items() if name in own}.keys() == own.keys()
     for name, grad in gradients(model).items():
