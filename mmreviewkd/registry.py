@@ -1,7 +1,7 @@
 """Child registries of MMEngine's roots, scope ``mmreviewkd``.
 
-Importing this module is all a config needs: MMEngine does so by itself on ``type='mmreviewkd.X'``, and each registry
-imports the modules of its own components on the first look-up.
+MMEngine imports this module when a config has ``type='mmreviewkd.X'``, and each registry imports its components on the
+first lookup, so configs need no ``custom_imports``.
 """
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS

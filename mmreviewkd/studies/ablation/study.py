@@ -1,4 +1,4 @@
-"""A study of many short distillations that differ in one part: planned, run in the background, gathered."""
+"""Plan and run many short distillations that differ in one setting, and collect their results."""
 
 import hashlib
 import importlib
@@ -14,29 +14,27 @@ from pathlib import Path
 import mmengine
 import torch
 
-from mmreviewkd.utils.checkpoint import save_atomically
+from mmreviewkd.studies.training import ShortTraining, Training
 from mmreviewkd.utils.errors import ConfigError, did_you_mean
 from mmreviewkd.version import __version__
 
-from .study import ShortTraining, Training
-
 METRIC = 'accuracy/top1'
-# What every training imports anyway, imported once.
+# Imported once in the fork server, as every training needs them.
 _PRELOADED = ['mmpretrain.models', 'mmpretrain.datasets', 'mmpretrain.evaluation', 'mmreviewkd.models',
-              'mmreviewkd.engine', 'mmreviewkd.studies.ablation']
+              'mmreviewkd.engine', 'mmreviewkd.studies.ablation.study']
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to train the student.
+    """A setting of the study in which the student is trained.
 
     Args:
-        name (str): What it is called.
-        config (str): Its config file.
-        options (Mapping): Settings that replace the config's, by dotted keys.
+        name (str): Its unique name.
+        config (str): The path of its config file.
+        options (Mapping): Settings that override the config's, by dotted keys.
         teacher (str, optional): The config file of its teacher. None for a student on its own.
-        weights (Mapping[str, Sequence[float]]): Loss weights to choose from, by dotted key.
-        weights_of (Sequence[str]): Variants whose chosen loss weights it takes over.
+        weights (Mapping[str, Sequence[float]]): Candidate loss weights, by dotted key.
+        weights_of (Sequence[str]): Variants whose selected loss weights it uses, too.
     """
 
     name: str
@@ -51,15 +49,15 @@ class Variant:
 class Ablation:
     """Variants of a distillation, each trained with several seeds.
 
-    The loss weight of every method is chosen first, by seeds of its own on images that are neither trained nor tested
-    on. Variants that come to the same settings share their trainings.
+    Loss weights are selected first, with seeds of their own on validation images that are used neither for training
+    nor for testing. Variants with equal settings share their trainings.
 
     Args:
         out (Path): The folder for all trainings.
         variants (Sequence[Variant]): The variants.
-        seeds (Sequence[int]): The seeds that are reported.
-        tuning_seeds (Sequence[int]): The seeds by which loss weights are chosen.
-        tuning_options (Mapping): Settings that have a training validate on other images than the test's.
+        seeds (Sequence[int]): Seeds of the reported trainings.
+        tuning_seeds (Sequence[int]): Seeds of the trainings that select loss weights.
+        tuning_options (Mapping): Settings that replace the test images by validation images.
 
     Raises:
         ConfigError: If two variants share a name, ``weights_of`` names none, or a tuning seed is reported.
@@ -75,20 +73,20 @@ class Ablation:
         names = [variant.name for variant in self.variants]
         for variant in self.variants:
             if names.count(variant.name) > 1:
-                raise ConfigError(f'the variant {variant.name!r} is there twice')
+                raise ConfigError(f'two variants are named {variant.name!r}')
             for other in variant.weights_of:
                 if other not in names:
-                    raise ConfigError(f'{variant.name!r} takes its weights of {other!r}; {did_you_mean(other, names)}')
+                    raise ConfigError(f'weights_of of {variant.name!r} names {other!r}; {did_you_mean(other, names)}')
         if set(self.tuning_seeds) & set(self.seeds):
-            raise ConfigError(f'the seeds {list(self.tuning_seeds)} choose the loss weights, so they cannot be '
-                              f'reported, but {list(self.seeds)} are')
+            raise ConfigError(f'the seeds {list(self.tuning_seeds)} select loss weights, so they cannot be reported, '
+                              f'but seeds={list(self.seeds)}')
 
     def run(self, workers: int = 1, done: Callable[[dict], None] | None = None) -> dict:
-        """Do what is not done yet.
+        """Run all trainings that have no result yet.
 
         Args:
             workers (int): How many trainings run at once. Defaults to 1.
-            done (Callable, optional): Is given the :meth:`results` so far after each training. Defaults to None.
+            done (Callable, optional): Called with the :meth:`results` so far after each training. Defaults to None.
 
         Returns:
             dict: The :meth:`results`.
@@ -103,22 +101,22 @@ class Ablation:
         return self.results()
 
     def teachers(self) -> dict[str, Training]:
-        """The teachers' trainings, by config."""
+        """The trainings of the teachers, by config."""
         configs = dict.fromkeys(variant.teacher for variant in self.variants if variant.teacher)
         return {config: Training(f'teacher {config}', config,
                                  self.out / 'teachers' / '_'.join(Path(config).with_suffix('').parts[-2:]))
                 for config in configs}
 
     def tunings(self) -> list[Training]:
-        """The trainings that loss weights are chosen by."""
+        """The trainings that select loss weights."""
         return [self._tuning(variant, weights, seed)
                 for seed in self.tuning_seeds for variant in self.variants for weights in _choices(variant)]
 
     def reported(self) -> list[Training]:
-        """The trainings that are reported, each once, variant by variant.
+        """The trainings that are reported, without repetitions, in the order of the variants.
 
         Raises:
-            ConfigError: If a loss weight is not chosen yet.
+            ConfigError: If a loss weight has not been selected yet.
         """
         trainings = {}
         for variant in self.variants:
@@ -129,10 +127,10 @@ class Ablation:
         return list(trainings.values())
 
     def weights(self, variant: Variant) -> dict[str, float]:
-        """The loss weights that are chosen for a variant, by dotted key: the best on average on the validation images.
+        """The loss weights selected for a variant, by dotted key: those of the best mean validation accuracy.
 
         Raises:
-            ConfigError: If a training that they are chosen by is not done.
+            ConfigError: If a training that selects them has no result yet.
         """
         chosen = {}
         for name in variant.weights_of:
@@ -140,7 +138,7 @@ class Ablation:
         return chosen | max(_choices(variant), key=lambda weights: self._tuned(variant, weights), default={})
 
     def results(self) -> dict:
-        """All that was measured so far, and how."""
+        """Accuracies, costs and settings of all finished trainings, and library versions, as JSON-compatible data."""
         teachers = [
             dict(config=config, top1=found['metrics'][METRIC], parameters=found['parameters'], flops=found['flops'],
                  **_cost(found))
@@ -173,8 +171,8 @@ class Ablation:
         trainings = [self._tuning(variant, weights, seed) for seed in self.tuning_seeds]
         found = list(map(_found, trainings))
         if None in found:
-            raise ConfigError(f'the loss weight of {variant.name!r} is not chosen yet: '
-                              f'{trainings[found.index(None)].work_dir} is not done')
+            raise ConfigError(f'the loss weight of {variant.name!r} is not selected yet: '
+                              f'{trainings[found.index(None)].work_dir} has no result')
         return statistics.mean(result['metrics'][METRIC] for result in found)
 
     def _tuning(self, variant: Variant, weights: Mapping[str, float], seed: int) -> Training:
@@ -184,7 +182,7 @@ class Ablation:
         options = {**variant.options, **settings, 'randomness.seed': seed}
         if variant.teacher:
             options['model.teacher.model'] = variant.teacher
-        # The same settings are the same training, whatever it is called.
+        # Equal settings give equal keys, whatever the variant's name.
         key = json.dumps([variant.config, _plain(options)], sort_keys=True)
         work_dir = self.out / folder / f'{Path(variant.config).stem}-{hashlib.sha256(key.encode()).hexdigest()[:12]}'
         if variant.teacher and (teacher := self.teachers()[variant.teacher]).result_file.exists():
@@ -193,13 +191,13 @@ class Ablation:
 
 
 def _choices(variant: Variant) -> list[dict[str, float]]:
-    """Every combination of a variant's loss weights; none where it has none to choose."""
+    """All combinations of a variant's candidate loss weights; empty if it has none."""
     combinations = itertools.product(*variant.weights.values())
     return [dict(zip(variant.weights, values)) for values in combinations] if variant.weights else []
 
 
 def _run_all(trainings: Iterable[Training], workers: int) -> Iterator[dict]:
-    """Run trainings, each in a fresh process that has nothing left to import; give each result as it comes."""
+    """Run trainings, each in a process forked after all imports; yield each result as it finishes."""
     trainings = [training for training in trainings if not training.result_file.exists()]
     if not trainings:
         return
@@ -223,14 +221,9 @@ def _cost(result: Mapping) -> dict[str, float]:
 
 
 def _plain(options: Mapping) -> dict:
-    """Settings as JSON has them."""
+    """Settings converted to JSON types."""
     return json.loads(json.dumps(dict(options)))
 
 
 def _version(package: str) -> str:
     return importlib.import_module(package).__version__
-
-
-def write_json(results: Mapping, file: Path) -> None:
-    """Write a study's results, whole or not at all."""
-    save_atomically(lambda path: Path(path).write_text(json.dumps(results, indent=1) + '\n'), file)
