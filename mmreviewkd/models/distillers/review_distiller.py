@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.registry import MODELS
@@ -177,7 +178,7 @@ class ReviewDistiller(BaseModel):
         if self.distill_loss is not None:
             if self.connector is not None:
                 features = self.connector(features, [guide.shape[-2:] for guide in guides])
-                guides = getattr(self.connector, 'targets', tuple)(guides)
+                guides = connector_targets(self.connector, guides)
             warmup = self.warmup_factor()
             losses['loss_distill'] = warmup * self.distill_loss(features, guides)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
