@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 
 def fast_level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
@@ -30,7 +30,7 @@ def fast_level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] =
 class _LevelHCL(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx, student: Tensor, teacher: Tensor, sizes: list[int]) -> Tensor:
+    def forward(ctx: FunctionCtx, student: Tensor, teacher: Tensor, sizes: list[int]) -> Tensor:
         difference = student - teacher
         ctx.sizes = sizes
         ctx.save_for_backward(difference)
@@ -39,11 +39,11 @@ class _LevelHCL(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         scales, sources = _pool(*ctx.saved_tensors, ctx.sizes)
         weights = _weights(ctx.sizes)
-        # From the last pooled map back to the difference, which is scales[0]: d(weight * mean(d^2)) = 2 weight d / size,
-        # plus the gradients of the maps that were pooled from this one.
+        # From the last pooled map back to the difference, scales[0]: the gradient of weight * mean(d^2) is
+        # 2 * weight / size * d, plus what comes back from the maps that were pooled from this one.
         pooled_grads: list[list[Tensor]] = [[] for _ in scales]
         for i in reversed(range(len(scales))):
             factor = grad_loss * (2 * weights[i] / scales[i].numel())

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 class BaseConnector(nn.Module):
     """Maps the student's features to features that the distillation loss compares with the teacher's.
 
-    A distiller builds its connector from ``connector=dict(type=...)``, passing ``in_channels`` and ``out_channels`` (the
-    channels of the student's and of the teacher's features, fine to coarse) if ``__init__`` has parameters of these
-    names. In each training step it calls :meth:`forward` and :meth:`targets` and gives the results of both to the
-    ``distill_loss``. A connector of your own subclasses this class and is registered in ``MODELS``; a plain ``nn.Module``
-    with the same ``forward`` works as well, and is compared with all of the teacher's features.
+    A distiller builds its connector from ``connector=dict(type=...)``, passing ``in_channels`` and ``out_channels``
+    (the channels of the student's and of the teacher's features, fine to coarse) if ``__init__`` has parameters of
+    these names. In each training step it calls :meth:`forward` and :meth:`targets` and passes the results of both to
+    the ``distill_loss``. A connector of your own subclasses this class and is registered in ``MODELS``. A plain
+    ``nn.Module`` with the same ``forward`` works as well; its outputs are compared with all of the teacher's features.
     """
 
     @abstractmethod
@@ -30,7 +30,7 @@ class BaseConnector(nn.Module):
         """
 
     def targets(self, teacher_features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Choose the teacher's features that the outputs of :meth:`forward` are compared with; by default all, in order.
+        """Choose the teacher's features that the outputs of :meth:`forward` are compared with; by default all.
 
         Args:
             teacher_features (Sequence[Tensor]): ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
@@ -49,7 +49,8 @@ def connector_targets(connector: nn.Module, teacher_features: Sequence[Tensor]) 
         teacher_features (Sequence[Tensor]): ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
 
     Returns:
-        tuple[Tensor, ...]: What :meth:`BaseConnector.targets` chooses; all features if the connector has no such method.
+        tuple[Tensor, ...]: What :meth:`BaseConnector.targets` chooses; all features if there is no such method.
     """
-    choose = getattr(connector, 'targets', tuple)
-    return choose(teacher_features)
+    if hasattr(connector, 'targets'):
+        return connector.targets(teacher_features)
+    return tuple(teacher_features)

@@ -17,9 +17,9 @@ from .checks import check_channels, check_levels, resolve_mid_channels
 class PairwiseConnector(BaseConnector):
     """Maps student levels to teacher levels, pair by pair, each by a transform of its own (paper, Sec. 3.1).
 
-    This is Knowledge Review without the residual framework (Sec. 3.2): by default every student level is distilled from
-    the teacher's levels that are as fine or finer. The transform is that of a level without residual: 1x1 convolution to
-    ``M`` channels, nearest resize, 3x3 convolution, each convolution with its normalization.
+    This is Knowledge Review without the residual framework (Sec. 3.2): by default every student level is distilled
+    from the teacher's levels that are as fine or finer. The transform is that of a level without residual: 1x1
+    convolution to ``M`` channels, nearest resize, 3x3 convolution, each convolution with its normalization.
 
     Args:
         in_channels (Sequence[int]): Channels of the student's features, fine to coarse. A distiller infers them.

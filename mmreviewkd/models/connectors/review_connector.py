@@ -99,8 +99,8 @@ class ReviewConnector(BaseConnector):
         """How each level would be computed now, and why; ``print`` shows a plan in a line.
 
         Args:
-            feature_shapes (Sequence[tuple[int, ...]]): ``[N, C_k, h_k, w_k]`` of the student's features, fine to coarse,
-                taken to be of the parameters' dtype and on their device.
+            feature_shapes (Sequence[tuple[int, ...]]): ``[N, C_k, h_k, w_k]`` of the student's features, fine to
+                coarse, taken to be of the parameters' dtype and on their device.
             target_sizes (Sequence[tuple[int, int]]): ``(H_k, W_k)`` of the teacher's features.
 
         Returns:

@@ -1,6 +1,7 @@
 """A level of the review path, exactly, at less cost; docs/fast_path.md derives it.
 
-Read in this order: :mod:`.moments`, :mod:`.folding`, :mod:`.mixing`, the three convolutions, :mod:`.plan`, :mod:`.level`.
+Read in this order: :mod:`.layout`, :mod:`.moments`, :mod:`.folding`, :mod:`.mixing`, the three convolutions,
+:mod:`.plan`, :mod:`.level`.
 """
 
 from .folding import BatchNorm

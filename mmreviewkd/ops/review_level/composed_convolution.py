@@ -8,17 +8,17 @@ from .layout import as_blocks
 
 
 class ComposedConvolution:
-    r"""3x3 convolution of ``f = [A b] y + z1 u``, taken apart into its two summands (Eq. 12).
+    """3x3 convolution of ``f = [A b] y + z1 u``, taken apart into its two summands (Eq. 12).
 
-    With ``W_t`` the ``[O, M]`` matrix of tap ``t``, ``p + t`` the pixel that the tap reads and ``q(p)`` the coarse pixel
-    that nearest resizing copies to ``p``::
+    With ``W_t`` the ``[O, M]`` matrix of tap ``t``, ``p + t`` the pixel that the tap reads and ``q(p)`` the coarse
+    pixel that nearest resizing copies to ``p``::
 
         conv2(f)_p = sum_t W_t f_{p+t}
                    = sum_t (W_t [A b]) y_{p+t}  +  sum_t z1_{p+t} (W_t r_{q(p+t)})
 
-    The first sum is a 3x3 convolution from ``C + 1`` instead of ``M`` channels, with the composed kernel ``W_t [A b]``. In
-    the second, the channels are mixed once per coarse pixel and tap; the nine products are spread over their blocks,
-    weighted by ``z1`` and shifted by the tap.
+    The first sum is a 3x3 convolution from ``C + 1`` instead of ``M`` channels, with the composed kernel
+    ``W_t [A b]``. In the second, the channels are mixed once per coarse pixel and tap; the nine products are spread
+    over their blocks, weighted by ``z1`` and shifted by the tap.
 
     Args:
         kernels (tuple[Tensor, Tensor]): What :meth:`kernels` gives.

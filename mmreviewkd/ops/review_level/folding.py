@@ -72,8 +72,8 @@ def fold_normalization(
         beta (Tensor): ``[M]``.
         moments (Moments): The batch's; or the running variance alone.
         eps (float): Added to the variance.
-        center (Tensor, optional): What was subtracted from the input, ``[C]``: the value of the batch's mean. A constant
-            for the gradient, while ``moments.mean`` is not. None subtracts nothing.
+        center (Tensor, optional): What was subtracted from the input, ``[C]``: the value of the batch's mean, but a
+            constant for the gradient, unlike ``moments.mean``. None if nothing was subtracted.
         running_mean (Tensor, optional): Of ``conv1(s)``, ``[M]``, where ``moments`` has no mean.
 
     Returns:
@@ -81,10 +81,8 @@ def fold_normalization(
     """
     scale = gamma * (variance_of_conv1(weight, moments) + eps).rsqrt()
     kernel = scale[:, None] * weight
-    if moments.mean is None:
-        shift = beta - scale * running_mean
-    else:
-        shift = beta + kernel @ (center - moments.mean)  # the value of beta, with the gradient of the mean
+    # In training the shift has the value of beta, but a gradient with respect to the mean.
+    shift = beta - scale * running_mean if moments.mean is None else beta + kernel @ (center - moments.mean)
     return torch.cat((kernel, shift[:, None]), 1)
 
 

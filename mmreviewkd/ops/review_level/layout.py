@@ -1,8 +1,8 @@
 """Memory layouts of the fast path: rows of channels, blocks of pixels, and nearest resizing of both.
 
-Maps ``[n, K, h, w]`` are computed on as rows ``[n, h, w, K]``, so that a 1x1 convolution is a matrix product. A residual
-that nearest resizing would repeat over whole blocks of pixels is never resized: it stays ``[n, h', 1, w', 1, K]`` and
-broadcasts against the blocks ``[n, h', h / h', w', w / w', K]`` of a fine map.
+The fast path holds maps ``[n, K, h, w]`` as rows ``[n, h, w, K]``, so that a 1x1 convolution is a matrix product. A
+residual that nearest resizing would repeat over whole blocks of pixels is never resized: it stays
+``[n, h', 1, w', 1, K]`` and broadcasts against the blocks ``[n, h', h / h', w', w / w', K]`` of a fine map.
 """
 
 import torch

@@ -1,16 +1,16 @@
 """A level of the review path, exactly, in a fraction of its time and memory (derived in docs/fast_path.md).
 
-In training, ``BN(conv1(s))`` is affine in ``s``, and its variance a quadratic form of the covariance of ``s``. So the maps
-with ``M`` channels are computed from ``s`` by one product, a few images at a time, used and dropped, and computed again in
-the backward pass. Kept are the two attention maps and the output of ``conv2``, beside what is kept anyway: the level's
-input, the coarser residual and the fused map of a level that is not the finest.
+In training, ``BN(conv1(s))`` is affine in ``s``, and its variance a quadratic form of the covariance of ``s``. So the
+maps with ``M`` channels are computed from ``s`` by one product, a few images at a time, used and dropped, and computed
+again in the backward pass. Kept are the two attention maps and the output of ``conv2``, beside what is kept anyway: the
+level's input, the coarser residual and the fused map of a level that is not the finest.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from .chunks import Chunks
 from .composed_convolution import ComposedConvolution
@@ -60,11 +60,14 @@ class _Call(NamedTuple):
 
 
 class FusedLevel(torch.autograd.Function):
-    """The level as one node of the autograd graph."""
+    """The level as one node of the autograd graph; see :func:`review_level`."""
 
     @staticmethod
     def forward(
-            ctx, feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, beta2, call):  # noqa: ANN001, ANN205, D102
+            ctx: FunctionCtx, feature: Tensor, residual: Tensor | None, weight1: Tensor, gamma1: Tensor, beta1: Tensor,
+            att_weight: Tensor | None, att_bias: Tensor | None, weight2: Tensor, gamma2: Tensor, beta2: Tensor,
+            call: _Call) -> tuple[Tensor, Tensor | None]:
+        """The output of the level and its fused map."""
         norm1, norm2, plan = call
         convolution_class = CONVOLUTIONS[plan.convolution]
         composed = plan.convolution == 'composed'
@@ -119,7 +122,9 @@ class FusedLevel(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad_output, grad_fused):  # noqa: ANN001, ANN205, D102
+    def backward(
+            ctx: FunctionCtx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients of the arguments of :meth:`forward`."""
         if grad_output is None and grad_fused is None:
             return (None,) * 11
         given = grad_output if grad_fused is None else grad_fused
@@ -127,7 +132,8 @@ class FusedLevel(torch.autograd.Function):
             return _backward(ctx, grad_output, grad_fused)
 
 
-def _backward(ctx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:  # noqa: ANN001
+def _backward(
+        ctx: FunctionCtx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
     (feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention, kept_fused, convolved,
      mean2, inverse_std2, *measured, running_mean1, running_mean2, running_var2) = ctx.saved_tensors
     norm1, norm2, plan = ctx.call

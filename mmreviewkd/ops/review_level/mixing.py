@@ -1,7 +1,8 @@
 """Fusing a chunk of images with the coarser residual, and the adjoint of every step.
 
-Each step is followed by its adjoint. ``rows`` are ``c``, ``[n, h, w, C]``; ``coarse`` is ``r``, ``[n, h', 1, w', 1, M]``
-(see :mod:`.layout`); ``attention`` is ``z``, ``[2, n, h, w]``. Gradients of the small tensors are added to ``grads``.
+Each step is followed by its adjoint. ``rows`` are ``c``, ``[n, h, w, C]``; ``coarse`` is ``r``,
+``[n, h', 1, w', 1, M]`` (see :mod:`.layout`); ``attention`` is ``z``, ``[2, n, h, w]``. Gradients of the small tensors
+are added to ``grads``.
 """
 
 from typing import NamedTuple

@@ -1,8 +1,8 @@
 """Moments of a level's input, from which the normalization after ``conv1`` is known without its output.
 
-The output of ``conv1`` is ``W s`` at each pixel. Its mean is ``W`` times the mean of ``s``; its variance follows from the
-covariance ``[C, C]`` of ``s``, or, where ``C`` is large against ``M`` or against the number of pixels, is summed from
-chunks of the output, which are dropped (docs/fast_path.md, Eq. 2 to 4).
+The output of ``conv1`` is ``W s`` at each pixel. Its mean is ``W`` times the mean of ``s``. Its variance follows from
+the covariance ``[C, C]`` of ``s``, or, where ``C`` is large against ``M`` or against the number of pixels, is summed
+from chunks of the output, which are dropped (docs/fast_path.md, Eq. 2 to 4).
 """
 
 from typing import NamedTuple

@@ -184,8 +184,9 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     padded = (h + 2) * (w + 2) / (h * w)
     costs = {
         'direct': products,
-        'winograd':
-            WINOGRAD_RATE * tiled * products + WINOGRAD_CHANNEL * padded * (m + o) + WINOGRAD_WEIGHT * products / pixels,
+        'winograd': (
+            WINOGRAD_RATE * tiled * products + WINOGRAD_CHANNEL * padded * (m + o)
+            + WINOGRAD_WEIGHT * products / pixels),
     }
     coarse, whole = shape.coarse_size, shape.target_size == shape.size
     if coarse is not None and whole and repeats_whole_blocks(coarse, shape.size):

@@ -21,18 +21,19 @@ STRIP_BYTES, STRIP_TILES = 4 * 2**20, 128
 
 
 class WinogradConvolution:
-    r"""3x3 convolution with padding 1 of rows, by tiles of 4x4 outputs (Eq. 13).
+    """3x3 convolution with padding 1 of rows, by tiles of 4x4 outputs (Eq. 13).
 
-    In one dimension, four outputs of a filter ``g`` of three taps over six inputs ``d`` are the coefficients of a product
-    of polynomials. Its transpose is evaluated at the points 0, 1, -1, 2, -2 and infinity, multiplied point by point, and
-    interpolated: ``A^T [(G g) * (B^T d)]``, six multiplications instead of twelve. In two dimensions the transforms are
-    applied along both axes: 36 multiplications instead of 144. Over ``M`` input and ``O`` output channels these are, for
-    each of the 36 points, one matrix product ``[tiles, M] @ [M, O]``::
+    In one dimension, four outputs of a filter ``g`` of three taps over six inputs ``d`` are
+    ``A^T [(G g) * (B^T d)]``: six multiplications instead of twelve. This is the transpose of multiplying a polynomial
+    of degree 2 by one of degree 3, done by evaluating both at the points 0, 1, -1, 2, -2 and infinity (``G`` and
+    ``A``), multiplying the values, and interpolating the product (``B``). In two dimensions the transforms are applied
+    along both axes: 36 multiplications instead of 144. Over ``M`` input and ``O`` output channels these are, for each
+    of the 36 points, one matrix product ``[tiles, M] @ [M, O]``::
 
         output tile = A^T [ sum_M (G g G^T) * (B^T d B) ] A
 
-    The matrices have few entries other than 0, so the transforms of the maps are written as additions. The backward pass
-    is the adjoint of each step, in reverse.
+    The matrices have few entries other than 0, so the transforms of the maps are written as additions. The backward
+    pass is the adjoint of each step, in reverse.
 
     Args:
         kernels (tuple[Tensor]): What :meth:`kernels` gives.
