@@ -86,7 +86,7 @@ def _itemsize(dtype: torch.dtype) -> int:
 
 def _numbers(values: object) -> tuple[int, ...]:
     if (type(values) not in (tuple, list, torch.Size) or len(values) > _MOST_DIMENSIONS
-            or any(type(value) is not int or value < 0 for value in values)):
+            or any(type(value) is not int or not 0 <= value < 2**63 for value in values)):
         raise invalid(f'sizes or strides {values!r:.60}')
     return tuple(values)
 

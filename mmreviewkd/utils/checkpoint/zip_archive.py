@@ -14,6 +14,7 @@ from .refusal import Refusal, invalid, unsupported
 from .tensors import Storage, claimed_bytes
 
 _CHUNK = 2**24
+_SCRIPT = ('constants.pkl', 'code/')
 
 
 def read_zip_archive(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str], object]) -> object:
@@ -32,8 +33,11 @@ def read_zip_archive(file: BinaryIO, size: int, place: Callable[[torch.UntypedSt
         zipfile.BadZipFile: If it is damaged; the checksum of each entry is compared.
     """
     with zipfile.ZipFile(file) as archive:
+        root = _folder(archive.namelist())
         entries = _check_table(archive, size)
-        root = _check_kind(archive, entries)
+        order = entries.get(f'{root}/byteorder')
+        if order is not None and archive.read(order) != b'little':
+            raise unsupported('a checkpoint of a big-endian machine')
         storages: dict[str, torch.UntypedStorage] = {}
 
         def load_storage(persistent_id: tuple) -> Storage:
@@ -64,19 +68,15 @@ def _check_table(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipIn
     return by_name
 
 
-def _check_kind(archive: zipfile.ZipFile, entries: dict[str, zipfile.ZipInfo]) -> str:
+def _folder(names: list[str]) -> str:
     """The folder that ``torch.save`` puts everything into."""
-    folders = {name.partition('/')[0] for name in entries}
-    for folder in folders:
-        if f'{folder}/constants.pkl' in entries or any(name.startswith(f'{folder}/code/') for name in entries):
-            raise unsupported('a TorchScript archive, which is a program')
-    roots = [folder for folder in folders if f'{folder}/data.pkl' in entries]
-    if len(roots) != 1:
+    folders = {name.partition('/')[0] for name in names}
+    if any(name.partition('/')[2].startswith(_SCRIPT) for name in names):
+        raise unsupported('a TorchScript archive, which is a program')
+    folders = [folder for folder in folders if f'{folder}/data.pkl' in names]
+    if len(folders) != 1:
         raise unsupported('a zip archive that torch.save did not write')
-    order = entries.get(f'{roots[0]}/byteorder')
-    if order is not None and archive.read(order) != b'little':
-        raise unsupported('a checkpoint of a big-endian machine')
-    return roots[0]
+    return folders[0]
 
 
 def _read_storage(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> torch.UntypedStorage:
