@@ -30,7 +30,8 @@ class CheckFitHook(Hook):
             CheckpointError: If the weights do not fit, or training cannot go on from the checkpoint.
         """
         key = '--resume' if runner._resume else 'load_from'
-        where = f'{key}: {runner._load_from or f"the latest checkpoint in {runner.work_dir}"!r}'
+        source = repr(runner._load_from) if runner._load_from else f'the latest checkpoint in {runner.work_dir!r}'
+        where = f'{key}: {source}'
         state = state_dict_of(checkpoint, where)
         if runner._resume:
             _check_resumable(checkpoint, where)

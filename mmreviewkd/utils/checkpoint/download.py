@@ -48,14 +48,14 @@ def download(url: str, where: str) -> Path:
     Raises:
         CheckpointError: If it cannot be downloaded, or not what was announced.
     """
-    path = cached_path(url)
-    if path.is_file():
-        return path
-    digest = _digest_in_name(url)
-    shared = _hub() / _file_name(url)  # where torch's hub keeps files, by the name alone
-    if digest and shared.is_file() and _sha256(shared).startswith(digest):
-        return shared
     try:
+        path = cached_path(url)
+        if path.is_file():
+            return path
+        digest = _digest_in_name(url)
+        shared = _hub() / _file_name(url)  # where torch's hub keeps files, by the name alone
+        if digest and shared.is_file() and _sha256(shared).startswith(digest):
+            return shared
         path.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(path.parent / 'lock'):
             if not path.is_file():

@@ -20,5 +20,5 @@ def test_what_does_something_is_dropped(text):
 def test_what_mmengine_writes_is_kept():
     cfg = Config(dict(
         model=dict(type='A', taps=['x', 'y'], scale=(1, -2.5), flag=True, none=None, nested=dict(a=dict(b=[{}]))),
-        gpu_ids=[0, 1], text="it's", keys={'a.b': 1}))
+        gpu_ids=[0, 1], title="it's", keys={'a.b': 1}))
     assert Config.fromstring(data_only(cfg.pretty_text), '.py').to_dict() == cfg.to_dict()

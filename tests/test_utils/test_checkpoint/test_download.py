@@ -40,7 +40,7 @@ def server(tmp_path, monkeypatch):
             ('127.0.0.1', 0), lambda *args: Handler(*args, directory=str(folder))) as found:
         found.folder, found.asked, found.delay, found.excess = folder, [], 0, 0
         found.url = f'http://127.0.0.1:{found.server_port}'
-        threading.Thread(target=found.serve_forever, daemon=True).start()
+        threading.Thread(target=found.serve_forever, args=(0.01,), daemon=True).start()
         for proxy in ('http_proxy', 'HTTP_PROXY'):
             monkeypatch.delenv(proxy, raising=False)
         monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
@@ -52,7 +52,7 @@ def serve(server, path: str, number: float = 1.0) -> str:
     """Save weights of a number under the path; returns the URL."""
     file = server.folder / path
     file.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(dict(weight=torch.tensor(number)), file)
+    torch.save(dict(weight=torch.tensor(float(number))), file)
     return f'{server.url}/{path}'
 
 
