@@ -62,7 +62,8 @@ RUNNING = {
     'elements by append': call('builtins.type', value('T'), tuple_of(name('builtins.object')), b'}' + value(
         'extend') + call('builtins.eval', value(f'lambda *_: {MKDIR}')) + b's') + b')R(' + value(1) + b'e',
     'keys by __setitem__': call('builtins.type', value('T'), tuple_of(name('builtins.object')), b'}' + value(
-        '__setitem__') + call('builtins.eval', value(f'lambda *_: {MKDIR}')) + b's') + b')R' + value(1) + value(1) + b's',
+        '__setitem__') + call('builtins.eval', value(f'lambda *_: {MKDIR}')) + b's') + b')R'
+    + value(1) + value(1) + b's',
     'a tensor of another class': call('torch._tensor._rebuild_from_type_v2', name('os.mkdir'), name('torch.Tensor'),
                                       tuple_of(PWNED), value({})),
     'a function of torch': call('torch._utils._import_dotted_name', value('os.mkdir')) + tuple_of(PWNED) + b'R',

@@ -11,7 +11,8 @@ _LONGEST = 2**20
 def data_only(text: object) -> str:
     """What is left of a config's text without everything that does something.
 
-    Kept are assignments of literals and ``dict(...)`` of literals, as MMEngine writes them.
+    Kept are assignments of literals and ``dict(...)`` of literals, as MMEngine writes them; a text of nothing else is
+    returned as it is.
 
     Args:
         text (str): The Python source of a config.
@@ -23,7 +24,8 @@ def data_only(text: object) -> str:
         return ''
     try:
         statements = ast.parse(text).body
-        return '\n'.join(ast.unparse(statement) for statement in statements if _is_data(statement))
+        kept = [statement for statement in statements if _is_data(statement)]
+        return text if kept == statements else '\n'.join(map(ast.unparse, kept))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ''
 
@@ -50,10 +52,12 @@ def _is_data(statement: ast.stmt) -> bool:
 
 
 def _is_literal(node: ast.expr) -> bool:
-    if isinstance(node, ast.Call):
+    if isinstance(node, ast.Call):  # also as dict({'a.b': 1}) and dict(**{'a.b': 1}), for keys that are no names
+        dicts = [*node.args, *(keyword.value for keyword in node.keywords if not keyword.arg)]
+        values = [keyword.value for keyword in node.keywords if keyword.arg]
         return (
-            isinstance(node.func, ast.Name) and node.func.id == 'dict' and not node.args
-            and all(keyword.arg and _is_literal(keyword.value) for keyword in node.keywords))
+            isinstance(node.func, ast.Name) and node.func.id == 'dict' and all(map(_is_literal, [*dicts, *values]))
+            and all(isinstance(argument, ast.Dict) for argument in dicts))
     if isinstance(node, ast.Dict):
         return all(key is not None and _is_literal(key) for key in node.keys) and all(map(_is_literal, node.values))
     if isinstance(node, ast.List | ast.Tuple | ast.Set):

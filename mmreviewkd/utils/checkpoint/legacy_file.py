@@ -73,7 +73,7 @@ def _claim(persistent_id: tuple) -> tuple[str, torch.dtype, str, int]:
 
 def _read_storage(file: BinaryIO, dtype: torch.dtype, length: int) -> torch.UntypedStorage:
     count = struct.unpack('<q', file.read(8))[0]
-    if count * torch.empty(0, dtype=dtype).element_size() != length:
+    if count * dtype.itemsize != length:
         raise invalid('a storage of two sizes')
     data = bytearray(file.read(length))
     if len(data) != length:

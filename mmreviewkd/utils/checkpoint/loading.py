@@ -48,6 +48,6 @@ def load_checkpoint(
 
 
 def _placement(map_location: str | torch.device | Callable | dict | None) -> Callable:
-    if map_location is None or isinstance(map_location, str | torch.device) and str(map_location) == 'cpu':
+    if map_location is None or map_location in ('cpu', torch.device('cpu')):
         return lambda storage, saved_from: storage
     return torch.serialization._get_restore_location(map_location)

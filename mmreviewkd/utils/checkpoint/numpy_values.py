@@ -107,4 +107,4 @@ def _builtin_dtype_classes() -> set[type]:
     return {type(np.dtype(name)) for name in PLAIN}
 
 
-NUMPY_BUILDERS = {np.ndarray: set_array_state, **{cls: check_dtype_state for cls in _builtin_dtype_classes()}}
+NUMPY_BUILDERS = {np.ndarray: set_array_state, **dict.fromkeys(_builtin_dtype_classes(), check_dtype_state)}

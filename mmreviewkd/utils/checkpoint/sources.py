@@ -23,8 +23,8 @@ def open_source(source: str, where: str) -> Iterator[BinaryIO]:
     """Open a checkpoint to be read.
 
     Args:
-        source (str): A path; a URL; ``torchvision://``, ``open-mmlab://`` or ``mmcls://`` and a name of MMEngine's lists;
-            ``pavi://``; or an address that one of MMEngine's file backends reads, as ``s3://``.
+        source (str): A path; a URL; ``torchvision://``, ``open-mmlab://`` or ``mmcls://`` and a name of MMEngine's
+            lists; ``pavi://``; or an address that one of MMEngine's file backends reads, as ``s3://``.
         where (str): The config key or argument that names it, for messages.
 
     Yields:

@@ -51,7 +51,7 @@ def claimed_bytes(persistent_id: tuple, length: int) -> tuple[str, torch.dtype, 
     if (not isinstance(dtype, torch.dtype) or type(key) is not str or type(device) is not str
             or type(count) is not int or count < 0):
         raise invalid('a storage of unknown type or size')
-    return key, dtype, device, count * _itemsize(dtype)
+    return key, dtype, device, count * dtype.itemsize
 
 
 def rebuild_tensor(
@@ -71,17 +71,13 @@ def rebuild_tensor(
     dtype = dtype or storage.dtype
     if not isinstance(dtype, torch.dtype) or len(size) != len(stride) or type(offset) is not int or offset < 0:
         raise invalid('a tensor whose size, strides or offset contradict each other')
-    available = storage.memory.nbytes() // _itemsize(dtype)
+    available = storage.memory.nbytes() // dtype.itemsize
     count = math.prod(size)
     last = offset + sum((side - 1) * step for side, step in zip(size, stride)) + 1 if count else 0
-    if last > available or count > max(available, _MOST_REPEATED) or not count and max(size) >= 2**31:
+    if last > available or count > max(available, _MOST_REPEATED) or (not count and max(size) >= 2**31):
         raise invalid(f'a tensor of {size!r:.60}, on a storage of {available} elements')
     return torch.empty(0, dtype=dtype, device=storage.memory.device).set_(
         storage.memory, offset if count else 0, size, stride)
-
-
-def _itemsize(dtype: torch.dtype) -> int:
-    return torch.empty(0, dtype=dtype).element_size()
 
 
 def _numbers(values: object) -> tuple[int, ...]:
@@ -103,7 +99,8 @@ def _tensor_v3(
     return rebuild_tensor(storage, offset, size, stride, dtype).requires_grad_(requires_grad is True)
 
 
-def _parameter(data: object, requires_grad: object = True, _hooks: object = None, _state: object = None) -> nn.Parameter:
+def _parameter(
+        data: object, requires_grad: object = True, _hooks: object = None, _state: object = None) -> nn.Parameter:
     if not isinstance(data, Tensor):
         raise invalid(f'a parameter of a {type(data).__name__}')
     return nn.Parameter(data.detach(), requires_grad is True)

@@ -63,7 +63,7 @@ class GetattrEvil:
 
 def test_getattr_is_only_for_what_mmengine_writes():
     torch.save(dict(state_dict=GetattrEvil()), 'evil.pth')
-    with pytest.raises(CheckpointError, match='holds more than data: it asks to load .*Linear'):
+    with pytest.raises(CheckpointError, match=r'holds more than data: it asks to load .*Linear'):
         load_checkpoint('evil.pth')
 
 

@@ -30,8 +30,18 @@ def written(name: str, content: bytes) -> str:
 
 
 class Script(nn.Module):
+    """Writes a file as soon as it is loaded."""
+
     def forward(self, x):
         return x
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: bool):
+        self.training = state and bool(torch.from_file('pwned', True, 1).sum() == 0)
 
 
 def torchscript() -> str:
@@ -69,6 +79,15 @@ OTHERS = {
 def test_other_formats_are_named(kind):
     with pytest.raises(CheckpointError, match=f'is {kind}.*: format not supported'):
         load_checkpoint(OTHERS[kind]())
+
+
+def test_torchscript_is_refused_before_it_runs():
+    path = torchscript()
+    with pytest.raises(CheckpointError, match='is a TorchScript archive, which is a program: format not supported'):
+        load_checkpoint(path)
+    assert not os.path.exists('pwned')
+    torch.jit.load(path)
+    assert os.path.exists('pwned')
 
 
 def test_a_damaged_file_is_named():
@@ -139,7 +158,7 @@ def test_entries_that_overlap_are_refused():
     count = 4 + 4 * 9
     trailer[8:10] = trailer[10:12] = count.to_bytes(2, 'little')
     trailer[12:16] = size.to_bytes(4, 'little')
-    with pytest.raises(CheckpointError, match='claim .* bytes in a file of|two entries of one name'):
+    with pytest.raises(CheckpointError, match=r'claim .* bytes in a file of|two entries of one name'):
         load_checkpoint(written('overlap.pth', content[:end] + repeated + trailer))
 
 

@@ -68,7 +68,7 @@ def test_schemes_that_are_registered_later_are_guarded(hub_file, tmp_path):
     def load_from_later(filename, map_location=None):
         (tmp_path / 'pwned').mkdir()
 
-    with pytest.raises(CheckpointError, match="'later://weights.pth' cannot be read by MMEngine's file backends"):
+    with pytest.raises(CheckpointError, match=r"'later://weights.pth' cannot be read by MMEngine's file backends"):
         CheckpointLoader.load_checkpoint('later://weights.pth')
     assert not (tmp_path / 'pwned').exists()
 
@@ -119,7 +119,8 @@ def test_other_tools_are_guarded_once_the_config_names_the_plugin(tmp_path):
     """As mmpretrain's and mmdet's own tools train: nothing of ours is called but what the config names."""
     write_archive(tmp_path / 'evil.pth', HOSTILE['os.system'])
     for key, model, load_from in (
-            ('load_from', {}, 'evil.pth'), ('init_cfg', dict(init_cfg=dict(type='Pretrained', checkpoint='evil.pth')), None)):
+            ('load_from', {}, 'evil.pth'),
+            ('init_cfg', dict(init_cfg=dict(type='Pretrained', checkpoint='evil.pth')), None)):
         Config(dict(
             model=dict(type='Weight', **model), load_from=load_from, work_dir='run', experiment_name=key,
             optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)), train_cfg=dict(by_epoch=True, max_epochs=1),

@@ -83,7 +83,7 @@ CRAFTED = {
 @pytest.mark.parametrize('kind', CRAFTED)
 def test_crafted_values_are_refused(kind, tmp_path):
     path = write_archive(tmp_path / 'crafted.pth', checkpoint(CRAFTED[kind]))
-    with pytest.raises(CheckpointError, match='holds (invalid data|more than data)'):
+    with pytest.raises(CheckpointError, match=r'holds (invalid data|more than data)'):
         load_checkpoint(str(path))
 
 

@@ -54,14 +54,14 @@ CRAFTED = {
 @pytest.mark.parametrize('kind', CRAFTED)
 def test_crafted_tensors_are_refused(kind, tmp_path):
     path = write_archive(tmp_path / 'crafted.pth', checkpoint(CRAFTED[kind]))
-    with pytest.raises(CheckpointError, match='holds (invalid data|more than data)'):
+    with pytest.raises(CheckpointError, match=r'holds (invalid data|more than data)'):
         load_checkpoint(str(path))
 
 
 @pytest.mark.parametrize('kind', [kind for kind in CRAFTED if 'storage' not in kind and 'dtype' not in kind])
 def test_crafted_tensors_of_the_old_format_are_refused(kind, tmp_path):
     content = CRAFTED[kind].replace(storage(), storage(legacy=True))
-    with pytest.raises(CheckpointError, match='holds (invalid data|more than data)'):
+    with pytest.raises(CheckpointError, match=r'holds (invalid data|more than data)'):
         load_checkpoint(str(write_legacy(tmp_path / 'crafted.pth', checkpoint(content))))
 
 
