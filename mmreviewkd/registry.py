@@ -8,9 +8,9 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
 
-from mmreviewkd.utils.checkpoint import allow_mmengine_checkpoints
+from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmreviewkd', locations=['mmreviewkd.models'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmreviewkd', locations=['mmreviewkd.engine'])
 
-allow_mmengine_checkpoints()
+guard_checkpoint_loading()

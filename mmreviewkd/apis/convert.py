@@ -31,7 +31,7 @@ def convert_checkpoint(config: str, checkpoint: str, out: str) -> str:
     """
     with DefaultScope.overwrite_default_scope('mmengine'):
         model = build_model(model_config(config, 'config'), 'model')
-    state, report = convert_state(model, state_dict_of(load_checkpoint(checkpoint)))
+    state, report = convert_state(model, state_dict_of(load_checkpoint(checkpoint), f'checkpoint: {checkpoint!r}'))
     load_weights(model, state, f'checkpoint: {checkpoint!r}')
     converted = dict(state_dict=model.state_dict(), meta=dict(mmreviewkd_version=__version__))
     save_atomically(functools.partial(torch.save, converted), Path(out))

@@ -56,7 +56,7 @@ def test(
     runner = build_runner(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model = model.module if tta else model
-    state = state_dict_of(load_checkpoint(checkpoint))
+    state = state_dict_of(load_checkpoint(checkpoint), f'checkpoint: {checkpoint!r}')
     if isinstance(model, ReviewDistiller):
         state = {name[len('student.'):]: value for name, value in state.items() if name.startswith('student.')}
         model = model.student

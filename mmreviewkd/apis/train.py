@@ -2,6 +2,8 @@
 
 import torch.nn as nn
 
+from mmreviewkd.engine.hooks import CheckFitHook
+
 from .runner import build_runner, read_config
 
 
@@ -46,4 +48,6 @@ def train(
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
-    return build_runner(cfg).train()
+    runner = build_runner(cfg)
+    runner.register_hook(CheckFitHook())
+    return runner.train()

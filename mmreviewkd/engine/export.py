@@ -95,7 +95,7 @@ def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> 
     """
     # With EMA, MMEngine saves the averaged weights as `state_dict` and the raw ones beside them.
     loaded = load_checkpoint(checkpoint)
-    return export_student(cfg, state_dict_of(loaded), out_dir, loaded.get('meta'))
+    return export_student(cfg, state_dict_of(loaded, f'checkpoint: {checkpoint!r}'), out_dir, loaded.get('meta'))
 
 
 def _without_plugin(node: Any, sources: dict[str, str]) -> Any:

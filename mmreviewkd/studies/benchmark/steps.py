@@ -1,18 +1,15 @@
 """The training steps that the benchmark compares, one a column of its tables."""
 
-import contextlib
 import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from unittest import mock
 
 import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
-from mmreviewkd.models.distillers import frozen_teacher
 from mmreviewkd.registry import MODELS
 
 from .cases import PAIRS, PYRAMIDS, Pair, pair_of_config
@@ -102,7 +99,7 @@ def textbook_of(connector: ReviewConnector) -> TextbookConnector:
 def _floor(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
     """The teacher's inference and the student's own training, with nothing of the distillation."""
     with torch.no_grad():
-        model.frozen_teacher._model.extract_feat(inputs)
+        model.frozen_teacher.model.extract_feat(inputs)
     return _total(model.student(inputs, samples, mode='loss'))
 
 
@@ -138,8 +135,6 @@ def _with_connector(model: nn.Module, **settings: Any) -> nn.Module:
 def _built(config: dict, device: torch.device, fold: bool) -> nn.Module:
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config))
-    # The distiller always folds the teacher's batch norms; the floor and the textbook must not profit from that.
-    unfolded = mock.patch.object(frozen_teacher, 'fold_batch_norms', lambda model, features: model)
-    with contextlib.nullcontext() if fold else unfolded:
-        model.init_weights()
+    model.frozen_teacher.fold = fold  # the floor and the textbook must not profit from folded batch norms
+    model.init_weights()
     return model.train().to(device)
