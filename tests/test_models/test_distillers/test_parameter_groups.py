@@ -84,7 +84,7 @@ def test_layers_of_mmpretrains_networks_keep_their_learning_rates(network, optim
         head=dict(type=head, num_classes=3, in_channels=channels))
     found = assert_same_for_the_student(model, tap, recipe(optimizer))
     rates = {said['lr'] for said in found.values()}
-    assert len(rates) == (1 if optimizer == 'swin' else 6 if 'deit' in network else 7)
+    assert len(rates) == dict(swin=1, simmim=7).get(optimizer, 6)
 
 
 def test_layers_of_mmdets_detectors_keep_their_learning_rates():
