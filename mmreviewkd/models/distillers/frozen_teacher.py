@@ -1,8 +1,10 @@
 """The frozen teacher, kept apart from everything that trains, saves or copies the student."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -115,7 +117,8 @@ class FrozenTeacher:
         # Some networks derive tensors from their parameters in eval(), which must not require gradients then.
         model = model.requires_grad_(False).eval()
         if self.fold:
-            model = fold_batch_norms(model, self._features_of_noise)
+            with preserved_random_state():
+                model = fold_batch_norms(model, self._features_of_noise)
         parameter = next(student.parameters())
         self.model = model.requires_grad_(False)
         self.apply(lambda model: model.to(parameter.device, parameter.dtype))
@@ -137,7 +140,7 @@ class FrozenTeacher:
 
     @torch.no_grad()
     def levels(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor, ...]:
-        """Compute the features of a batch; nothing past the deepest tap runs.
+        """Compute the features of a batch; nothing past the deepest tap runs, and random streams stay as they are.
 
         Args:
             inputs (Tensor): The batch as the student sees it, ``[N, C, H, W]``.
@@ -149,7 +152,7 @@ class FrozenTeacher:
         inputs = inputs if self.view is None else self.view(inputs, data_samples)
         precision = contextlib.nullcontext() if self._autocast is None else torch.autocast(
             inputs.device.type, self._autocast)
-        with precision:
+        with precision, _random_state_restored(inputs.device):
             return self._features(self.model, inputs, data_samples) if self._compiled is None \
                 else self._compiled(inputs)
 
@@ -176,3 +179,15 @@ class FrozenTeacher:
         with self.taps.record(model, inputs, stop_after=seen.calls) as recording:
             run_entry(model, inputs, data_samples, seen.entry)
         return recording.features()
+
+
+@contextlib.contextmanager
+def _random_state_restored(device: torch.device) -> Iterator[None]:
+    """Restore the random streams of the host and of one device; some networks draw or seed even in eval mode."""
+    states = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        try:
+            yield
+        finally:
+            random.setstate(states[0])
+            np.random.set_state(states[1])

@@ -19,6 +19,7 @@ from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
 from .frozen_teacher import FrozenTeacher
+from .state_dict_hooks import isolate_state_dict_hooks
 
 
 @MODELS.register_module()
@@ -86,6 +87,7 @@ class ReviewDistiller(BaseModel):
             raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
                               'distilled, such as an ImageClassifier or a detector')
         super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
+        isolate_state_dict_hooks(built)
         self.student = built
         self.student_config = config
         self.warmup_epochs = warmup_epochs

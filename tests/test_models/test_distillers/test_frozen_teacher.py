@@ -74,6 +74,34 @@ def test_comes_to_where_the_student_already_is():
     assert next(distiller.frozen_teacher.model.parameters()).dtype == torch.float64
 
 
+def mobile(**teacher):
+    return build(
+        student=dict(
+            model=dict(type='ImageClassifier', backbone=dict(type='MobileNetV2', widen_factor=0.35)),
+            taps=['backbone.layer7']),
+        teacher=dict(checkpoint='init_cfg', **teacher))
+
+
+def test_attention_biases_that_a_network_gathers_in_eval_mode_move_and_cast_too():
+    levit = dict(type='LeViT', arch='128s')
+    distiller = mobile(
+        model=dict(type='ImageClassifier', backbone=levit), taps=[dict(type='TokensToMap', tap='backbone.stages[-1]')])
+    single, = distiller.frozen_teacher.levels(torch.ones(2, 3, 224, 224))
+    double, = distiller.double().frozen_teacher.levels(torch.ones(2, 3, 224, 224, dtype=torch.float64))
+    torch.testing.assert_close(double.float(), single, rtol=1e-3, atol=1e-4)
+
+
+def test_leaves_the_random_streams_alone_even_if_its_network_seeds_them():
+    reversible = dict(type='RevVisionTransformer', img_size=64, arch=dict(
+        embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48))
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    distiller = mobile(model=dict(type='ImageClassifier', backbone=reversible), taps=['backbone'])
+    torch.manual_seed(1)
+    distiller.frozen_teacher.levels(torch.ones(2, 3, 64, 64))
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_runs_only_what_the_taps_need():
     distiller = build(
         student=dict(model=cifar_classifier(), taps=['backbone.layer1']),

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import cifar_classifier
+from detection import mmdet_model
 from mmengine.model import BaseModel
-from mmengine.registry import MODELS
+from mmengine.registry import MODELS, init_default_scope
 from torch import nn
 
 from mmreviewkd.models.taps import FeatureTaps
@@ -93,3 +94,35 @@ def test_the_error_of_the_attempt_that_got_furthest_is_shown():
         probe(_FixedSize(64, head_fails=True), FeatureTaps(['head']))
     with pytest.raises(ConfigError, match=r"at 224 pixels: RuntimeError: images must have 100 pixels, not 224"):
         probe(_FixedSize(100), FeatureTaps(['conv']))
+
+
+SMALL = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
+
+
+@pytest.mark.parametrize('backbone', [
+    dict(type='LeViT', arch='128s'),
+    dict(type='TinyViT', arch=dict(channels=[8, 16, 16, 32], num_heads=[2, 2, 2, 2], depths=[1, 1, 1, 1])),
+    dict(type='EfficientFormer', arch=dict(
+        layers=[1, 1, 1, 1], embed_dims=[8, 8, 16, 16], downsamples=[False, True, True, True], vit_num=1),
+        reshape_last_feat=True),
+    dict(type='ViTEVA02', arch=SMALL, img_size=56, patch_size=14),
+    dict(type='RevVisionTransformer', arch=SMALL, img_size=64),
+], ids=lambda config: config['type'])
+def test_leaves_networks_as_they_were_that_change_in_eval_mode_or_by_the_size_of_images(backbone):
+    def seen(model):
+        return [(name, module.training, sorted(vars(module)), [buffer.shape for buffer in module.buffers()])
+                for name, module in model.named_modules()]
+
+    model = MODELS.build(dict(type='ImageClassifier', backbone=backbone))
+    before, stream = seen(model), torch.get_rng_state()
+    probe(model, FeatureTaps(['backbone']))
+    assert seen(model) == before
+    assert torch.equal(torch.get_rng_state(), stream)
+
+
+def test_detectors_are_run_with_the_metadata_that_their_heads_read():
+    init_default_scope('mmdet')
+    model = mmdet_model('detr/detr_r18_8xb2-500e_coco.py')
+    model.encoder.num_layers = model.decoder.num_layers = 1
+    found = probe(MODELS.build(model), FeatureTaps([dict(type='TokensToMap', tap='encoder')]))
+    assert (found.entry, found.shapes) == ('tensor', ((256, 7, 7),))
