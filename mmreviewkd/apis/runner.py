@@ -12,7 +12,10 @@ from mmengine.runner import Runner
 
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
+from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+
+from .checks import add_finite_loss_hook, check_config, check_launcher
 
 
 def read_config(
@@ -31,9 +34,14 @@ def read_config(
     """
     cfg = load_config(config, 'config')
     if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+        try:
+            cfg.merge_from_dict(cfg_options)
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+            # MMEngine explains a mismatch in its own first lines.
+            reason = ' '.join(str(error.args[0] if error.args else error).split())
+            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
     cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config).stem)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
 
 
@@ -48,11 +56,15 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ConfigError: If the work dir cannot be written to, or the config asks for what the device cannot do.
     """
+    check_config(cfg)
+    check_launcher(cfg.get('launcher', 'none'))
     _check_writable(cfg.work_dir)
+    add_finite_loss_hook(cfg)
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with build_errors_named('config', everything=True):
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 def _check_writable(work_dir: str) -> None:

@@ -2,6 +2,9 @@
 
 import torch.nn as nn
 
+from mmreviewkd.utils.config_errors import build_errors_named
+
+from .checks import check_config, require_keys
 from .runner import build_runner, read_config
 
 
@@ -36,14 +39,19 @@ def train(
         ConfigError: If the config, a checkpoint or the work dir cannot be used; see its message.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
+    check_config(cfg)
+    require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'needed to train')
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
-        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+        require_keys(cfg, ('auto_scale_lr',), 'needed by --auto-scale-lr: dict(base_batch_size=...)')
+        cfg.auto_scale_lr['enable'] = True
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
-    return build_runner(cfg).train()
+    runner = build_runner(cfg)
+    with build_errors_named('config'):
+        return runner.train()

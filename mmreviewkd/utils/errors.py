@@ -49,17 +49,24 @@ def check_keys(cfg: dict, allowed: Iterable[str], where: str) -> None:
         raise ConfigError(f'{where} must be a dict with the keys {allowed}, but is {cfg!r}')
     for key in cfg:
         if key not in allowed and key != '_scope_':
-            raise ConfigError(f'{where} has an unknown key {key!r}: {did_you_mean(key, allowed)}')
+            raise ConfigError(f'{where} has an unknown key {key!r}: {did_you_mean(str(key), allowed)}')
 
 
 def strict_keys(cls: type) -> type:
-    """Class decorator: an unknown keyword argument raises a :class:`ConfigError` that lists the near matches."""
+    """Class decorator: an unknown or missing argument raises a :class:`ConfigError` that names it."""
     init = cls.__init__
     allowed = [name for name in inspect.signature(init).parameters if name != 'self']
+    needed = [
+        name for name, parameter in inspect.signature(init).parameters.items()
+        if name != 'self' and parameter.default is inspect.Parameter.empty]
 
     @functools.wraps(init)
     def checked(self, *args, **kwargs):
-        check_keys(kwargs, allowed, where=f"dict(type='{cls.__name__}')")
+        where = f"dict(type='{cls.__name__}')"
+        check_keys(kwargs, allowed, where)
+        missing = [name for name in needed[len(args):] if name not in kwargs]
+        if missing:
+            raise ConfigError(f'{where} lacks {", ".join(map(repr, missing))}')
         init(self, *args, **kwargs)
 
     cls.__init__ = checked
@@ -68,9 +75,17 @@ def strict_keys(cls: type) -> type:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line and exit code 2 where the user's input is at fault."""
+    """End the process with one line and exit code 2 if the user's input or a file is at fault."""
     try:
         yield
     except ConfigError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except OSError as error:
+        if error.filename is None and error.strerror is None:
+            raise
+        file = f': {str(error.filename)!r}' if error.filename is not None else ''
+        message = f'{error.strerror or type(error).__name__}{file}'
+    else:
+        return
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)

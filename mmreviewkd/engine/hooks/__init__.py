@@ -2,5 +2,6 @@
 
 from .channels_last_hook import ChannelsLastHook
 from .export_student_hook import ExportStudentHook
+from .finite_loss_hook import FiniteLossHook
 
-__all__ = ['ChannelsLastHook', 'ExportStudentHook']
+__all__ = ['ChannelsLastHook', 'ExportStudentHook', 'FiniteLossHook']

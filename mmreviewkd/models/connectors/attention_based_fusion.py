@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import flag, number
 from mmreviewkd.utils.errors import strict_keys
 
 
@@ -40,10 +41,16 @@ class AttentionBasedFusion(nn.Module):
         mid_channels (int): Channels ``M`` of the review path.
         out_channels (int): Channels ``O`` of the teacher's feature.
         fuse (bool): False at the coarsest level, where nothing flows in. Defaults to True.
+
+    Raises:
+        ConfigError: If a number of channels is not a positive integer, or ``fuse`` is no boolean.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int, fuse: bool = True) -> None:
         super().__init__()
+        for key, value in dict(in_channels=in_channels, mid_channels=mid_channels, out_channels=out_channels).items():
+            number(value, f'{type(self).__name__}: {key}', at_least=1, integer=True)
+        flag(fuse, f'{type(self).__name__}: fuse')
         self.conv1 = nn.Sequential(
             nn.Conv2d(in_channels, mid_channels, 1, bias=False), nn.BatchNorm2d(mid_channels))
         self.conv2 = nn.Sequential(

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import choice, flag, integers, number
 from mmreviewkd.utils.errors import ConfigError, strict_keys
 
 from .addition_fusion import AdditionFusion
@@ -41,7 +42,7 @@ class ReviewConnector(nn.Module):
 
     Raises:
         ConfigError: If the numbers of levels differ or are zero, a number of channels is not positive, or the
-            implementation or the fusion is unknown.
+            implementation or the fusion is unknown, or ``with_cp`` is no boolean.
     """
 
     def __init__(
@@ -49,15 +50,11 @@ class ReviewConnector(nn.Module):
             implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf') -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
-        for setting, value, known in (('implementation', implementation, IMPLEMENTATIONS), ('fusion', fusion, FUSIONS)):
-            if value not in known:
-                raise ConfigError(
-                    f'ReviewConnector: {setting} must be one of {", ".join(map(repr, known))}, but is {value!r}')
         mid_channels = middle_channels(type(self).__name__, in_channels, mid_channels)
         self.mid_channels = mid_channels
-        self.fusion = fusion
-        self.implementation = implementation
-        self.with_cp = with_cp
+        self.fusion = choice(fusion, FUSIONS, 'ReviewConnector: fusion')
+        self.implementation = choice(implementation, IMPLEMENTATIONS, 'ReviewConnector: implementation')
+        self.with_cp = flag(with_cp, 'ReviewConnector: with_cp')
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
             FUSIONS[fusion](i, mid_channels, o) if level < coarsest
@@ -133,13 +130,12 @@ def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence
     Raises:
         ConfigError: If the numbers of levels differ or are zero, or a number of channels is not positive.
     """
+    integers(in_channels, f'{name}: in_channels', at_least=1)
+    integers(out_channels, f'{name}: out_channels', at_least=1)
     if not in_channels or len(in_channels) != len(out_channels):
         raise ConfigError(
             f'{name}: in_channels and out_channels must name the same levels, fine to coarse, but are '
             f'{list(in_channels)} and {list(out_channels)}')
-    if min(*in_channels, *out_channels) < 1:
-        raise ConfigError(
-            f'{name}: channels must be positive, but are {list(in_channels)} and {list(out_channels)}')
 
 
 def middle_channels(name: str, in_channels: Sequence[int], mid_channels: int | None) -> int:
@@ -154,9 +150,7 @@ def middle_channels(name: str, in_channels: Sequence[int], mid_channels: int | N
         ConfigError: If they are not positive.
     """
     mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
-    if mid_channels < 1:
-        raise ConfigError(f'{name}: mid_channels must be positive, but is {mid_channels}')
-    return mid_channels
+    return number(mid_channels, f'{name}: mid_channels', at_least=1, integer=True)
 
 
 def check_levels(blocks: Sequence[nn.Module], *per_level: Sequence) -> None:

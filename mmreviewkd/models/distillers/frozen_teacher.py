@@ -11,9 +11,11 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe, run
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
+from mmreviewkd.utils.checks import choice, tap_list, text
 from mmreviewkd.utils.config import metafile_weights, model_config
 from mmreviewkd.utils.convert_checkpoint import convert_state
-from mmreviewkd.utils.errors import CheckpointError, ConfigError
+from mmreviewkd.utils.errors import CheckpointError
+from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
 
 from .inference_graph import compile_features, fold_batch_norms
@@ -46,12 +48,12 @@ class FrozenTeacher:
     def __init__(
             self, model: dict | str, checkpoint: str | None = None, taps: Sequence[str | dict] = (),
             logits: str | None = None, autocast: str | None = None) -> None:
-        if autocast not in (None, 'float16', 'bfloat16'):
-            raise ConfigError(f"teacher.autocast must be 'float16' or 'bfloat16', but is {autocast!r}")
+        choice(autocast, [None, 'float16', 'bfloat16'], 'teacher.autocast')
+        text(checkpoint, 'teacher.checkpoint', "a path, a URL, 'metafile' or 'init_cfg'")
         self.config = model_config(model, 'teacher.model')
         self._reference = model
         self._checkpoint = checkpoint
-        self.taps = FeatureTaps([*taps, logits] if logits else taps, 'teacher.taps')
+        self.taps = FeatureTaps(tap_list(taps, 'teacher.taps', logits), 'teacher.taps')
         self._model: nn.Module | None = None
         self._probe: Probe | None = None
         self._view: TeacherView | None = None
@@ -81,7 +83,7 @@ class FrozenTeacher:
             compile_options (dict, optional): Options of ``torch.compile``, if it is to be compiled. Defaults to None.
 
         Raises:
-            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe or of another model.
+            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe, of another model or not finite.
         """
         if not self._checkpoint:
             raise CheckpointError(
@@ -99,6 +101,7 @@ class FrozenTeacher:
                 state, report = convert_state(model, state_dict_of(checkpoint))
                 load_weights(model, state, f'teacher.checkpoint: {source!r}')
                 print_log(f'The teacher has the weights of {source}{report and f", {report}"}', 'current')
+        check_finite(model, f'teacher.checkpoint: {self._checkpoint!r}')
         self.probe()
         if self.config.get('data_preprocessor'):
             self._view = TeacherView(student.data_preprocessor, model.data_preprocessor)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import number
 from mmreviewkd.utils.errors import strict_keys
 
 from .hierarchical_context_loss import hierarchical_context_loss
@@ -34,11 +35,14 @@ class FeatureL2Loss(nn.Module):
 
     Args:
         loss_weight (float): Factor of the loss. Defaults to 1.0.
+
+    Raises:
+        ConfigError: If the factor is negative or not finite.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
+        self.loss_weight = number(loss_weight, 'FeatureL2Loss: loss_weight', at_least=0)
 
     def forward(self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> Tensor:
         """The weighted loss of ``[N, C_k, H_k, W_k]`` maps."""
