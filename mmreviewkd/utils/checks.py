@@ -1,5 +1,6 @@
 """Checks of single config values: each returns the value, or raises a ConfigError that names its key."""
 
+import difflib
 import inspect
 import math
 import numbers
@@ -7,8 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
-from .errors import ConfigError, check_keys, did_you_mean
+from .errors import ConfigError, check_keys
 
 _COMPILE_MODES = ('default', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs')
 
@@ -73,8 +75,9 @@ def choice(value: Any, known: Iterable[str], where: str) -> str:
     """
     known = [*known]
     if value not in known:
-        near = f'; {did_you_mean(value, known)}' if isinstance(value, str) else ''
-        raise ConfigError(f'{where} must be one of {", ".join(map(repr, known))}, but is {value!r}{near}')
+        near = difflib.get_close_matches(value, filter(None, known), n=1) if isinstance(value, str) else []
+        raise ConfigError(f'{where} must be one of {", ".join(map(repr, known))}, but is {value!r}'
+            + (f'; did you mean {near[0]!r}?' if near else ''))
     return value
 
 
@@ -104,11 +107,22 @@ def component(value: Any, where: str) -> dict | None:
         return None
     if not isinstance(value, dict) or 'type' not in value:
         raise ConfigError(f'{where} must be a dict with a `type`, or None, but is {value!r}')
-    if not isinstance(value['type'], str) and not callable(value['type']):
+    if not (isinstance(value['type'], str) and value['type']) and not callable(value['type']):
         raise ConfigError(f'{where}.type must be the name of a registered class, but is {value["type"]!r}')
     for key in value:
         if not isinstance(key, str):
             raise ConfigError(f'{where} has the key {key!r}, but keys must be strings')
+    return value
+
+
+def data_preprocessor_config(value: Any, where: str) -> dict | nn.Module | None:
+    """Check for a config dict, a module or None.
+
+    Raises:
+        ConfigError: If it is none of them.
+    """
+    if value is not None and not isinstance(value, (dict, nn.Module)):
+        raise ConfigError(f'{where} must be a dict, but is {value!r}')
     return value
 
 

@@ -48,7 +48,7 @@ CASES = [
     *[case for kind in ('ReviewConnector', 'PairwiseConnector', 'SameLevelConnector')
       for case in table(f'connector:{kind}.in_channels', 'in_channels', [5, None, 'x', [1, 2], [4, 4, 8, -1]])],
     *table('connector:PairwiseConnector.pairs', 'pairs', [5, 'x', [], [[0, 9]], [[0]], [[True, 0]], [[0, 0], [0, 0]]]),
-    *table('connector:AttentionBasedFusion.in_channels', 'AttentionBasedFusion', [4]),
+    *table('connector:AttentionBasedFusion.in_channels', 'connector.in_channels', [4]),
     *[case for key in ('connector', 'distill_loss', 'logit_loss')
       for case in table(key, key, [5, 'ReviewConnector', [], {}, False, dict(type=5), dict(type=None), {5: 5}])],
     *table('connector.type', "did you mean 'mmreviewkd.ReviewConnector'", ['ReviewConector']),
@@ -58,7 +58,9 @@ CASES = [
     *table('student', 'student', [None, 5, 'x', [], {}, True]),
     *table('teacher', 'teacher', [None, 5, 'x', [], {}, True]),
     *[case for part in ('student', 'teacher') for case in [
-        *table(f'{part}.model', f'{part}.model', [None, 5, '', 'missing.py', 'mmnone::x.py', [], {}, dict(type=5), '.']),
+        *table(
+            f'{part}.model', f'{part}.model',
+            [None, 5, '', 'missing.py', 'mmnone::x.py', [], {}, dict(type=5), '.']),
         *table(f'{part}.taps', f'{part}.taps', [
             *NO_LIST, [5], [None], [''], ['backbone.layer9'], [['neck']], ['neck', 'neck'], ['neck[7'], ['a b'],
             [dict(tap='neck')], [dict(type='TokensToMap', tap=5)], [dict(type='TokensToMap', tap='neck')]]),
@@ -70,12 +72,14 @@ CASES = [
         *table(f'{part}.model.backbone.depth', f'{part}.model', ['x', None, 9, []]),
         *table(f'{part}.tapss', "did you mean 'taps'", [[]]),
     ]],
-    *table('student.logits', 'student.logits', [5, [], '', 'head.fx', None]),
-    *table('teacher.logits', 'teacher.logits', [5, [], '', 'head.fx', None]),
+    *[case for part in ('student', 'teacher') for case in [
+        *table(f'{part}.logits', f'{part}.logits', [5, [], '', None]),
+        *table(f'{part}.logits', "did you mean 'head.fc'", ['head.fx'])]],
     *table('teacher.checkpoint', 'teacher.checkpoint', [5, [], '', True, {}, None, 'missing.pth', '.', 'metafile']),
     *table('teacher.autocast', 'teacher.autocast', ['fp16', 5, True, [], 'float32']),
     *table('init_cfg', 'init_cfg', ['x', 5, [5], dict(typ='Kaiming')]),
-    *table('data_preprocessor', 'data_preprocessor', [5, 'x', [], dict(type='Nonsense')]),
+    *table('data_preprocessor', 'data_preprocessor', [5, 'x', []]),
+    *table('data_preprocessor', 'Nonsense is not in the', [dict(type='Nonsense')]),
     *table('warmup_itres', "did you mean 'warmup_iters'", [5]),
 ]
 
@@ -114,6 +118,7 @@ def test_a_bad_value_is_named(where, value, needle):
         build_model(changed(where, value), 'model').init_weights()
     message = str(caught.value)
     assert needle in message
+    assert '(mmreviewkd.ReviewDistiller) cannot be built' not in message
     assert len(message) < 1000
 
 

@@ -12,7 +12,8 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.checks import compile_options, component, init_config, number, tap_list
+from mmreviewkd.utils.checks import (
+    compile_options, component, data_preprocessor_config, init_config, number, tap_list)
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
@@ -72,7 +73,7 @@ class ReviewDistiller(BaseModel):
         for name, part in (('student', student), ('teacher', teacher)):
             if 'model' not in part:
                 raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
-            if bool(logit_loss) != ('logits' in part):
+            if (logit_loss is None) != (part.get('logits') is None):
                 raise ConfigError(
                     f"logit_loss and {name}.logits belong together: {name}=dict(..., logits='head.fc') names the "
                     'module that gives the logits')
@@ -80,7 +81,7 @@ class ReviewDistiller(BaseModel):
             raise ConfigError('warmup_epochs and warmup_iters are both given; keep one')
 
         config = model_config(student['model'], 'student.model')
-        if data_preprocessor is not None:
+        if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
             config.setdefault('data_preprocessor', data_preprocessor)
         built = build_model(config, 'student.model')
         if not isinstance(built, BaseModel):
