@@ -55,10 +55,11 @@ def check_keys(cfg: dict, allowed: Iterable[str], where: str) -> None:
 def strict_keys(cls: type) -> type:
     """Class decorator: an unknown or missing argument raises a :class:`ConfigError` that names it."""
     init = cls.__init__
-    allowed = [name for name in inspect.signature(init).parameters if name != 'self']
-    needed = [
-        name for name, parameter in inspect.signature(init).parameters.items()
-        if name != 'self' and parameter.default is inspect.Parameter.empty]
+    parameters = [
+        parameter for name, parameter in inspect.signature(init).parameters.items()
+        if name != 'self' and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)]
+    allowed = [parameter.name for parameter in parameters]
+    needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
     @functools.wraps(init)
     def checked(self, *args, **kwargs):
