@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Mapping
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -52,13 +53,14 @@ def check_config(cfg: Config) -> None:
         raise ConfigError(f'config: `custom_hooks` must be a list of dicts with a `type`, but is {hooks!r:.200}')
 
 
-def require_keys(cfg: Config, keys: tuple[str, ...], why: str = '') -> None:
+def require_keys(cfg: Mapping, keys: tuple[str, ...], why: str = '', where: str = 'config') -> None:
     """Refuse a config that lacks keys.
 
     Args:
-        cfg (Config): The config.
+        cfg (Mapping): The config, or a dict in it.
         keys (tuple[str, ...]): The keys it must have.
         why (str): What needs them, for the message. Defaults to ''.
+        where (str): The config key of the dict, for the message. Defaults to 'config'.
 
     Raises:
         ConfigError: If one is missing or None; the message suggests near matches among the keys there are.
@@ -71,8 +73,10 @@ def require_keys(cfg: Config, keys: tuple[str, ...], why: str = '') -> None:
     present = [key for key in keys if key not in missing]
     beside = f', but has {" and ".join(f"`{key}`" for key in present)}; these belong together' if present else ''
     names = ' and '.join(f'`{key}`' for key in missing)
-    raise ConfigError(f'config: {cfg.filename or "it"} has no {names}{beside}{why and f" ({why})"}. {" ".join(hints)}'
-                      .rstrip(' .'))
+    file = getattr(cfg, 'filename', None)
+    raise ConfigError(
+        f'{where}{f" {str(file)!r}" if file else ""} has no {names}{beside}{why and f" ({why})"}. {" ".join(hints)}'
+        .rstrip(' .'))
 
 
 def check_launcher(launcher: str) -> None:

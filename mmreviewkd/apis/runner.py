@@ -33,6 +33,10 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
+    try:
+        cfg.to_dict()  # makes the imports of a pure Python config, which MMEngine delays
+    except ImportError as error:
+        raise ConfigError(f'config: {config!r} cannot be read: {" ".join(str(error).split())}') from error
     if cfg_options:
         try:
             cfg.merge_from_dict(cfg_options)

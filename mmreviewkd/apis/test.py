@@ -77,7 +77,7 @@ def test(
 def _draw(cfg: Config, show_dir: str) -> None:
     """Have every prediction drawn by the package's own hook; mmpretrain's and mmdet's differ in their settings."""
     require_keys(cfg, ('default_hooks',), 'needed by --show-dir')
-    require_keys(cfg.default_hooks, ('visualization',), 'a hook in default_hooks, needed by --show-dir')
+    require_keys(cfg.default_hooks, ('visualization',), 'needed by --show-dir', 'default_hooks')
     hook = cfg.default_hooks.visualization
     scope = hook.get('_scope_', cfg.get('default_scope', 'mmengine'))
     known = inspect.signature(HOOKS.get(hook.type if '.' in hook.type else f'{scope}.{hook.type}')).parameters

@@ -1,8 +1,9 @@
 """Training, as `tools/train.py` does it."""
 
 import torch.nn as nn
+from mmengine.registry import OPTIMIZERS
 
-from mmreviewkd.utils.config_errors import build_errors_named
+from mmreviewkd.utils.config_errors import build_errors_named, check_type
 
 from .checks import check_config, require_keys
 from .runner import build_runner, read_config
@@ -53,5 +54,7 @@ def train(
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
     runner = build_runner(cfg)
+    if isinstance(cfg.optim_wrapper.get('optimizer'), dict):
+        check_type(cfg.optim_wrapper.optimizer, OPTIMIZERS, 'optim_wrapper.optimizer')
     with build_errors_named('config'):
         return runner.train()

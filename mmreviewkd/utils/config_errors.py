@@ -12,7 +12,7 @@ from mmengine.registry import Registry
 
 from .errors import ConfigError
 
-_UNKNOWN_TYPE = re.compile(r"(?P<name>[\w.]+) is not in the (?P<scope>[\w.]+)::(?P<registry>[\w ]+) registry")
+_UNKNOWN_TYPE = re.compile(r'(?P<name>[\w.]+) is not in the (?:(?P<scope>[\w.]+)::)?(?P<registry>[\w ]+) registry')
 # Functions of MMEngine's registries and runner that only build, never train.
 _BUILDING = (
     'build_from_cfg', 'build_dataloader', 'build_evaluator', 'build_train_loop', 'build_val_loop', 'build_test_loop',
@@ -55,9 +55,7 @@ def _named(error: Exception, where: str, everything: bool) -> str | None:
     message = ' '.join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
     unknown = _UNKNOWN_TYPE.search(message)
     if unknown:
-        return (
-            f'{where}: {unknown[0]}; {_similar_types(**unknown.groupdict())}give the type its scope (such as '
-            "'mmpretrain.ImageClassifier') or install the package it comes from")
+        return f'{where}: {unknown[0]}; {_advice(**unknown.groupdict())}'
     config = built[-1].f_locals.get('cfg') if built else None
     kind = config.get('type') if isinstance(config, dict) else None
     component = f' ({getattr(kind, "__name__", kind)})' if kind else ''
@@ -66,17 +64,37 @@ def _named(error: Exception, where: str, everything: bool) -> str | None:
     return f'{where}{component} cannot be built: {type(error).__name__}: {message:.300} ({place}:{line})'
 
 
-def _similar_types(name: str, scope: str, registry: str) -> str:
+def check_type(config: dict, registry: Registry, where: str) -> None:
+    """Refuse a config dict whose type is not registered.
+
+    Args:
+        config (dict): The config dict of a component.
+        registry (Registry): The registry it is built by.
+        where (str): The config key, for the message.
+
+    Raises:
+        ConfigError: If the type is a name that is not registered; the message suggests near matches.
+    """
+    kind = config.get('type')
+    if not isinstance(kind, str):
+        return
+    with registry.switch_scope_and_registry(None) as scoped:
+        if scoped.get(kind) is None:
+            raise ConfigError(
+                f'{where}: {kind} is not in the {scoped.scope}::{scoped.name} registry; '
+                f'{_advice(kind, scoped.scope, scoped.name)}')
+
+
+def _advice(name: str, scope: str | None, registry: str) -> str:
     """A sentence part with the registered types whose names are nearest to ``name``."""
-    roots = (root for root in vars(mmengine.registry).values() if isinstance(root, Registry))
-    root = next((root for root in roots if root.name == registry), None)
-    if root is None:
-        return ''
-    registries = [root, *root.children.values()]
+    families = [
+        [root, *root.children.values()] for root in vars(mmengine.registry).values() if isinstance(root, Registry)]
+    family = next((family for family in families if any(member.name == registry for member in family)), [])
     known = {}
-    for child in sorted(registries, key=lambda child: child.scope == scope):
-        known.update((key, child.scope) for key in child.module_dict)
-    near = difflib.get_close_matches(name.rpartition('.')[2], known, n=3, cutoff=0.7)
-    if not near:
-        return ''
-    return f'did you mean {" or ".join(repr(f"{known[key]}.{key}") for key in near)}? Otherwise '
+    for member in sorted(family, key=lambda member: member.scope == scope):
+        known.update((key, member.scope) for key in member.module_dict)
+    near = difflib.get_close_matches(name.rpartition('.')[2], known, n=3, cutoff=0.6)
+    suggestion = f'did you mean {" or ".join(repr(f"{known[key]}.{key}") for key in near)}? Otherwise ' if near else ''
+    return (
+        f"{suggestion}give the type its scope (such as 'mmpretrain.ImageClassifier') or install the package it comes "
+        'from')

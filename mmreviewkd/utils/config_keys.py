@@ -1,7 +1,7 @@
 """Misspelt top-level keys of configs."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 # What mmengine's Runner.from_cfg and its runner read.
 _READ_BY_MMENGINE = (
@@ -20,18 +20,18 @@ _USUAL = (
 KNOWN_KEYS = frozenset((*_READ_BY_MMENGINE, *_USUAL))
 
 
-def misspelt_keys(keys: Iterable[str]) -> dict[str, str]:
+def misspelt_keys(cfg: Mapping) -> dict[str, str]:
     """Find keys that are near matches of keys that MMEngine's runner reads.
 
     Keys that resemble none are legitimate: base configs keep variables under names of their own.
 
     Args:
-        keys (Iterable[str]): The top-level keys of a config.
+        cfg (Mapping): A config.
 
     Returns:
         dict[str, str]: For each misspelt key, the key that was probably meant.
     """
-    keys = [key for key in keys if isinstance(key, str)]
+    keys = [key for key, value in cfg.items() if isinstance(key, str) and value is not None]
     found = {}
     for key in keys:
         if key not in KNOWN_KEYS:

@@ -83,7 +83,8 @@ class FrozenTeacher:
             compile_options (dict, optional): Options of ``torch.compile``, if it is to be compiled. Defaults to None.
 
         Raises:
-            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe, of another model or not finite.
+            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe, not finite, or of another
+                model.
         """
         if not self._checkpoint:
             raise CheckpointError(

@@ -12,8 +12,7 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.checks import (
-    compile_options, component, data_preprocessor_config, init_config, number, tap_list)
+from mmreviewkd.utils.checks import compile_options, component, data_preprocessor_config, init_config, number, tap_list
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
@@ -93,7 +92,8 @@ class ReviewDistiller(BaseModel):
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
         self.compile_options = compile_options(compile, 'compile')
-        self.taps = FeatureTaps(tap_list(student.get('taps', ()), 'student.taps', student.get('logits')), 'student.taps')
+        taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
+        self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
             self._build_parts(connector, distill_loss, logit_loss)

@@ -111,7 +111,7 @@ def test_a_run_stops_before_it_saves_or_exports(options, fashion_mnist, tmp_path
     config.work_dir, config.launcher = str(tmp_path), 'none'
     config.param_scheduler = None
     runner = build_runner(config)
-    with pytest.raises(ConfigError, match='not been finite|no checkpoint is saved'):
+    with pytest.raises(ConfigError, match=r'not been finite|no checkpoint is saved'):
         runner.train()
     assert not list(tmp_path.rglob('*.pth'))
     assert not (tmp_path / 'student').exists()
