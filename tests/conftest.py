@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.utils.checkpoint.download import cached_path
 from mmreviewkd.utils.config import metafile_weights, model_config
 
 ROOT = Path(__file__).parent.parent
@@ -59,9 +59,9 @@ def hub(tmp_path_factory):
     made = {}
 
     def fill(reference):
-        path = folder / 'checkpoints' / Path(urlparse(metafile_weights(reference, 'teacher')).path).name
+        path = cached_path(metafile_weights(reference, 'teacher'))
         if reference not in made:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(dict(state_dict=build_model(model_config(reference, 'teacher'), 'teacher').state_dict()), path)
             made[reference] = path
         return made[reference]
@@ -74,8 +74,8 @@ def hub(tmp_path_factory):
 
 @pytest.fixture
 def probes_of_32_pixels(monkeypatch):
-    """Networks without a stem that reduces are slow to look at in an image of the usual size."""
-    monkeypatch.setattr('mmreviewkd.models.taps.probe._SIDES', (32,))
+    """Networks without a stem that reduces are slow to probe at the usual image size."""
+    monkeypatch.setattr('mmreviewkd.models.taps.probe.SIDES', (32,))
 
 
 def cifar_classifier(depth: int = 8, widths: tuple = (4, 4, 8, 16), num_classes: int = 10, **backbone) -> dict:

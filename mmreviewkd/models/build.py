@@ -20,5 +20,5 @@ def build_model(config: dict, where: str) -> nn.Module:
         ConfigError: If a type in it is not registered, or a component cannot be built with its arguments.
     """
     with build_errors_named(where, everything=True):
-        # Some models write into their own config while they are built.
+        # A copy, as some models modify their config while they are built.
         return MODELS.build(copy.deepcopy(ConfigDict(config)))

@@ -1,11 +1,11 @@
-"""Which versions of the libraries below us work."""
+"""Check the versions of installed dependencies."""
 
 import importlib.metadata
 
 import mmengine
 from mmengine.utils import digit_version
 
-# Import name -> (distribution names, the oldest version of each that works). The onedl-* forks keep the import names.
+# Minimum versions of the distributions that provide a package; the onedl-* forks keep the import names.
 _OPTIONAL = {
     'mmcv': {'mmcv': '2.0.0', 'mmcv-lite': '2.0.0', 'onedl-mmcv': '2.0.0'},
     'mmpretrain': {'mmpretrain': '1.0.0', 'onedl-mmpretrain': '1.0.0'},
@@ -16,10 +16,10 @@ _OLDEST_MMENGINE = '0.10.0'
 
 
 def check_environment() -> None:
-    """Check the installed versions without importing the libraries they belong to.
+    """Check the versions of torch, mmengine and, if installed, mmcv, mmpretrain and mmdet, without importing them.
 
     Raises:
-        ImportError: If one is too old; the message says what to install.
+        ImportError: If a version is too old; the message says what to install.
     """
     installed = importlib.metadata.version('torch')
     if digit_version(installed) < digit_version(_OLDEST_TORCH):

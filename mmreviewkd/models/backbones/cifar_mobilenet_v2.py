@@ -9,18 +9,18 @@ from torch import Tensor, nn
 from mmreviewkd.registry import MODELS
 
 _NORM = dict(type='BN')
-# Of each stage: expansion, channels at full width, blocks, stride.
+# Expansion, channels at full width, blocks and stride of each stage.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
 class InvertedResidual(nn.Module):
-    """Expand, convolve each channel, and reduce; no ReLU follows the reduction.
+    """A 1x1 expansion, a depthwise 3x3 convolution and a linear 1x1 projection, with a shortcut if shapes allow.
 
     Args:
         in_channels (int): Channels of the input.
         channels (int): Channels of the output.
         stride (int): Stride of the 3x3 convolution.
-        expansion (int): How many times as many channels lie between.
+        expansion (int): Factor of the channels between the 1x1 convolutions.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
@@ -39,18 +39,18 @@ class InvertedResidual(nn.Module):
 
 @MODELS.register_module()
 class CIFARMobileNetV2(BaseModule):
-    """MobileNetV2 for images of 32 pixels: ReLU in place of ReLU6, and a second stage that keeps its size.
+    """MobileNetV2 for images of 32 pixels: with ReLU instead of ReLU6, and stride 1 in the second stage.
 
     Args:
-        widen_factor (float): All stages but the last convolution, of 1280, have this share of the channels.
-            Defaults to 1.0.
+        widen_factor (float): Width factor of all layers but the last convolution, which has 1280 channels. Defaults
+            to 1.0.
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which of the seven stages (0 to 6) and the last convolution (7) are given.
-            Defaults to (7,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Outputs, of the seven stages (0 to 6) and the last convolution (7). Defaults to
+            (7,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class CIFARMobileNetV2(BaseModule):
         self.conv2 = ConvModule(width, 1280, 1, norm_cfg=_NORM)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 2, 2, 4, 8, 8, 16, 16 and 16 rows."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``, of strides 2, 2, 4, 8, 8, 16, 16 and 16."""
         x = self.conv1(x)
         outputs = []
         for index, layer in enumerate((*(getattr(self, f'layer{i}') for i in range(1, 8)), self.conv2)):
