@@ -12,7 +12,10 @@ from mmengine.runner import Runner
 
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
+from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+
+from .checks import add_finite_loss_hook, check_config, check_launcher
 
 
 def read_config(
@@ -30,11 +33,27 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
+    try:
+        _resolve_imports(cfg._cfg_dict)
+    except ImportError as error:
+        raise ConfigError(f'config: {config!r} cannot be read: {" ".join(str(error).split())}') from error
     if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+        try:
+            cfg.merge_from_dict(cfg_options)
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+            # MMEngine explains a mismatch in its own first lines.
+            reason = ' '.join(str(error.args[0] if error.args else error).split())
+            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
     cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config).stem)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
+
+
+def _resolve_imports(node: object) -> None:
+    """Make the imports of a pure Python config, which MMEngine delays until a value is read."""
+    if isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            _resolve_imports(value)
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -49,11 +68,15 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ConfigError: If the work dir is not writable, or the config needs a device that is not available.
     """
+    check_config(cfg)
+    check_launcher(cfg.get('launcher', 'none'))
     _check_writable(cfg.work_dir)
+    add_finite_loss_hook(cfg)
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with build_errors_named('config', everything=True):
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
 
 
 def _check_writable(work_dir: str) -> None:

@@ -3,5 +3,6 @@
 from .channels_last_hook import ChannelsLastHook
 from .check_fit_hook import CheckFitHook
 from .export_student_hook import ExportStudentHook
+from .finite_loss_hook import FiniteLossHook
 
-__all__ = ['ChannelsLastHook', 'CheckFitHook', 'ExportStudentHook']
+__all__ = ['ChannelsLastHook', 'CheckFitHook', 'ExportStudentHook', 'FiniteLossHook']
