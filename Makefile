@@ -2,12 +2,15 @@
 VENV ?= .venv
 PYTHON_IN_VENV = $(VENV)/bin/python
 
-.PHONY: setup demo demo-detection test
+.PHONY: setup setup-lite demo demo-detection test
 
 setup:
 	@tools/setup_env.sh $(VENV)
 
-demo: setup
+setup-lite:  # no compiled ops: enough for classification
+	@tools/setup_env.sh --lite $(VENV)
+
+demo: setup-lite
 	@$(PYTHON_IN_VENV) tools/demo.py $(if $(DATA),--data $(DATA))
 
 demo-detection: setup
