@@ -74,8 +74,8 @@ def hub(tmp_path_factory):
 
 @pytest.fixture
 def probes_of_32_pixels(monkeypatch):
-    """Networks without a stem that reduces are slow to look at in an image of the usual size."""
-    monkeypatch.setattr('mmreviewkd.models.taps.probe._SIDES', (32,))
+    """Networks without a stem that reduces are slow to probe at the usual image size."""
+    monkeypatch.setattr('mmreviewkd.models.taps.probe.SIDES', (32,))
 
 
 def cifar_classifier(depth: int = 8, widths: tuple = (4, 4, 8, 16), num_classes: int = 10, **backbone) -> dict:

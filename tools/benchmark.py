@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +29,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mmreviewkd.apis import read_config
 from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
-from mmreviewkd.models.distillers import frozen_teacher
 from mmreviewkd.registry import MODELS
 
 aten = torch.ops.aten
@@ -198,7 +196,7 @@ PYRAMIDS = {
 
 def floor(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
     with torch.no_grad():
-        model.frozen_teacher._model.extract_feat(inputs)
+        model.frozen_teacher.model.extract_feat(inputs)
     return total(model.student(inputs, samples, mode='loss'))
 
 
@@ -255,10 +253,8 @@ def textbook_hcl(model: nn.Module) -> nn.Module:
 def built(config: dict, device: torch.device, fold: bool) -> nn.Module:
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config))
-    as_it_is = contextlib.nullcontext() if fold else mock.patch.object(
-        frozen_teacher, 'fold_batch_norms', lambda model, features: model)
-    with as_it_is:
-        model.init_weights()
+    model.frozen_teacher.fold = fold
+    model.init_weights()
     return model.train().to(device)
 
 

@@ -86,7 +86,7 @@ def test_dry_run(pair, data_root, hub):
 
     grads = gradients(model)
     assert [name for name, p in model.named_parameters() if p.requires_grad and grads[name] is None] == []
-    assert all(parameter.grad is None for parameter in model.frozen_teacher._model.parameters())
+    assert all(parameter.grad is None for parameter in model.frozen_teacher.model.parameters())
 
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     optim = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -51,7 +51,7 @@ def test_dry_run(name, place, monkeypatch):
     assert moved
     if guided:
         assert any(log.get(key, 0) > 0 for key in ('loss_distill', 'loss_logit'))
-        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher._model.parameters())
+        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher.model.parameters())
 
     results = model.eval().val_step(first_batch(cfg.val_dataloader))
     assert len(results) == 2

@@ -107,7 +107,7 @@ def test_dry_run(name, data_root, hub):
     if distilled:
         assert log['loss_distill'] > 0 and {key.split('.')[0] for key in moved} == {'student', 'connector'}
         assert model.frozen_teacher.probe().channels == TEACHER_CHANNELS[name]
-        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher._model.parameters())
+        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher.model.parameters())
 
     results = model.eval().val_step(first_batch(cfg.val_dataloader, data_root, SIDES.get(name, 64)))
     assert [int(result.gt_label) for result in results] == [0, 499]

@@ -1,4 +1,4 @@
-"""The distiller, its frozen teacher and the taps both are read by."""
+"""The distiller and its frozen teacher."""
 
 from .frozen_teacher import FrozenTeacher
 from .review_distiller import ReviewDistiller

@@ -1,4 +1,4 @@
-"""The distiller: a student that trains under the eyes of a teacher."""
+"""The distiller: a ``BaseModel`` that trains a student with its own losses and Knowledge Review distillation."""
 
 import contextlib
 import inspect
@@ -23,33 +23,34 @@ from .frozen_teacher import FrozenTeacher
 @MODELS.register_module()
 @strict_keys
 class ReviewDistiller(BaseModel):
-    """Train a student with its own losses and the knowledge of a frozen teacher (paper, Sec. 3).
+    """Train a student with its own losses and Knowledge Review distillation from a frozen teacher (paper, Sec. 3).
 
-    In ``loss`` mode the student's features pass the connector and are compared with the teacher's. In all other modes
-    the distiller is its student.
+    In ``loss`` mode the connector transforms the student's features, and the distillation loss compares the results
+    with the teacher's features. In all other modes the distiller behaves as its student.
 
     Args:
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
             :class:`FeatureTaps`) and, for a ``logit_loss``, ``logits`` (the tap that gives its logits).
-        teacher (dict): The same, and ``checkpoint``: see :class:`FrozenTeacher`.
-        connector (dict, optional): From the student's features to the teacher's. Its channels are inferred. One
-            that does not give one map for each of the teacher's has a method ``targets``, which picks those that its
-            maps are compared with. None compares the features as they are. Defaults to
-            ``dict(type='ReviewConnector')``.
+        teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
+        connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
+            channels are inferred. A connector that does not give one map per level of the teacher has a method
+            ``targets``, which selects the teacher's levels that its maps are compared with. None compares the
+            features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
         logit_loss (dict, optional): Compares the logits. Defaults to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
-        warmup_iters (int): The same in iterations; only one of both can be given. Defaults to 0.
-        compile (bool or dict): Compile teacher and connector with ``torch.compile``, with its options where a dict
-            is given. Defaults to False.
-        data_preprocessor (dict, optional): The student's, where the config has it beside the model.
-        init_cfg (dict, optional): As of every MMEngine module. Defaults to None.
+        warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
+        compile (bool or dict): Compile teacher and connector with ``torch.compile``; a dict gives its options.
+            Defaults to False.
+        data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
+            runner passes the one beside the model. Defaults to None.
+        init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
 
     Raises:
-        ConfigError: If a part of the config cannot work; see its message.
+        ConfigError: If a part of the config cannot work; the message names its key.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class ReviewDistiller(BaseModel):
         self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
 
     def init_weights(self) -> None:
-        """Initialize the student as it would be on its own, and load the teacher."""
+        """Initialize the student as without distillation, and load the teacher."""
         if not self.frozen_teacher.loaded:
             self._load_teacher()
             print_log(f'Levels of the review, fine to coarse:\n{self._report}', 'current')
@@ -134,7 +135,7 @@ class ReviewDistiller(BaseModel):
             self.connector.compile(**self.compile_options)
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
-        """The student's ``forward``; in ``loss`` mode, :meth:`loss`.
+        """Run :meth:`loss` in ``loss`` mode, and the student's ``forward`` in any other.
 
         Args:
             inputs (Tensor): The batch, ``[N, C, H, W]``.
@@ -146,11 +147,11 @@ class ReviewDistiller(BaseModel):
         return self.student(inputs, data_samples, mode=mode)
 
     def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
-        """The student's own losses, by their own names, and what the teacher adds.
+        """Compute the student's own losses, by their own names, and the distillation losses.
 
         Args:
-            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student a dict of several, of which the
-                one it sees last, ``unsup_student``, is distilled.
+            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student, a dict of batches by branch, of
+                which the last one that the student runs on, ``unsup_student``, is distilled.
             data_samples (list, optional): Its data samples.
 
         Returns:
@@ -158,37 +159,37 @@ class ReviewDistiller(BaseModel):
             ``loss_student``); ``loss_distill`` with its current ``distill_weight``, warm-up included; ``loss_logit``.
 
         Raises:
-            ConfigError: If the images are too small for a level, the teacher's checkpoint does not work, or a batch of
-                several branches lacks the one to distil.
+            ConfigError: If the images are too small for a level, the teacher's checkpoint cannot be used, or a batch of
+                several branches lacks ``unsup_student``.
         """
         if not self.frozen_teacher.loaded:
             self._load_teacher()
-        images, samples = _seen_last(inputs, data_samples)
+        images, samples = _distilled_branch(inputs, data_samples)
         with _small_images_named(images):
-            guides = self.frozen_teacher.levels(images, samples)
+            targets = self.frozen_teacher.levels(images, samples)
             with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
-        # `loss` is the name of the total, which a classifier also gives its only loss.
+        # MMEngine logs the total as `loss`, which is also what a classifier calls its only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
-            losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), guides[-1].flatten(1))
-            features, guides = features[:-1], guides[:-1]
+            losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), targets[-1].flatten(1))
+            features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
             if self.connector is not None:
-                features = self.connector(features, [guide.shape[-2:] for guide in guides])
-                guides = getattr(self.connector, 'targets', tuple)(guides)
+                features = self.connector(features, [target.shape[-2:] for target in targets])
+                targets = getattr(self.connector, 'targets', tuple)(targets)
             warmup = self.warmup_factor()
-            losses['loss_distill'] = warmup * self.distill_loss(features, guides)
+            losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         return losses
 
     def warmup_factor(self) -> float:
-        """The share of ``distill_loss`` that counts now, from the runner's epoch or iteration; 1 without a runner.
+        """The warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration; 1 without a runner.
 
         Raises:
-            ConfigError: If the warm-up is in epochs but the run has only one, so that it would never end.
+            ConfigError: If the warm-up is in epochs but the run has only one epoch, so that it would never end.
         """
         hub = MessageHub.get_current_instance()
         if not (self.warmup_epochs or self.warmup_iters) or hub.get_info('loop_stage') != 'train':
@@ -201,7 +202,7 @@ class ReviewDistiller(BaseModel):
                 'counts); use warmup_iters')
         return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
 
-    def _apply(self, fn: Callable, *args, **kwargs) -> nn.Module:
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
         self.frozen_teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
         return super()._apply(fn, *args, **kwargs)
 
@@ -211,7 +212,7 @@ class ReviewDistiller(BaseModel):
         except AttributeError:
             if name == 'student':
                 raise
-            # What hooks look for in a detector or classifier, they find in the student: its mean `teacher`, too.
+            # Hooks find the attributes of a detector or classifier, such as a mean teacher's `teacher`, in the student.
             return getattr(self.student, name)
 
 
@@ -230,10 +231,10 @@ def _both_tables(student: Probe, teacher: Probe) -> str:
                       'teacher', *(f'  {line}' for line in teacher.table())])
 
 
-def _seen_last(
+def _distilled_branch(
         inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
 ) -> tuple[Tensor, list | None]:
-    """The images whose features the taps keep, which are those of the last pass through the student."""
+    """The batch whose features the taps keep: that of the student's last forward pass."""
     if not isinstance(inputs, Mapping):
         return inputs, data_samples
     if 'unsup_student' not in inputs:

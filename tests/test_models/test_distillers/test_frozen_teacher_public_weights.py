@@ -37,12 +37,12 @@ def test_gives_the_published_logits(wrap, tmp_path, monkeypatch):
     teacher.load(student)
     assert '83 of 83 entries mapped: conv1 -> backbone.conv1, block1.layer -> backbone.layer1' in ''.join(said)
     # The reference images are normalized already.
-    teacher._view = None
+    teacher.view = None
     logits, = teacher.levels(reference_images().float())
     assert logits.flatten()[:10].tolist() == pytest.approx(reference('wrn_16_2')['logits'], rel=1e-3, abs=1e-5)
 
 
-def test_guides_a_step(tmp_path):
+def test_distills_a_step(tmp_path):
     torch.save(public_state('wrn_16_2'), tmp_path / 'published.pth')
     cfg = distillation(tmp_path / 'published.pth')
     distiller = MODELS.build(cfg.model)
