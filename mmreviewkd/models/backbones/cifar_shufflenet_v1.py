@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
-from mmpretrain.models.utils import channel_shuffle
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
@@ -14,9 +14,9 @@ _GROUPS = 3
 
 
 class ShuffleUnit(nn.Module):
-    """Two grouped 1x1 convolutions around a shuffle and a 3x3 one of each channel, and a shortcut.
+    """ShuffleNet unit: grouped 1x1 convolution, channel shuffle, depthwise 3x3, grouped 1x1, and a shortcut.
 
-    The last call of ``relu`` is on the sum with the shortcut, or, at stride 2, on the two side by side.
+    The last call of ``relu`` is on the sum with the shortcut, or, at stride 2, on the concatenation of both.
 
     Args:
         in_channels (int): Channels of the input.
@@ -40,22 +40,22 @@ class ShuffleUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[N, in_channels, H, W]`` to ``[N, channels, H / stride, W / stride]``."""
-        out = channel_shuffle(self.relu(self.bn1(self.conv1(x))), self.groups)
+        out = F.channel_shuffle(self.relu(self.bn1(self.conv1(x))), self.groups)
         out = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(out)))))
         return self.relu(out + x if self.pool is None else torch.cat([out, self.pool(x)], dim=1))
 
 
 @MODELS.register_module()
 class CIFARShuffleNetV1(BaseModule):
-    """ShuffleNet of three groups, for images of 32 pixels: its stem is one 1x1 convolution.
+    """ShuffleNet with three groups for images of 32 pixels; the stem is one 1x1 convolution.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which stages, of 0 to 2, are given. Defaults to (2,).
+        out_indices (Sequence[int]): Which of the stages 0 to 2 to output. Defaults to (2,).
         init_cfg (dict or list, optional): Initialization. Defaults to None, which leaves it to torch.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If ``out_indices`` names no such stage.
     """
 
     def __init__(

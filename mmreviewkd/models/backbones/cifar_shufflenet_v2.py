@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
-from mmpretrain.models.utils import channel_shuffle
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
@@ -15,9 +15,9 @@ def _convolution(channels: int, stride: int) -> nn.Conv2d:
 
 
 class ShuffleUnit(nn.Module):
-    """Half of the channels pass as they are, half through three convolutions; then both are shuffled.
+    """Basic ShuffleNetV2 unit: convolve one half of the channels, keep the other, concatenate and shuffle.
 
-    The last call of ``relu`` is on the two halves side by side; the one that passes has no negative values.
+    The last call of ``relu`` is on the concatenated halves; the unchanged half has no negative values.
 
     Args:
         channels (int): Channels of input and output.
@@ -39,11 +39,11 @@ class ShuffleUnit(nn.Module):
         passing, out = x.chunk(2, dim=1)
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(out)))))
         out = self.bn3(self.conv3(out))
-        return channel_shuffle(self.relu(torch.cat([passing, out], dim=1)), 2)
+        return F.channel_shuffle(self.relu(torch.cat([passing, out], dim=1)), 2)
 
 
 class DownUnit(nn.Module):
-    """Two branches of stride 2 side by side, shuffled.
+    """Downsampling ShuffleNetV2 unit: concatenate two branches of stride 2 and shuffle.
 
     Args:
         in_channels (int): Channels of the input.
@@ -70,21 +70,21 @@ class DownUnit(nn.Module):
         left = self.bn2(self.conv2(self.bn1(self.conv1(x))))
         right = self.bn4(self.conv4(self.relu(self.bn3(self.conv3(x)))))
         right = self.bn5(self.conv5(right))
-        return channel_shuffle(self.relu(torch.cat([left, right], dim=1)), 2)
+        return F.channel_shuffle(self.relu(torch.cat([left, right], dim=1)), 2)
 
 
 @MODELS.register_module()
 class CIFARShuffleNetV2(BaseModule):
-    """ShuffleNetV2 of full width, for images of 32 pixels: its stem is one 1x1 convolution.
+    """ShuffleNetV2 1.0x for images of 32 pixels; the stem is one 1x1 convolution.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which of the three stages (0 to 2) and the last convolution (3) are given.
+        out_indices (Sequence[int]): Which of the three stages (0 to 2) and the last convolution (3) to output.
             Defaults to (3,).
         init_cfg (dict or list, optional): Initialization. Defaults to None, which leaves it to torch.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If ``out_indices`` names no such stage.
     """
 
     def __init__(
