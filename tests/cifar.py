@@ -5,11 +5,14 @@ import functools
 import json
 import math
 
+import pytest
 import torch
 from conftest import DATA, ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+pytest.importorskip('mmpretrain')  # the networks are its ImageClassifier
 
 CONFIGS = ROOT / 'configs' / 'cifar100'
 # By the names of the reference file: the config of each, and its taps after and before the ReLU of its stages.

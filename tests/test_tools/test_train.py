@@ -9,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import mmpretrain
 import pytest
 import torch
 from conftest import ROOT, run_tool, small_run
+
+mmpretrain = pytest.importorskip('mmpretrain')
 
 TOOLS = ROOT / 'tools'
 REVIEW = 'resnet8_review-resnet14.py'

@@ -5,15 +5,17 @@ import pickle
 import signal
 from pathlib import Path
 
-import mmdet
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_tool
 from mmengine.config import Config
-from pycocotools import mask as rle
 
 from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
+
+pytest.importorskip('mmcv.ops')
+mmdet = pytest.importorskip('mmdet')
+rle = pytest.importorskip('pycocotools.mask')
 
 TOOLS = ROOT / 'tools'
 REVIEW = 'mask-rcnn_r18_review-r34'

@@ -7,7 +7,6 @@ import pytest
 import torch
 from conftest import ROOT
 from detection import few_rois, raw_batch, without_pretrained
-from mmdet.models.backbones import MobileNetV2
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
@@ -15,9 +14,10 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmreviewkd.apis import export_student
-from mmreviewkd.models import MobileNetV2Stages
 from mmreviewkd.registry import MODELS
 
+MobileNetV2Stages = MODELS.get('MobileNetV2Stages')
+MobileNetV2 = pytest.importorskip('mmdet.models.backbones').MobileNetV2
 ALONE, PAIR = 'faster-rcnn_mobilenet-v2_fpn', 'mask-rcnn_mobilenet-v2_review-r50'
 
 
