@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from urllib.parse import urlparse
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.utils.checkpoint.download import cached_path
 from mmreviewkd.utils.config import metafile_weights, model_config
 
 ROOT = Path(__file__).parent.parent
@@ -60,9 +60,9 @@ def hub(tmp_path_factory):
     made = {}
 
     def fill(reference):
-        path = folder / 'checkpoints' / Path(urlparse(metafile_weights(reference, 'teacher')).path).name
+        path = cached_path(metafile_weights(reference, 'teacher'))
         if reference not in made:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(dict(state_dict=build_model(model_config(reference, 'teacher'), 'teacher').state_dict()), path)
             made[reference] = path
         return made[reference]

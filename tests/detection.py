@@ -19,6 +19,8 @@ pytest.importorskip('mmcv.ops')
 mmdet = pytest.importorskip('mmdet')
 rle = pytest.importorskip('pycocotools.mask')
 
+from mmreviewkd.utils.config import without_pretrained
+
 CAFFE = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
 SHAPES = [(3, 90, 128), (3, 96, 70)]
 
@@ -29,15 +31,6 @@ def raw_batch(shapes=SHAPES, num_classes=10, with_mask=True):
     return demo_mm_inputs(
         batch_size=len(shapes), image_shapes=list(shapes), num_items=[3] * len(shapes), num_classes=num_classes,
         with_mask=with_mask)
-
-
-def without_pretrained(model):
-    """A model config that downloads nothing."""
-    if isinstance(model, dict):
-        return ConfigDict({
-            key: without_pretrained(value) for key, value in model.items()
-            if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')})
-    return [without_pretrained(item) for item in model] if isinstance(model, list) else copy.deepcopy(model)
 
 
 def few_rois(model):

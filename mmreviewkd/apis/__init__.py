@@ -1,4 +1,4 @@
-"""Python entry points behind the tools."""
+"""Python functions of the command line tools."""
 
 from mmreviewkd.engine.export import export_student, export_student_of_checkpoint
 

@@ -1,4 +1,4 @@
-"""From a config file and a command line to a runner."""
+"""Read configs and build runners."""
 
 import os
 import tempfile
@@ -17,13 +17,13 @@ from mmreviewkd.utils.errors import ConfigError
 
 def read_config(
         config: str, work_dir: str | None = None, cfg_options: dict | None = None, launcher: str = 'none') -> Config:
-    """Read a config file and lay a command line over it.
+    """Read a config file and apply command line options to it.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
-        work_dir (str, optional): Where logs and checkpoints go. Defaults to the config's, else to a folder of the
-            config's name under ``work_dirs``.
-        cfg_options (dict, optional): Settings that replace the config's, by dotted keys.
+        work_dir (str, optional): The folder for logs and checkpoints. Defaults to the config's ``work_dir``, or
+            ``work_dirs/CONFIG_NAME`` if it has none.
+        cfg_options (dict, optional): Settings that override the config's, by dotted keys.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Raises:
@@ -38,15 +38,16 @@ def read_config(
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config, on the device there is.
+    """Build the runner of a config, and make MMEngine load checkpoints as data only.
 
-    Checkpoints are then read as data only, see :func:`~mmreviewkd.utils.checkpoint.guard_checkpoint_loading`.
+    See :func:`~mmreviewkd.utils.checkpoint.guard_checkpoint_loading` for the latter. On a CPU, distributed training
+    uses gloo.
 
     Args:
-        cfg (Config): As :func:`read_config` gives it.
+        cfg (Config): As :func:`read_config` returns it.
 
     Raises:
-        ConfigError: If the work dir cannot be written to, or the config asks for what the device cannot do.
+        ConfigError: If the work dir is not writable, or the config needs a device that is not available.
     """
     _check_writable(cfg.work_dir)
     guard_checkpoint_loading()
@@ -68,9 +69,8 @@ def _check_writable(work_dir: str) -> None:
 def _prepare_cpu(cfg: Config) -> None:
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         raise ConfigError(
-            "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but there is only a CPU here; leave "
-            'it out')
+            "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
     if cfg.launcher == 'pytorch':
-        # MMEngine would choose a CUDA device for the process and for DDP.
+        # MMEngine would assign CUDA devices to the process and to DDP.
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

@@ -1,3 +1,3 @@
-"""What happens around training."""
+"""Hooks and the export of students."""
 
 from .hooks import *  # noqa: F403

@@ -10,17 +10,17 @@ from mmreviewkd.utils.errors import ConfigError
 
 
 def build_model(config: dict, where: str) -> nn.Module:
-    """Build a model dict in its own scope.
+    """Build a model from its model dict, in the scope that the dict names.
 
     Args:
-        config (dict): The model dict; it is not changed.
+        config (dict): The model dict, which is not modified.
         where (str): The config key, for messages.
 
     Raises:
         ConfigError: If its type is not registered.
     """
     try:
-        # Some models write into their own config while they are built.
+        # A copy, as some models modify their config while they are built.
         return MODELS.build(copy.deepcopy(ConfigDict(config)))
     except KeyError as error:
         if 'registry' not in str(error):

@@ -1,4 +1,4 @@
-"""Randomness that leaves no trace."""
+"""Isolate and restore the global random state."""
 
 import contextlib
 import random
@@ -10,10 +10,10 @@ import torch
 
 @contextlib.contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Run a block with a random stream of its own, fixed by the seed, and leave the global streams as they were.
+    """Context manager that restores the global random state of Python, NumPy and torch (all devices).
 
-    Python's, NumPy's and torch's generators (all devices) are restored at the end, so whatever is built inside does
-    not shift the weights, the augmentation or the dropout of what comes after.
+    Within it torch is seeded from its initial seed, so that random numbers drawn there are reproducible and do not
+    change the initial weights, data augmentation or dropout that follow.
     """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

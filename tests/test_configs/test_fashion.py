@@ -35,8 +35,8 @@ def test_dry_run(name, place, monkeypatch):
     init_default_scope(cfg.default_scope)
     if 'data_preprocessor' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    guided = 'teacher' in cfg.model
-    if guided:
+    distilled = 'teacher' in cfg.model
+    if distilled:
         cfg.model.teacher.checkpoint = 'init_cfg'
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -51,7 +51,7 @@ def test_dry_run(name, place, monkeypatch):
     optim.step()
     moved = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
     assert moved
-    if guided:
+    if distilled:
         assert any(log.get(key, 0) > 0 for key in ('loss_distill', 'loss_logit'))
         assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher.model.parameters())
 

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
 
-# Of each stage: expansion, channels at full width, blocks, stride.
+# Expansion, channels at full width, blocks and stride of each stage.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
 def _conv_module(
         in_channels: int, channels: int, kernel_size: int, stride: int = 1, groups: int = 1,
         relu: bool = True) -> nn.Sequential:
-    """Convolution, batch normalization and ReLU, named as in mmcv's ``ConvModule``; mmcv itself is not needed."""
+    """Convolution, batch normalization and ReLU, with the names that they have in mmcv's ``ConvModule``."""
     parts = OrderedDict(
         conv=nn.Conv2d(
             in_channels, channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False),
@@ -26,13 +26,13 @@ def _conv_module(
 
 
 class InvertedResidual(nn.Module):
-    """Inverted residual block: 1x1 expansion, depthwise 3x3 convolution, and a 1x1 projection without ReLU.
+    """A 1x1 expansion, a depthwise 3x3 convolution and a linear 1x1 projection, with a shortcut if shapes allow.
 
     Args:
         in_channels (int): Channels of the input.
         channels (int): Channels of the output.
         stride (int): Stride of the 3x3 convolution.
-        expansion (int): The 3x3 convolution has ``expansion * in_channels`` channels.
+        expansion (int): Factor of the channels between the 1x1 convolutions.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
@@ -51,18 +51,18 @@ class InvertedResidual(nn.Module):
 
 @MODELS.register_module()
 class CIFARMobileNetV2(BaseModule):
-    """MobileNetV2 for images of 32 pixels: ReLU instead of ReLU6, and stride 1 in the second stage.
+    """MobileNetV2 for images of 32 pixels: with ReLU instead of ReLU6, and stride 1 in the second stage.
 
     Args:
-        widen_factor (float): Factor of the channels of all stages; the last convolution always has 1280.
-            Defaults to 1.0.
+        widen_factor (float): Width factor of all layers but the last convolution, which has 1280 channels. Defaults
+            to 1.0.
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which of the seven stages (0 to 6) and the last convolution (7) to output.
-            Defaults to (7,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Outputs, of the seven stages (0 to 6) and the last convolution (7). Defaults to
+            (7,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If ``out_indices`` names no such stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CIFARMobileNetV2(BaseModule):
         self.conv2 = _conv_module(width, 1280, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 2, 2, 4, 8, 8, 16, 16 and 16 rows."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``, of strides 2, 2, 4, 8, 8, 16, 16 and 16."""
         x = self.conv1(x)
         outputs = []
         for index, layer in enumerate((*(getattr(self, f'layer{i}') for i in range(1, 8)), self.conv2)):

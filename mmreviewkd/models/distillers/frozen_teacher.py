@@ -162,7 +162,7 @@ class FrozenTeacher:
         if source == 'metafile':
             source = metafile_weights(self._reference, 'teacher.checkpoint')
         checkpoint = load_checkpoint(source, where='teacher.checkpoint')
-        state, report = convert_state(model, state_dict_of(checkpoint))
+        state, report = convert_state(model, state_dict_of(checkpoint, f'teacher.checkpoint: {source!r}'))
         load_weights(model, state, f'teacher.checkpoint: {source!r}')
         print_log(f'The teacher has the weights of {source}{report and f", {report}"}', 'current')
         return model

@@ -10,6 +10,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.registry import MODELS
@@ -178,7 +179,7 @@ class ReviewDistiller(BaseModel):
         if self.distill_loss is not None:
             if self.connector is not None:
                 features = self.connector(features, [target.shape[-2:] for target in targets])
-                targets = getattr(self.connector, 'targets', tuple)(targets)
+                targets = connector_targets(self.connector, targets)
             warmup = self.warmup_factor()
             losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)

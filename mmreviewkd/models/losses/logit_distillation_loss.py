@@ -1,39 +1,16 @@
-"""The classical distillation of logits (Hinton et al., 2015)."""
+"""The registered module of logit distillation."""
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmreviewkd.ops import logit_distillation_loss
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import ConfigError, strict_keys
-
-
-def logit_distillation_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float = 4.0) -> Tensor:
-    """Kullback-Leibler divergence of the softened class distributions, times the squared temperature.
-
-    Args:
-        student_logits (Tensor): ``[N, classes]``.
-        teacher_logits (Tensor): ``[N, classes]``.
-        temperature (float): Divides the logits before the softmax. Defaults to 4.0.
-
-    Returns:
-        Tensor: The scalar loss, a mean over the batch.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
-    if student_logits.shape != teacher_logits.shape:
-        raise ValueError(
-            f'student and teacher logits must have the same shape, but are {tuple(student_logits.shape)} and '
-            f'{tuple(teacher_logits.shape)}')
-    student = F.log_softmax(student_logits.float() / temperature, dim=1)
-    teacher = F.log_softmax(teacher_logits.float() / temperature, dim=1)
-    return F.kl_div(student, teacher, reduction='batchmean', log_target=True) * temperature**2
 
 
 @MODELS.register_module()
 @strict_keys
 class LogitDistillationLoss(nn.Module):
-    """See :func:`logit_distillation_loss`.
+    """Weighted distillation of logits, see :func:`~mmreviewkd.ops.logit_distillation_loss`.
 
     Args:
         temperature (float): Divides the logits before the softmax. Defaults to 4.0.
@@ -51,8 +28,9 @@ class LogitDistillationLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """The weighted loss of ``[N, classes]`` logits."""
+        """Compare ``[N, classes]`` logits; returns the weighted scalar loss."""
         return self.loss_weight * logit_distillation_loss(student_logits, teacher_logits, self.temperature)
 
     def extra_repr(self) -> str:
+        """The settings, for ``print(module)``."""
         return f'temperature={self.temperature}, loss_weight={self.loss_weight}'
