@@ -123,7 +123,10 @@ def fashion_mnist(tmp_path_factory) -> Path:
 
 
 def small_run(config: str, fashion_mnist: Path, **options) -> Config:
-    """A config of configs/fashion_mnist on the few images of the fixture, as a Config to be dumped or run; skips without mmpretrain."""
+    """A config of configs/fashion_mnist on the few images of the fixture, as a Config to be dumped or run.
+
+    Skips the test where mmpretrain is missing.
+    """
     pytest.importorskip('mmpretrain')
     cfg = Config.fromfile(ROOT / 'configs' / 'fashion_mnist' / config)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):

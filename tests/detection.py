@@ -14,12 +14,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS
 
+from mmreviewkd.utils.config import without_pretrained
+
 # Without mmdet, its dependencies or mmcv's ops, the tests that use this are skipped.
 pytest.importorskip('mmcv.ops')
 mmdet = pytest.importorskip('mmdet')
 rle = pytest.importorskip('pycocotools.mask')
-
-from mmreviewkd.utils.config import without_pretrained
 
 CAFFE = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
 SHAPES = [(3, 90, 128), (3, 96, 70)]
