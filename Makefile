@@ -5,12 +5,15 @@ PYTHON_IN_VENV = $(VENV)/bin/python
 QUICK = $(wildcard tests/test_*.py tests/test_utils tests/test_apis tests/test_ops tests/test_engine/test_hooks \
 	tests/test_models/test_build.py tests/test_models/test_losses tests/test_models/test_taps)
 
-.PHONY: setup demo demo-detection lint test test-quick
+.PHONY: setup setup-lite demo demo-detection lint test test-quick
 
 setup:
 	@tools/setup_env.sh $(VENV)
 
-demo: setup
+setup-lite:  # without compiled ops: enough for classification
+	@tools/setup_env.sh --lite $(VENV)
+
+demo: setup-lite
 	@$(PYTHON_IN_VENV) tools/demo.py $(if $(DATA),--data $(DATA))
 
 demo-detection: setup
