@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.errors import ConfigError
@@ -52,7 +53,7 @@ def build_runner(cfg: Config) -> Runner:
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
 
 def _check_writable(work_dir: str) -> None:
@@ -70,7 +71,7 @@ def _prepare_cpu(cfg: Config) -> None:
         raise ConfigError(
             "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but there is only a CPU here; leave "
             'it out')
-    if cfg.launcher == 'pytorch':
+    if cfg.get('launcher') == 'pytorch':
         # MMEngine would choose a CUDA device for the process and for DDP.
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

@@ -19,6 +19,7 @@ from mmengine.utils import digit_version
 from torch import Tensor, nn
 
 from .errors import CheckpointError
+from .files import cannot_write
 
 # From here on torch's own restricted unpickler can be taught types by name.
 _TORCH_READS_DATA_ONLY = digit_version(torch.__version__) >= digit_version('2.6')
@@ -213,18 +214,28 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> N
 
 
 def save_atomically(write: Callable[[str], object], path: Path) -> None:
-    """Write a file whole or not at all.
+    """Write a file completely or not at all.
 
     Args:
         write (Callable[[str], object]): Writes to the path it is given.
         path (Path): Where the file ends up; its folder is made.
+
+    Raises:
+        CheckpointError: If it cannot be written, as on a full disk; the message names the file and the free space. What
+            was there before is left as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
-    os.close(handle)
+    partial = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
+        os.close(handle)
         write(partial)
         os.chmod(partial, 0o644)
+        with open(partial, 'rb') as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise cannot_write(path, error) from error
     finally:
-        Path(partial).unlink(missing_ok=True)
+        if partial is not None:
+            Path(partial).unlink(missing_ok=True)
