@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmreviewkd.registry import RUNNERS
 from mmreviewkd.utils.checkpoint import save_atomically
+from mmreviewkd.utils.files import remove_partial_files
 from mmreviewkd.utils.lock import locked_work_dir
 
 from .newest_checkpoint import newest_checkpoint
@@ -37,6 +38,8 @@ class ResumableRunner(Runner):
             CheckpointError: If the run is to resume and there are checkpoints, but no complete one.
         """
         with locked_work_dir(self.work_dir):
+            if is_main_process():
+                remove_partial_files(Path(self.work_dir))
             self._choose_checkpoint()
             return super().train()
 
