@@ -71,7 +71,7 @@ class ResumableDataLoader(DataLoader):
         self.position, self._placeholders = position, placeholders
 
     @property
-    def _index_sampler(self):
+    def _index_sampler(self) -> Any:
         return super()._index_sampler if self._remaining is None else self._remaining
 
     def __iter__(self) -> Iterator[Any]:

@@ -31,7 +31,7 @@ class WorkerStreams:
         self._worker = 0
 
     def states_before(self, batches: list[int]) -> Tensor:
-        """The state of each worker before a batch, by number among those it made: ``[num_workers, RANDOM_STATE_BYTES]``."""
+        """The state of each worker before a batch, by its number: ``[num_workers, RANDOM_STATE_BYTES]``."""
         return torch.stack([states[batch % len(states)] for states, batch in zip(self._states, batches)])
 
     def start_from(self, states: Tensor | None, batch: int) -> None:

@@ -27,22 +27,24 @@ CASES = {
     'epochs, two workers': dict(workers=2),
     'epochs, two persistent workers': dict(workers=2, persistent=True),
     'iterations': dict(iterations=True),
-    'iterations, three persistent workers': dict(iterations=True, workers=3, persistent=True),
+    'iterations, three persistent workers': dict(iterations=True, workers=3, persistent=True, interval=2),
 }
 
 
 def small_config(
         data_root: str, iterations: bool = False, workers: int = 0, persistent: bool = False, by_epoch: bool = False,
-        accumulate: int = 2) -> Config:
-    """A distillation of 12 iterations with everything that keeps a state: EMA, accumulation, augmentation, Mixup, a
-    one-cycle schedule and the best checkpoint.
+        interval: int = 3, accumulate: int = 2) -> Config:
+    """A distillation of 12 iterations with everything that keeps a state.
+
+    That is EMA, accumulated gradients, augmentation, Mixup, a one-cycle schedule and the best checkpoint.
 
     Args:
         data_root (str): Folder of Fashion-MNIST's extracted files; a few hundred images are enough.
         iterations (bool): Train by iterations with an ``InfiniteSampler``, not by epochs. Defaults to False.
         workers (int): Worker processes of the data loader. Defaults to 0.
         persistent (bool): Whether the workers stay from epoch to epoch. Defaults to False.
-        by_epoch (bool): Save a checkpoint every epoch, not every iteration. Defaults to False.
+        by_epoch (bool): Save a checkpoint every epoch, whatever ``interval``. Defaults to False.
+        interval (int): Iterations from checkpoint to checkpoint. Defaults to 3.
         accumulate (int): Iterations whose gradients are accumulated. Defaults to 2.
     """
     cfg = read_config(_CONFIG)
@@ -57,10 +59,10 @@ def small_config(
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.optim_wrapper.accumulative_counts = accumulate
     cfg.default_hooks.checkpoint = dict(
-        type='CheckpointHook', interval=1, by_epoch=by_epoch, max_keep_ckpts=1, save_best='auto')
+        type='CheckpointHook', interval=1 if by_epoch else interval, by_epoch=by_epoch, max_keep_ckpts=1, save_best='auto')
     if iterations:
         cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
-        cfg.train_cfg = dict(by_epoch=False, max_iters=12, val_interval=5)
+        cfg.train_cfg = dict(by_epoch=False, max_iters=12, val_interval=interval)
         cfg.param_scheduler = dict(type='OneCycleLR', eta_max=0.1, total_steps=12, by_epoch=False)
         cfg.log_processor = dict(by_epoch=False)
     else:

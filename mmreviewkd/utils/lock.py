@@ -51,8 +51,9 @@ def _acquire(path: Path) -> tuple[str | None, int | None]:
     except OSError:
         owner = os.read(handle, 200).decode(errors='replace') or 'another process'
         os.close(handle)
-        return f'work_dir: {str(path.parent)!r} is in use by another training ({owner}); wait for it, or choose another ' \
-               'with --work-dir', None
+        return (
+            f'work_dir: {str(path.parent)!r} is in use by another training ({owner}); wait for it, or choose another '
+            'with --work-dir'), None
     os.truncate(handle, 0)
     os.write(handle, f'process {os.getpid()} on {socket.gethostname()}'.encode())
     return None, handle

@@ -8,8 +8,15 @@ from mmengine.runner import Runner
 
 from mmreviewkd.engine.resumable_loader import ResumableDataLoader
 from mmreviewkd.engine.run_state import (
-    KEY, end_resumed_epoch, gather_run_state, position_by_count, restore_gradients, restore_place, restore_random_state,
-    run_pending_validation)
+    KEY,
+    end_resumed_epoch,
+    gather_run_state,
+    position_by_count,
+    restore_gradients,
+    restore_place,
+    restore_random_state,
+    run_pending_validation,
+)
 from mmreviewkd.registry import HOOKS
 
 
