@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
@@ -76,7 +77,7 @@ def build_runner(cfg: Config) -> Runner:
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
     with build_errors_named('config', everything=True):
-        return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
 
 def _check_writable(work_dir: str) -> None:
@@ -93,7 +94,7 @@ def _prepare_cpu(cfg: Config) -> None:
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         raise ConfigError(
             "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
-    if cfg.launcher == 'pytorch':
+    if cfg.get('launcher') == 'pytorch':
         # MMEngine would assign CUDA devices to the process and to DDP.
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
