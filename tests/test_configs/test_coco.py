@@ -12,9 +12,22 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.config import metafile_weights, model_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'coco'
 PAIRS = sorted(path.stem for path in CONFIGS.glob('*_review-*.py'))
+
+
+RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
+BGR = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
+# What the weights of each teacher were trained with: those that start from Detectron2's caffe backbones see BGR images.
+TRAINED_WITH = {
+    'mmdet::faster_rcnn/faster-rcnn_r101_fpn_ms-3x_coco.py': RGB,
+    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_ms-3x_coco.py': RGB,
+    'mmdet::mask_rcnn/mask-rcnn_r101-caffe_fpn_ms-poly-3x_coco.py': BGR,
+    'mmdet::mask_rcnn/mask-rcnn_r50_fpn_ms-poly-3x_coco.py': RGB,
+    'mmdet::retinanet/retinanet_r101-caffe_fpn_ms-3x_coco.py': BGR,
+}
 
 
 @functools.cache
@@ -45,6 +58,16 @@ def test_the_papers_pairs_are_all_here():
         'retinanet_r50_review-r101', 'mask-rcnn_r18_review-r101', 'mask-rcnn_r50_review-r101',
         'mask-rcnn_mobilenet-v2_review-r50'
     ]) == PAIRS
+
+
+@pytest.mark.parametrize('pair', PAIRS)
+def test_the_teacher_sees_what_its_weights_were_trained_with(pair):
+    reference = load(pair).model.teacher.model
+    expected = TRAINED_WITH[reference]
+    config = model_config(reference, 'teacher.model')
+    assert {key: config.data_preprocessor[key] for key in expected} == expected
+    caffe = 'caffe' in metafile_weights(reference, 'teacher.checkpoint')
+    assert caffe == (config.backbone.style == 'caffe') == (expected is BGR)
 
 
 @pytest.mark.parametrize('pair', PAIRS)

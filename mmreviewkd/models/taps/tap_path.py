@@ -64,7 +64,7 @@ class TapPath:
             except (AttributeError, IndexError, TypeError, NotImplementedError):
                 found = None
             if not isinstance(found, nn.Module):
-                raise TapError(f'{where}: {self.path!r} names no module; {_suggestion(model, module, reached, rest)}')
+                raise TapError(f'{where}: {self.path!r} names no module; {_suggestion(module, reached, rest)}')
             module, reached, rest = found, reached + step[0], rest[step.end():]
         if type(module).forward is nn.Module.forward:
             parts = _parts(module)
@@ -91,20 +91,19 @@ class TapPath:
 
 
 def _parts(module: nn.Module) -> list[str]:
-    return [name for name, _ in module.named_children()]
+    return [name for name, _ in module.named_children() if name != 'data_preprocessor']
 
 
-def _suggestion(model: nn.Module, owner: nn.Module, reached: str, rest: str) -> str:
-    """Near matches of the missing step among its siblings, then in the whole model, then the siblings themselves."""
+def _suggestion(owner: nn.Module, reached: str, rest: str) -> str:
+    """Near matches among the parts of the last module that was found, then deeper in it, then its parts."""
     parts = _parts(owner)
     name = re.match(r'\.?(\w*)', rest)[1]
-    prefix = f'{reached}.' if reached else ''
-    near = [prefix + part for part in difflib.get_close_matches(name, parts, n=3, cutoff=0.5)]
-    if not near:
-        names = [re.sub(r'\.(\d+)', r'[\1]', other) for other, _ in model.named_modules() if other]
-        near = difflib.get_close_matches(reached + rest, names, n=3, cutoff=0.5)
+    deeper = [other for other, _ in owner.named_modules() if other]
+    near = difflib.get_close_matches(name, parts, n=3, cutoff=0.5) \
+        or difflib.get_close_matches(rest.lstrip('.'), deeper, n=3, cutoff=0.5)
     if near:
-        return f'did you mean {" or ".join(map(repr, near))}?'
+        names = [re.sub(r'\.(\d+)', r'[\1]', f'{reached}.{other}'.lstrip('.')) for other in near]
+        return f'did you mean {" or ".join(map(repr, names))}?'
     who = f'{reached!r} (a {type(owner).__name__})' if reached else f'this {type(owner).__name__}'
     has = f'its parts are {", ".join(parts)}' if parts else 'it has no parts'
     return f'{who} has no {name or rest}; {has}'

@@ -36,7 +36,7 @@ def imagenet_resnet(depth):
 
 
 def test_a_whole_step_equals_the_step_by_hand():
-    """Loss and all student gradients of ResNet-34 guiding ResNet-18, in double precision."""
+    """Loss and all student gradients of a ResNet-18 distilled from a ResNet-34, in double precision."""
     taps = [*(f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3, 4)), 'neck']
     torch.manual_seed(0)
     distiller = MODELS.build(dict(

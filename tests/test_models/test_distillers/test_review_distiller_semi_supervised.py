@@ -46,11 +46,11 @@ def soft_teacher():
 
 
 def distiller(weight, **teacher):
-    guide = detector('faster-rcnn_r34')
-    guide.data_preprocessor.update(teacher)
+    frozen = detector('faster-rcnn_r34')
+    frozen.data_preprocessor.update(teacher)
     return MODELS.build(ConfigDict(
         type='mmreviewkd.ReviewDistiller', student=dict(model=soft_teacher(), taps=['student.neck']),
-        teacher=dict(model=guide, checkpoint='init_cfg', taps=['neck']),
+        teacher=dict(model=frozen, checkpoint='init_cfg', taps=['neck']),
         connector=dict(type='ReviewConnector', mid_channels=16),
         distill_loss=dict(type='HierarchicalContextLoss', loss_weight=weight)))
 
@@ -142,10 +142,10 @@ def test_the_frozen_teacher_sees_what_the_student_sees_last():
     losses = model(**copy.deepcopy(data), mode='loss')
     features = model.student.student.extract_feat(data['inputs']['unsup_student'])
     with torch.no_grad():
-        guides = model.frozen_teacher.model.extract_feat(theirs['inputs'])
+        targets = model.frozen_teacher.model.extract_feat(theirs['inputs'])
     outputs = review_path(
-        features, [guide.shape[2:] for guide in guides], dict(model.connector.named_parameters()))
-    torch.testing.assert_close(losses['loss_distill'], 3.0 * hcl(outputs, guides), rtol=1e-4, atol=1e-6)
+        features, [target.shape[2:] for target in targets], dict(model.connector.named_parameters()))
+    torch.testing.assert_close(losses['loss_distill'], 3.0 * hcl(outputs, targets), rtol=1e-4, atol=1e-6)
 
     losses['loss_distill'].backward()
     assert model.student.student.backbone.conv1.weight.grad.abs().sum() > 0

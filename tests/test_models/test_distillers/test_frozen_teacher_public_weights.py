@@ -42,7 +42,7 @@ def test_gives_the_published_logits(wrap, tmp_path, monkeypatch):
     assert logits.flatten()[:10].tolist() == pytest.approx(reference('wrn_16_2')['logits'], rel=1e-3, abs=1e-5)
 
 
-def test_guides_a_step(tmp_path):
+def test_distills_a_step(tmp_path):
     torch.save(public_state('wrn_16_2'), tmp_path / 'published.pth')
     cfg = distillation(tmp_path / 'published.pth')
     distiller = MODELS.build(cfg.model)
