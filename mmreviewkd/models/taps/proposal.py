@@ -253,10 +253,10 @@ def _same_strides(
 def _as_config(features: Sequence[Feature]) -> list[str | dict]:
     """The features as ``taps``; a module all of whose maps are taken in their order is named once."""
     taps: list[str | dict] = []
-    for module, group in itertools.groupby(features, key=lambda f: f.module):
+    for path, group in itertools.groupby(features, key=lambda f: f.path):
         group = list(group)
-        whole = len(group) > 1 and [f.tap for f in group] == [f'{group[0].path}:output[{i}]' for i in range(group[0].outputs)]
-        taps += [group[0].path] if whole else [f.config() for f in group]
+        whole = [f'{path}:output[{i}]' for i in range(group[0].outputs)]
+        taps += [path] if len(group) > 1 and [f.tap for f in group] == whole else [f.config() for f in group]
     return taps
 
 

@@ -34,7 +34,7 @@ class Feature:
             ``[N, C]``.
         channels (int): Channels ``C``.
         size (tuple[int, int]): ``(H, W)``; ``(1, 1)`` for a vector.
-        stride (float): Height of the image over the height of the map, as a power of two where rounding explains the rest.
+        stride (float): Height of the image over the height of the map; a power of two where that is so up to rounding.
         order (int): Position in the order in which the modules finish.
         type (str): The class of the module.
         composite (bool): Whether the module is made of other modules.
@@ -108,7 +108,7 @@ def survey(model: nn.Module, side: int | None = None) -> Survey:
                     return Survey(tuple(_features(model, calls, image)), tuple(image.shape[1:]), entry)
                 continue
             return Survey(tuple(_features(model, calls, image)), tuple(image.shape[1:]), entry)
-    reason = (str(errors[-1]).strip() or type(errors[-1]).__name__).splitlines()[0]
+    reason = (str(errors[0]).strip() or type(errors[0]).__name__).splitlines()[0]
     raise ConfigError(f'{type(model).__name__} could not be run on a blank image to find its features ({reason})')
 
 
@@ -165,9 +165,9 @@ def _features(model: nn.Module, calls: dict[str, _Call], image: Tensor) -> Itera
                 and other.module.startswith(f'{name}.')), None)
             yield Feature(
                 tap=path + (f':output{index}' if several else ''), module=name, path=path, outputs=len(elements),
-                kind=kind, channels=channels, size=size,
-                stride=_stride(image.shape[2], size[0]), order=call.order, type=type(module).__name__, composite=composite,
-                num_extra_tokens=extra, before_relu=relu and f'{_as_path(model, relu.module)}:input')
+                kind=kind, channels=channels, size=size, stride=_stride(image.shape[2], size[0]), order=call.order,
+                type=type(module).__name__, composite=composite, num_extra_tokens=extra,
+                before_relu=relu and f'{_as_path(model, relu.module)}:input')
 
 
 def _elements(value: object, index: str = '') -> Iterator[tuple[str, Tensor]]:
