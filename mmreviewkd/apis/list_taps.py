@@ -22,7 +22,8 @@ def list_taps(config: str, size: int | None = None) -> Survey:
     Raises:
         ConfigError: If there is no such config, it holds no model, or its model runs on no blank image.
     """
-    student = load_config(config, 'config').get('model', {}).get('student')
+    cfg = load_config(config, 'config')
+    student = cfg.get('model', {}).get('student')
     model = student['model'] if isinstance(student, dict) and 'model' in student else config
-    with preserved_random_state(), DefaultScope.overwrite_default_scope('mmengine'):
+    with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         return survey(build_model(model_config(model, 'config'), 'model'), size)
