@@ -12,6 +12,7 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
+from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import compile_options, component, data_preprocessor_config, init_config, number, tap_list
 from mmreviewkd.utils.config import model_config
@@ -34,7 +35,9 @@ class ReviewDistiller(BaseModel):
     Args:
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
-            :class:`FeatureTaps`) and, for a ``logit_loss``, ``logits`` (the tap that gives its logits).
+            :class:`FeatureTaps`, or 'auto' for those that
+            :func:`~mmreviewkd.models.taps.proposal.propose_taps` proposes for the pair) and, for a ``logit_loss``,
+            ``logits`` (the tap that gives its logits).
         teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
         connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
             channels are inferred. A connector that does not give one map per level of the teacher has a method
@@ -96,6 +99,8 @@ class ReviewDistiller(BaseModel):
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
         self.compile_options = compile_options(compile, 'compile')
+        with preserved_random_state():
+            student, teacher = _with_proposed_taps(student, teacher, built)
         taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
         self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
@@ -231,6 +236,22 @@ class ReviewDistiller(BaseModel):
                 raise
             # Hooks find the attributes of a detector or classifier, such as a mean teacher's `teacher`, in the student.
             return getattr(self.student, name)
+
+
+def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tuple[dict, dict]:
+    """Replace ``taps='auto'`` of both models by the taps that are proposed for the pair."""
+    asked = [part.get('taps') == 'auto' for part in (student, teacher)]
+    if not any(asked):
+        return student, teacher
+    if not all(asked):
+        given, missing = ('student', 'teacher') if asked[0] else ('teacher', 'student')
+        raise ConfigError(
+            f"{given}.taps='auto' matches the levels of both models, but {missing}.taps is "
+            f"{(student, teacher)[asked[0]].get('taps')!r}; set both to 'auto', or name the taps of both")
+    config = model_config(teacher['model'], 'teacher.model')
+    proposal = propose_taps(network, build_model(config, 'teacher.model'))
+    print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
+    return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
 
 
 def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:
