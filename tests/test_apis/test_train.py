@@ -18,7 +18,9 @@ def run(monkeypatch, tmp_path):
     class Built:
         def __init__(self, cfg):
             self.train = lambda: cfg
+            self.register_hook = hooks.append
 
+    hooks = []
     monkeypatch.setattr(train_module, 'build_runner', Built)
     return lambda **options: train_module.train(str(tmp_path / 'config.py'), **options)
 

@@ -17,6 +17,7 @@ from torch.nn.utils import parametrizations
 
 from mmreviewkd.models import ReviewConnector, hierarchical_context_loss
 from mmreviewkd.ops.review_level import plan, winograd_convolution
+from mmreviewkd.studies.benchmark.measuring import bytes_kept
 from mmreviewkd.utils import ConfigError
 
 WAYS = ['direct', 'composed', 'winograd']
@@ -343,18 +344,6 @@ def test_auto_runs_large_levels_fast_and_small_ones_plain():
 def test_an_unknown_implementation_is_named():
     with pytest.raises(ConfigError, match="'auto', 'plain', 'fast', but is 'fsat'"):
         two_levels('fsat')
-
-
-def bytes_kept(function):
-    storages = {}
-
-    def note(tensor):
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = function()
-    return sum(storage.nbytes() for storage in storages.values()), result
 
 
 def test_keeps_a_fraction_for_the_backward_pass():
