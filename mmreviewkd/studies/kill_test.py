@@ -59,7 +59,8 @@ def small_config(
     cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
     cfg.optim_wrapper.accumulative_counts = accumulate
     cfg.default_hooks.checkpoint = dict(
-        type='CheckpointHook', interval=1 if by_epoch else interval, by_epoch=by_epoch, max_keep_ckpts=1, save_best='auto')
+        type='CheckpointHook', interval=1 if by_epoch else interval, by_epoch=by_epoch, max_keep_ckpts=1,
+        save_best='auto')
     if iterations:
         cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
         cfg.train_cfg = dict(by_epoch=False, max_iters=12, val_interval=interval)
