@@ -24,8 +24,8 @@ def recorded(monkeypatch):
         training.work_dir.mkdir(parents=True, exist_ok=True)
         (training.work_dir / 'last_checkpoint').write_text(f'{training.work_dir}/epoch_8.pth')
         curve = dict(iteration=[1, 2], loss=[2.0, 1.0], validation={demo.METRIC: [(1, 70.0)]})
-        return dict(name=training.name, metrics={demo.METRIC: TOP1.get(name[0], 88.0) + seed}, parameters=5142, flops=640_000,
-                    train_minutes=1.5, curve=curve)
+        return dict(name=training.name, metrics={demo.METRIC: TOP1.get(name[0], 88.0) + seed}, parameters=5142,
+                    flops=640_000, train_minutes=1.5, curve=curve)
 
     monkeypatch.setattr(Training, 'run', run)
     return asked

@@ -79,12 +79,13 @@ class ComposedConvolution:
         for tap in range(9):
             view = _shifted(padded, tap, coarse)
             product, grad_product = products[..., tap, :], grad_products[..., tap, :]
+            # Eq. 19
             correlation = view * product if correlation is None else correlation.addcmul_(view, product)
             for i in range(view.shape[2]):
                 for j in range(view.shape[4]):
                     pixel = slice(None), slice(None), slice(i, i + 1), slice(None), slice(j, j + 1)
                     grad_product.addcmul_(view[pixel], attention[pixel])
-        flat = grad_products.flatten(0, 4).flatten(1)
+        flat = grad_products.flatten(0, 4).flatten(1)  # Eq. 20
         self.gradients[1].addmm_(flat.t(), coarse.flatten(0, 4))
         grad_attention = correlation.sum(-1).view(weighted.shape[:3])
         return grad_weighted.permute(0, 2, 3, 1), grad_attention, (flat @ self.by_tap).view_as(coarse)

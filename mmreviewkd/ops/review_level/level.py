@@ -19,6 +19,7 @@ from .folding import BatchNorm, Folded, fold, update_running_statistics
 from .layout import coarse_rows, coarse_rows_adjoint, resize_rows, resize_rows_adjoint, to_maps, to_rows
 from .mixing import MixGradients, attend, attend_adjoint, fuse, fuse_adjoint, weigh, weigh_adjoint
 from .moments import Moments, add_moments_adjoint, moments
+from .normalization import normalize, normalize_adjoint
 from .plan import LevelPlan
 from .winograd_convolution import WinogradConvolution
 
@@ -108,16 +109,14 @@ class FusedLevel(torch.autograd.Function):
             convolved = convolved[0] if len(convolved) == 1 else torch.cat(convolved)
 
             # 3. The normalization of conv2.
-            running = (norm2.running_mean, norm2.running_var)
-            output, mean2, inverse_std2 = torch.native_batch_norm(
-                convolved, gamma2, beta2, *((None, None) if norm2.from_batch and norm2.momentum is None else running),
-                norm2.from_batch, norm2.momentum or 0.0, norm2.eps)
+            output, mean2, inverse_std2 = normalize(convolved, norm2._replace(weight=gamma2, bias=beta2))
         ctx.set_materialize_grads(False)
         ctx.call = call
         ctx.save_for_backward(
             feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention,
             fused_rows if plan.keeps_fused else None, convolved, mean2, inverse_std2, *measured,
-            None if norm1.from_batch else norm1.running_mean, *((None, None) if norm2.from_batch else running))
+            None if norm1.from_batch else norm1.running_mean,
+            *((None, None) if norm2.from_batch else (norm2.running_mean, norm2.running_var)))
         return output, None if plan.shape.is_finest else to_maps(fused_rows)
 
     @staticmethod
@@ -157,9 +156,9 @@ def _backward(
     convolution = grad_gamma2 = grad_beta2 = None
     if grad_output is not None:
         convolution = convolution_class(folded.kernels, dtype)
-        grad_convolved, grad_gamma2, grad_beta2 = torch.ops.aten.native_batch_norm_backward(
-            grad_output.contiguous(memory_format=torch.channels_last), convolved, gamma2, running_mean2, running_var2,
-            mean2, inverse_std2, norm2.from_batch, norm2.eps, [True, True, True])
+        saved_norm2 = norm2._replace(weight=gamma2, running_mean=running_mean2, running_var=running_var2)
+        grad_convolved, grad_gamma2, grad_beta2 = normalize_adjoint(
+            grad_output, convolved, saved_norm2, mean2, inverse_std2)
 
     # 3. Chunk by chunk, each map computed again: the adjoints of conv2, fused map, attention.
     grad_rows = feature.new_empty((*chunks.grid, feature.shape[1]), dtype=weight1.dtype)

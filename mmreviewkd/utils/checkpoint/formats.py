@@ -47,7 +47,7 @@ def read(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str],
     file.seek(0)
     if head[:1] == b'\x80':
         return read_legacy_file(file, size, place)
-    raise Refusal('is no whole checkpoint, perhaps cut short while it was written or copied')
+    raise Refusal('is no whole checkpoint, perhaps cut short or damaged while it was written or copied')
 
 
 def _is_old_tar(head: bytes) -> bool:

@@ -40,8 +40,8 @@ def load_checkpoint(
         except Exception as error:
             reason = str(error).strip().split('\n')[0][:120] or type(error).__name__
             raise CheckpointError(
-                f'{where}: {str(source)!r} ({size} bytes) is no whole checkpoint, perhaps cut short while it was '
-                f'written or copied ({reason})') from error
+                f'{where}: {str(source)!r} ({size} bytes) is no whole checkpoint, perhaps cut short or damaged while '
+                f'it was written or copied ({reason})') from error
     if not isinstance(found, dict):
         raise CheckpointError(f'{where}: {str(source)!r} holds no dict but a {type(found).__name__}')
     return found

@@ -142,7 +142,10 @@ class Inferencer(BaseInferencer):
 def test_the_config_text_in_a_checkpoint_is_not_run(tmp_path, monkeypatch):
     """MMEngine runs `meta.config` when it resumes, and `runtime_info.cfg` when it infers."""
     monkeypatch.chdir(tmp_path)
-    text = "import os\nos.mkdir('pwned')\ngpu_ids = [0]\ncustom_imports = dict(imports=['antigravity'])"
+    text = "x = __import__('os').mkdir('pwned')\ngpu_ids = [0]\ncustom_imports = dict(imports=['absent'])"
+    with pytest.raises(ImportError):
+        Config.fromstring(text, '.py')
+    (tmp_path / 'pwned').rmdir()
     torch.save(dict(state_dict={}, meta=dict(config=text), message_hub=dict(
         runtime_info=dict(cfg=text, lr=0.1), log_scalars=dict(loss=HistoryBuffer([1.0], [1])))), 'file.pth')
     found = CheckpointLoader.load_checkpoint('file.pth')
