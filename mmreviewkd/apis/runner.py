@@ -16,7 +16,7 @@ from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
 
-from .checks import add_finite_loss_hook, check_config, check_launcher
+from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
 
 
 def read_config(
@@ -69,13 +69,14 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ConfigError: If the work dir is not writable, or the config needs a device that is not available.
     """
-    check_config(cfg)
+    check_kinds(cfg)
     check_launcher(cfg.get('launcher', 'none'))
     _check_writable(cfg.work_dir)
-    add_finite_loss_hook(cfg)
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
+    check_complete(cfg)
+    add_finite_loss_hook(cfg)
     with build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 

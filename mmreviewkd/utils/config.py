@@ -56,8 +56,9 @@ def load_config(reference: str, where: str) -> Config:
     package, separator, path = reference.rpartition('::')
     if not separator:
         if not Path(path).is_file():
-            found = 'is a folder, not a config file' if Path(path).is_dir() else 'is no config file'
-            raise ConfigError(f'{where}: {path!r} {found} (seen from {Path.cwd()})')
+            found = f'{path!r} is a folder, not a config file' if Path(path).is_dir() else \
+                f'there is no config file {path!r}'
+            raise ConfigError(f'{where}: {found} (seen from {Path.cwd()})')
         return _parse(Path(path), where)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None:
