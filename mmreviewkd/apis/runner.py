@@ -14,6 +14,7 @@ from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.network import choose_gloo_interface
 
 
 def read_config(
@@ -73,5 +74,6 @@ def _prepare_cpu(cfg: Config) -> None:
             'it out')
     if cfg.get('launcher') == 'pytorch':
         # MMEngine would choose a CUDA device for the process and for DDP.
+        choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
