@@ -15,6 +15,7 @@ from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
 
@@ -97,5 +98,6 @@ def _prepare_cpu(cfg: Config) -> None:
             "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
     if cfg.get('launcher') == 'pytorch':
         # MMEngine would assign CUDA devices to the process and to DDP.
+        choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
