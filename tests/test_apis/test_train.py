@@ -18,6 +18,7 @@ def run(monkeypatch, tmp_path):
     class Built:
         def __init__(self, cfg):
             self.train = lambda: cfg
+            self.register_hook = lambda hook: None
 
     monkeypatch.setattr(train_module, 'build_runner', Built)
     return lambda **options: train_module.train(str(tmp_path / 'config.py'), **options)
