@@ -17,6 +17,8 @@ from mmreviewkd.models import FeatureTaps
 from mmreviewkd.utils.checkpoint import load_weights
 from mmreviewkd.utils.convert_checkpoint import convert_state
 
+pytest.importorskip('mmpretrain')  # the networks are its ImageClassifier
+
 CONFIGS = ROOT / 'configs' / 'cifar100'
 # By the names of the reference file: the config of each, and its taps after and before the ReLU of its stages.
 _THREE, _FOUR = [[f'backbone.layer{i}' for i in range(1, stages + 1)] for stages in (3, 4)]

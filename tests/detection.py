@@ -6,17 +6,20 @@ import json
 from pathlib import Path
 
 import cv2
-import mmdet
 import numpy as np
+import pytest
 import torch
 from conftest import ROOT
-from mmdet.testing import demo_mm_inputs
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import MODELS
-from pycocotools import mask as rle
 
 from mmreviewkd.utils.config import without_pretrained
+
+# Without mmdet, its dependencies or mmcv's ops, the tests that use this are skipped.
+pytest.importorskip('mmcv.ops')
+mmdet = pytest.importorskip('mmdet')
+rle = pytest.importorskip('pycocotools.mask')
 
 CAFFE = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
 SHAPES = [(3, 90, 128), (3, 96, 70)]
@@ -24,6 +27,7 @@ SHAPES = [(3, 90, 128), (3, 96, 70)]
 
 def raw_batch(shapes=SHAPES, num_classes=10, with_mask=True):
     """A batch as a data loader gives it: images of differing, non-square sizes, boxes and masks."""
+    from mmdet.testing import demo_mm_inputs
     return demo_mm_inputs(
         batch_size=len(shapes), image_shapes=list(shapes), num_items=[3] * len(shapes), num_classes=num_classes,
         with_mask=with_mask)

@@ -10,6 +10,7 @@ from conftest import ROOT
 from mmreviewkd.registry import HOOKS, MODELS
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_components_of_every_kind():
     code = (
         'from mmengine.registry import HOOKS, MODELS\n'

@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 
+import pytest
 from conftest import ROOT
 
 import mmreviewkd
 
 
+@pytest.mark.slow
 def test_the_package_and_its_distribution_have_the_same_version():
     assert re.fullmatch(r'\d+\.\d+\.\d+', mmreviewkd.__version__)
     done = subprocess.run(

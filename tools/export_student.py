@@ -2,9 +2,8 @@
 
 import argparse
 
-from mmengine.config import DictAction
-
 from mmreviewkd.apis import export_student_of_checkpoint, read_config
+from mmreviewkd.apis.arguments import ConfigOptions
 from mmreviewkd.utils.errors import one_line_errors
 
 
@@ -14,7 +13,7 @@ def main() -> None:
     parser.add_argument('checkpoint', help='the path or URL of one of its checkpoints')
     parser.add_argument('--out', required=True, help='the folder for student.py and student.pth')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='settings that override those of the config')
+        '--cfg-options', nargs='+', action=ConfigOptions, help='settings that override those of the config')
     args = parser.parse_args()
     with one_line_errors():
         cfg = read_config(args.config, cfg_options=args.cfg_options)

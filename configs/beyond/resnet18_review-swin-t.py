@@ -1,4 +1,4 @@
-# ResNet-18 guided by a Swin Transformer, whose stages before the last keep tokens.
+# ResNet-18 distilled from a Swin Transformer, whose first three stages output tokens.
 _base_ = '../imagenet/resnet18_review-resnet34.py'
 
 model = dict(

@@ -7,10 +7,10 @@ model = dict(
     student=dict(model=_base_.model, taps=_base_.taps.mobilenet_v2),
     teacher=dict(
         model='mmreviewkd::cifar100/resnet50.py',
-        checkpoint='work_dirs/resnet50/epoch_240.pth',  # or a public one of this network
+        checkpoint='work_dirs/resnet50/epoch_240.pth',  # or published weights of this network
         taps=_base_.taps.resnet50_before_relu),
     connector=dict(type='ReviewConnector'),
-    # The authors published no weight for this pair; 5 is that of most others.
+    # The authors published no weight for this pair; 5 is the weight of most other pairs.
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
     warmup_epochs=20)
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,4 +1,4 @@
-# ResNet-20, a student. In the paper: 69.06 top-1 on its own.
+# ResNet-20, a student. In the paper: 69.06 top-1 alone.
 _base_ = [
     '../_base_/models/cifar100_classifier.py', '../_base_/datasets/cifar100.py',
     '../_base_/schedules/cifar100_240e.py', '../_base_/default_runtime.py'

@@ -7,7 +7,7 @@ model = dict(
     student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::cifar100/resnet32x4.py',
-        checkpoint='work_dirs/resnet32x4/epoch_240.pth',  # or a public one of this network
+        checkpoint='work_dirs/resnet32x4/epoch_240.pth',  # or published weights of this network
         taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=8.0),

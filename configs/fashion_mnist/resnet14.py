@@ -1,4 +1,4 @@
-# The teacher. It trains longer than the students do.
+# The teacher, trained for more epochs than the students.
 _base_ = [
     '../_base_/models/fashion_mnist_resnet14.py', '../_base_/datasets/fashion_mnist.py',
     '../_base_/schedules/fashion_mnist_5e.py', '../_base_/default_runtime.py'

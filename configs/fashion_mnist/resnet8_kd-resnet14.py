@@ -1,4 +1,4 @@
-# The student, distilled by its teacher's logits.
+# The student, distilled with logit KD.
 _base_ = './resnet8.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# The student, distilled by plain L2 between features of the same level.
+# The student, distilled with an L2 loss between features of the same level.
 _base_ = './resnet8_review-resnet14.py'
 
 model = dict(

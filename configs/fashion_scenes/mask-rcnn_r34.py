@@ -1,4 +1,4 @@
-# The teacher: deeper, three times as wide, with a pyramid of twice the channels, and trained twice as long.
+# The teacher: deeper, three times as wide, with twice the channels in the pyramid, trained for twice the epochs.
 _base_ = 'mask-rcnn_r18.py'
 
 model = dict(

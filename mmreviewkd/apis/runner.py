@@ -10,9 +10,14 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
+from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.network import choose_gloo_interface
+
+from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
 
 
 def read_config(
@@ -30,11 +35,27 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
+    try:
+        _resolve_imports(cfg._cfg_dict)
+    except ImportError as error:
+        raise ConfigError(f'config: {config!r} cannot be read: {" ".join(str(error).split())}') from error
     if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+        try:
+            cfg.merge_from_dict(cfg_options)
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+            # MMEngine explains a mismatch in its own first lines.
+            reason = ' '.join(str(error.args[0] if error.args else error).split())
+            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
     cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config).stem)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
+
+
+def _resolve_imports(node: object) -> None:
+    """Make the imports of a pure Python config, which MMEngine delays until a value is read."""
+    if isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            _resolve_imports(value)
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -49,11 +70,16 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ConfigError: If the work dir is not writable, or the config needs a device that is not available.
     """
+    check_kinds(cfg)
+    check_launcher(cfg.get('launcher', 'none'))
     _check_writable(cfg.work_dir)
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    check_complete(cfg)
+    add_finite_loss_hook(cfg)
+    with build_errors_named('config', everything=True):
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
 
 def _check_writable(work_dir: str) -> None:
@@ -70,7 +96,8 @@ def _prepare_cpu(cfg: Config) -> None:
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         raise ConfigError(
             "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
-    if cfg.launcher == 'pytorch':
+    if cfg.get('launcher') == 'pytorch':
         # MMEngine would assign CUDA devices to the process and to DDP.
+        choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

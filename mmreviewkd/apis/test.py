@@ -9,9 +9,11 @@ from mmengine.model import is_model_wrapper
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, state_dict_of
+from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError
 
+from .checks import TESTING, check_kinds, require_keys
 from .runner import build_runner, read_config
 
 
@@ -44,6 +46,9 @@ def test(
         ConfigError: If the config, the checkpoint or the work dir is invalid.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
+    check_kinds(cfg)
+    require_keys(cfg, ('model',))
+    require_keys(cfg, TESTING, 'needed to test')
     cfg.load_from, cfg.resume = checkpoint, False
     if out:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -51,6 +56,7 @@ def test(
     if show_dir:
         _draw(cfg, show_dir)
     if tta:
+        require_keys(cfg, ('tta_model', 'tta_pipeline'), 'needed by --tta')
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
     runner = build_runner(cfg)
@@ -65,11 +71,14 @@ def test(
             f'checkpoint: {checkpoint!r} names its layers in another layout; convert it first with '
             f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
-    return runner.test()
+    with build_errors_named('config'):
+        return runner.test()
 
 
 def _draw(cfg: Config, show_dir: str) -> None:
     """Enable the config's visualization hook for all predictions; mmpretrain's and mmdet's settings differ."""
+    require_keys(cfg, ('default_hooks',), 'needed by --show-dir')
+    require_keys(cfg.default_hooks, ('visualization',), 'needed by --show-dir', 'default_hooks')
     hook = cfg.default_hooks.visualization
     scope = hook.get('_scope_', cfg.get('default_scope', 'mmengine'))
     known = inspect.signature(HOOKS.get(hook.type if '.' in hook.type else f'{scope}.{hook.type}')).parameters

@@ -1,9 +1,12 @@
 """Train a config."""
 
 import torch.nn as nn
+from mmengine.registry import OPTIMIZERS
 
 from mmreviewkd.engine.hooks import CheckFitHook
+from mmreviewkd.utils.config_errors import build_errors_named, check_type
 
+from .checks import TRAINING, check_kinds, require_keys
 from .runner import build_runner, read_config
 
 
@@ -38,16 +41,23 @@ def train(
         ConfigError: If the config, a checkpoint or the work dir is invalid.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
+    check_kinds(cfg)
+    require_keys(cfg, ('model',))
+    require_keys(cfg, TRAINING, 'needed to train')
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
-        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+        require_keys(cfg, ('auto_scale_lr',), 'needed by --auto-scale-lr: dict(base_batch_size=...)')
+        cfg.auto_scale_lr['enable'] = True
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
     runner = build_runner(cfg)
+    if isinstance(cfg.optim_wrapper.get('optimizer'), dict):
+        check_type(cfg.optim_wrapper.optimizer, OPTIMIZERS, 'optim_wrapper.optimizer')
     runner.register_hook(CheckFitHook())
-    return runner.train()
+    with build_errors_named('config'):
+        return runner.train()

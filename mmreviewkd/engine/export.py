@@ -18,6 +18,7 @@ from mmreviewkd.registry import HOOKS, MODELS
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
 from mmreviewkd.version import __version__
 
@@ -45,10 +46,11 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
     Raises:
         ConfigError: If the config is not one of a distillation, or uses a component of this package that cannot be
             exported.
-        CheckpointError: If the weights do not fit the student.
+        CheckpointError: If the weights do not fit the student, or are not finite.
     """
-    if not isinstance(cfg.get('model', {}).get('student'), dict):
-        raise ConfigError(f'config: model must be a ReviewDistiller with a student, but is {cfg.get("model")!r:.80}')
+    distiller = cfg.get('model')
+    if not isinstance(distiller, dict) or 'model' not in (distiller.get('student') or {}):
+        raise ConfigError(f'config: model must be a ReviewDistiller with a student, but is {distiller!r:.80}')
     model = model_config(cfg.model.student.model, 'student.model')
     if cfg.get('data_preprocessor'):
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
@@ -59,6 +61,7 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
         student = build_model(model, 'student.model')
         weights = _without_aliases(weights, student.state_dict())
         load_weights(student, weights, "the checkpoint's student")
+        check_finite(student, "the checkpoint's student")
 
     plain = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED}
     sources: dict[str, str] = {}

@@ -56,8 +56,10 @@ def load_config(reference: str, where: str) -> Config:
     package, separator, path = reference.rpartition('::')
     if not separator:
         if not Path(path).is_file():
-            raise ConfigError(f'{where}: there is no config file {path!r} (seen from {Path.cwd()})')
-        return Config.fromfile(path)
+            found = f'{path!r} is a folder, not a config file' if Path(path).is_dir() else \
+                f'there is no config file {path!r}'
+            raise ConfigError(f'{where}: {found} (seen from {Path.cwd()})')
+        return _parse(Path(path), where)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None:
         raise ConfigError(f'{where}: {reference!r} needs the package {package!r}, which is not installed')
@@ -66,7 +68,20 @@ def load_config(reference: str, where: str) -> Config:
     if not (configs / path).is_file():
         known = [str(file.relative_to(configs)) for file in configs.rglob('*.py')]
         raise ConfigError(f'{where}: {package} has no config {path!r}; {did_you_mean(path, known)}')
-    return Config.fromfile(configs / path)
+    return _parse(configs / path, where)
+
+
+def _parse(file: Path, where: str) -> Config:
+    try:
+        return Config.fromfile(file)
+    except SyntaxError as error:
+        named = Path(error.filename).name if error.filename else file.name
+        reason = f'{error.msg} in line {error.lineno}' + ('' if named == file.name else f' of {named}')
+        text = (error.text or '').strip()
+        raise ConfigError(f'{where}: {str(file)!r} is no valid Python: {reason}{text and f": {text!r}"}') from error
+    except Exception as error:  # a config is Python code, which can fail in any way
+        message = ' '.join(str(error).split()) or 'no message'
+        raise ConfigError(f'{where}: {str(file)!r} cannot be read: {type(error).__name__}: {message:.300}') from error
 
 
 def metafile_weights(reference: str, where: str) -> str:

@@ -56,17 +56,25 @@ def check_keys(cfg: dict, allowed: Iterable[str], where: str) -> None:
         raise ConfigError(f'{where} must be a dict with the keys {allowed}, but is {cfg!r}')
     for key in cfg:
         if key not in allowed and key != '_scope_':
-            raise ConfigError(f'{where} has an unknown key {key!r}: {did_you_mean(key, allowed)}')
+            raise ConfigError(f'{where} has an unknown key {key!r}: {did_you_mean(str(key), allowed)}')
 
 
 def strict_keys(cls: type) -> type:
-    """Class decorator: raise a :class:`ConfigError` with close matches for an unknown keyword argument."""
+    """Class decorator: raise a :class:`ConfigError` that names an unknown or missing argument."""
     init = cls.__init__
-    allowed = [name for name in inspect.signature(init).parameters if name != 'self']
+    parameters = [
+        parameter for name, parameter in inspect.signature(init).parameters.items()
+        if name != 'self' and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)]
+    allowed = [parameter.name for parameter in parameters]
+    needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **kwargs: Any) -> None:
-        check_keys(kwargs, allowed, where=f"dict(type='{cls.__name__}')")
+        where = f"dict(type='{cls.__name__}')"
+        check_keys(kwargs, allowed, where)
+        missing = [name for name in needed[len(args):] if name not in kwargs]
+        if missing:
+            raise ConfigError(f'{where} lacks {", ".join(map(repr, missing))}')
         init(self, *args, **kwargs)
 
     cls.__init__ = checked
@@ -75,9 +83,16 @@ def strict_keys(cls: type) -> type:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Context manager that turns a :class:`ConfigError` into one line on stderr and exit code 2."""
+    """Context manager that turns a :class:`ConfigError` or an ``OSError`` into one line on stderr and exit code 2."""
     try:
         yield
     except ConfigError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        message = error.strerror + (f': {str(error.filename)!r}' if error.filename is not None else '')
+    else:
+        return
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)

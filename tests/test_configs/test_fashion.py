@@ -30,6 +30,8 @@ def place(fashion_mnist, tmp_path_factory):
 def test_dry_run(name, place, monkeypatch):
     monkeypatch.chdir(place)
     cfg = Config.fromfile(ROOT / 'configs' / f'{name}.py')
+    if pytest.importorskip(cfg.default_scope).__name__ == 'mmdet':
+        pytest.importorskip('mmcv.ops')
     init_default_scope(cfg.default_scope)
     if 'data_preprocessor' in cfg:
         cfg.model.setdefault('data_preprocessor', cfg.data_preprocessor)

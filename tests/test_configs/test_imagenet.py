@@ -15,6 +15,8 @@ from mmengine.runner import Runner
 
 from mmreviewkd.registry import MODELS
 
+pytest.importorskip('mmpretrain')
+
 CONFIGS = {path.stem: path for folder in ('imagenet', 'beyond') for path in (ROOT / 'configs' / folder).glob('*.py')}
 PAPER = {'resnet18_review-resnet34': (1.0, 512), 'mobilenet-v1_review-resnet50': (8.0, 256)}
 # mmpretrain's Swin takes no maps smaller than its windows.

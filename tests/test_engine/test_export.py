@@ -11,6 +11,8 @@ from mmengine.registry import MODELS, init_default_scope
 from mmreviewkd.apis import export_student
 from mmreviewkd.studies.without_plugin import command_without_plugin
 
+pytest.importorskip('mmpretrain')
+
 # One student for each of the package's files of backbones.
 PAIRS = [
     'cifar100/resnet20_review-resnet56', 'cifar100/wrn-16-2_review-wrn-40-2', 'cifar100/vgg8_review-vgg13',

@@ -5,10 +5,11 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from pycocotools import mask as rle
 
 from mmreviewkd.studies.fashion_scenes import compose_scene, make_fashion_scenes
 from mmreviewkd.utils.errors import ConfigError
+
+rle = pytest.importorskip('pycocotools.mask')
 
 
 def _write_idx(path, array):

@@ -15,6 +15,8 @@ from conftest import ROOT, run_tool, small_run
 
 from mmreviewkd.studies.without_plugin import command_to_test_student
 
+pytest.importorskip('mmpretrain')
+
 TOOLS = ROOT / 'tools'
 REVIEW = 'resnet8_review-resnet14.py'
 

@@ -9,10 +9,13 @@ import pytest
 import torch
 from conftest import ROOT, run_tool
 from mmengine.config import Config
-from pycocotools import mask as rle
 
 from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 from mmreviewkd.studies.without_plugin import command_to_test_student
+
+pytest.importorskip('mmcv.ops')
+pytest.importorskip('mmdet')
+rle = pytest.importorskip('pycocotools.mask')
 
 TOOLS = ROOT / 'tools'
 REVIEW = 'mask-rcnn_r18_review-r34'

@@ -1,6 +1,6 @@
-# mmpretrain's CIFAR-100, which is downloaded where it is missing, with the authors' normalization and augmentation.
+# mmpretrain's CIFAR-100 (downloaded if missing) with the authors' normalization and augmentation.
 dataset = dict(type='CIFAR100', data_root='data/cifar100')
-# The images are RGB as they are read.
+# The images are read as RGB, so channels are not converted.
 data_preprocessor = dict(mean=[125.3, 123.0, 113.9], std=[63.0, 62.1, 66.7], num_classes=100)
 
 train_pipeline = [

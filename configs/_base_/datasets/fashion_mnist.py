@@ -1,4 +1,4 @@
-# 12,000 of the 60,000 training images, so that a CPU is done in minutes; all 10,000 test images.
+# 12,000 of the 60,000 training images, so that training takes minutes on a CPU, and all 10,000 test images.
 dataset = dict(type='FashionMNIST', data_root='data/fashion_mnist', download=False)
 input_shape = (1, 28, 28)
 data_preprocessor = dict(mean=[72.94], std=[90.02], num_classes=10)
@@ -16,7 +16,7 @@ train_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(**dataset, split='train', indices=12000, pipeline=train_pipeline))
 
-# The class reads the test files only where test_mode says so, whatever the split.
+# mmpretrain 1.2 selects the test files by test_mode, not by split.
 test_dataloader = dict(
     batch_size=500,
     num_workers=0,

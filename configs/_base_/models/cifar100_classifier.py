@@ -1,4 +1,4 @@
-# What all classifiers of CIFAR-100 share: a config adds the backbone and its channels.
+# Neck and head of all classifiers of CIFAR-100; each config adds its backbone and channels.
 model = dict(
     type='ImageClassifier',
     neck=dict(type='GlobalAveragePooling'),

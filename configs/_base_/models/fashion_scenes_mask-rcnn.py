@@ -1,4 +1,4 @@
-# mmdet's Mask R-CNN R50-FPN, cut down to scenes of 72 to 96 pixels and fit to be trained from scratch.
+# mmdet's Mask R-CNN R50-FPN, reduced for images of 72 to 96 pixels and for training from scratch.
 _base_ = 'mmdet::_base_/models/mask-rcnn_r50_fpn.py'
 
 model = dict(

@@ -1,4 +1,4 @@
-# A smaller teacher: one block a stage.
+# A smaller teacher, of one block in each stage.
 _base_ = './resnet14-half.py'
 
 model = dict(backbone=dict(depth=8))

@@ -1,4 +1,4 @@
-# The student on its own, with the ablations' short schedule: 2,000 images, tested once, at the end.
+# The student alone in the short schedule of the ablations: 2,000 images, one test at the end.
 _base_ = '../resnet8.py'
 
 train_dataloader = dict(batch_size=64, dataset=dict(indices=2000))

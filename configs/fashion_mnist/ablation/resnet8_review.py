@@ -1,4 +1,4 @@
-# The student, distilled with Knowledge Review; the ablations replace its parts.
+# The student, distilled with Knowledge Review; the ablations override parts of it.
 _base_ = ['./resnet8.py', '../../_base_/taps.py']
 
 model = dict(

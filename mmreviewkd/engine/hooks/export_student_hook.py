@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 
 from mmreviewkd.engine.export import export_student
 from mmreviewkd.registry import HOOKS
+from mmreviewkd.utils.checks import text
 from mmreviewkd.utils.errors import strict_keys
 
 
@@ -25,7 +26,7 @@ class ExportStudentHook(Hook):
     priority = 'LOWEST'
 
     def __init__(self, out_dir: str | None = None) -> None:
-        self.out_dir = out_dir
+        self.out_dir = text(out_dir, 'ExportStudentHook: out_dir', 'the path of a folder, or None')
 
     @master_only
     def after_train(self, runner: Runner) -> None:

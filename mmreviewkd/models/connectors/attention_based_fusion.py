@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import attention_based_fusion
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import flag
 from mmreviewkd.utils.errors import strict_keys
 
 from .review_block import ReviewBlock
@@ -23,6 +24,7 @@ class AttentionBasedFusion(ReviewBlock):
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int, fuse: bool = True) -> None:
         super().__init__(in_channels, mid_channels, out_channels)
+        flag(fuse, f'{type(self).__name__}: fuse')
         self.att_conv = nn.Sequential(nn.Conv2d(2 * mid_channels, 2, 1), nn.Sigmoid()) if fuse else None
         self.initialize_convolutions()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Sized
 
+from mmreviewkd.utils.checks import integers, number
 from mmreviewkd.utils.errors import ConfigError
 
 
@@ -14,15 +15,14 @@ def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence
         out_channels (Sequence[int]): Channels of the teacher's features.
 
     Raises:
-        ConfigError: If the numbers of levels differ or are zero, or a number of channels is not positive.
+        ConfigError: If the numbers of levels differ or are zero, or a number of channels is not a positive integer.
     """
+    integers(in_channels, f'{name}: in_channels', at_least=1)
+    integers(out_channels, f'{name}: out_channels', at_least=1)
     if not in_channels or len(in_channels) != len(out_channels):
         raise ConfigError(
             f'{name}: in_channels and out_channels must name the same levels, fine to coarse, but are '
             f'{list(in_channels)} and {list(out_channels)}')
-    if min(*in_channels, *out_channels) < 1:
-        raise ConfigError(
-            f'{name}: channels must be positive, but are {list(in_channels)} and {list(out_channels)}')
 
 
 def resolve_mid_channels(name: str, in_channels: Sequence[int], mid_channels: int | None) -> int:
@@ -37,12 +37,10 @@ def resolve_mid_channels(name: str, in_channels: Sequence[int], mid_channels: in
         int: ``M``.
 
     Raises:
-        ConfigError: If ``M`` is not positive.
+        ConfigError: If ``M`` is not a positive integer.
     """
     mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
-    if mid_channels < 1:
-        raise ConfigError(f'{name}: mid_channels must be positive, but is {mid_channels}')
-    return mid_channels
+    return number(mid_channels, f'{name}: mid_channels', at_least=1, integer=True)
 
 
 def check_levels(levels: int, *per_level: Sized) -> None:

@@ -80,7 +80,7 @@ def _check_pairs(pairs: Sequence[tuple[int, int]] | None, levels: int) -> tuple[
         found = tuple((i, j) for i, j in pairs)
     except (TypeError, ValueError):
         found = ()
-    known = all(isinstance(level, int) and 0 <= level < levels for pair in found for level in pair)
+    known = all(type(level) is int and 0 <= level < levels for pair in found for level in pair)
     if not found or not known or len(set(found)) < len(found):
         raise ConfigError(
             'PairwiseConnector: pairs must be different (student level, teacher level) of levels 0 to '

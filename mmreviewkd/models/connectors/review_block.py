@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from mmreviewkd.ops import resize_nearest
+from mmreviewkd.utils.checks import number
 
 
 class ReviewBlock(nn.Module):
@@ -14,10 +15,15 @@ class ReviewBlock(nn.Module):
         in_channels (int): Channels ``C`` of the student's feature.
         mid_channels (int): Channels ``M`` of the review path.
         out_channels (int): Channels ``O`` of the teacher's feature.
+
+    Raises:
+        ConfigError: If a number of channels is not a positive integer.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
         super().__init__()
+        for key, value in dict(in_channels=in_channels, mid_channels=mid_channels, out_channels=out_channels).items():
+            number(value, f'{type(self).__name__}: {key}', at_least=1, integer=True)
         self.conv1 = nn.Sequential(
             nn.Conv2d(in_channels, mid_channels, 1, bias=False), nn.BatchNorm2d(mid_channels))
         self.conv2 = nn.Sequential(

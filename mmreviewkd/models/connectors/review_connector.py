@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops.review_level import IMPLEMENTATIONS, LevelPlan, LevelShape, plan_level
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError, strict_keys
+from mmreviewkd.utils.checks import choice, flag
+from mmreviewkd.utils.errors import strict_keys
 
 from .addition_fusion import AdditionFusion
 from .attention_based_fusion import AttentionBasedFusion
@@ -50,17 +51,13 @@ class ReviewConnector(BaseConnector):
             implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf') -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
-        for setting, value, known in (('implementation', implementation, IMPLEMENTATIONS), ('fusion', fusion, FUSIONS)):
-            if value not in known:
-                raise ConfigError(
-                    f'ReviewConnector: {setting} must be one of {", ".join(map(repr, known))}, but is {value!r}')
         mid_channels = resolve_mid_channels(type(self).__name__, in_channels, mid_channels)
         self.in_channels = tuple(in_channels)
         self.out_channels = tuple(out_channels)
         self.mid_channels = mid_channels
-        self.fusion = fusion
-        self.implementation = implementation
-        self.with_cp = with_cp
+        self.fusion = choice(fusion, FUSIONS, 'ReviewConnector: fusion')
+        self.implementation = choice(implementation, IMPLEMENTATIONS, 'ReviewConnector: implementation')
+        self.with_cp = flag(with_cp, 'ReviewConnector: with_cp')
         self._logged_levels: set[int] = set()
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(

@@ -14,9 +14,11 @@ from mmreviewkd.models.taps.entry import run_entry
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
+from mmreviewkd.utils.checks import choice, tap_list, text
 from mmreviewkd.utils.config import metafile_weights, model_config
 from mmreviewkd.utils.convert_checkpoint import convert_state
-from mmreviewkd.utils.errors import CheckpointError, ConfigError
+from mmreviewkd.utils.errors import CheckpointError
+from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
 
 from .inference_graph import compile_features, fold_batch_norms
@@ -57,10 +59,10 @@ class FrozenTeacher:
     def __init__(
             self, model: dict | str, checkpoint: str | None = None, taps: Sequence[str | dict] = (),
             logits: str | None = None, autocast: str | None = None) -> None:
-        if autocast not in (None, 'float16', 'bfloat16'):
-            raise ConfigError(f"teacher.autocast must be 'float16' or 'bfloat16', but is {autocast!r}")
+        choice(autocast, [None, 'float16', 'bfloat16'], 'teacher.autocast')
+        text(checkpoint, 'teacher.checkpoint', "a path, a URL, 'metafile' or 'init_cfg'")
         self.config = model_config(model, 'teacher.model')
-        self.taps = FeatureTaps([*taps, logits] if logits else taps, 'teacher.taps')
+        self.taps = FeatureTaps(tap_list(taps, 'teacher.taps', logits), 'teacher.taps')
         self.model: nn.Module | None = None
         self.view: TeacherView | None = None
         self.fold = True
@@ -103,7 +105,8 @@ class FrozenTeacher:
             compile_options (dict, optional): Options of ``torch.compile``, if it is to be compiled. Defaults to None.
 
         Raises:
-            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe or of another model.
+            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe, not finite, or of another
+                model.
         """
         if not self._checkpoint:
             raise CheckpointError(
@@ -111,6 +114,7 @@ class FrozenTeacher:
                 "'metafile', or 'init_cfg' if the model's own init_cfg is meant to be all")
         with preserved_random_state():
             model = self._build_with_weights()
+        check_finite(model, f'teacher.checkpoint: {self._checkpoint!r}')
         self.probe()
         if self.config.get('data_preprocessor'):
             self.view = TeacherView(student.data_preprocessor, model.data_preprocessor)

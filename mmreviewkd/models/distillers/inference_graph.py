@@ -4,10 +4,12 @@ import copy
 from collections.abc import Callable, Sequence
 
 import torch
-from mmcv.cnn.utils import fuse_conv_bn
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
+
+_BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 @torch.no_grad()
@@ -23,13 +25,29 @@ def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[
         or the network does not run its modules in the order in which it registers them.
     """
     try:
-        folded = fuse_conv_bn(copy.deepcopy(model))
+        folded = _fold_children(copy.deepcopy(model))
     except RuntimeError:  # the normalization registered next to a convolution has other channels, so it follows another
         return model
     same = all(
         torch.allclose(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
         for before, after in zip(features(model), features(folded)))
     return folded if same else model
+
+
+def _fold_children(module: nn.Module) -> nn.Module:
+    """Fold each batch normalization into the convolution registered right before it, at every depth, in place."""
+    previous = None
+    for name, child in module.named_children():
+        if isinstance(child, _BATCH_NORMS) and child.running_var is not None:
+            if previous is not None:
+                setattr(module, previous, fuse_conv_bn_eval(getattr(module, previous), child))
+                setattr(module, name, nn.Identity())
+            previous = None
+        elif isinstance(child, nn.Conv2d):
+            previous = name
+        else:
+            _fold_children(child)
+    return module
 
 
 def compile_features(

@@ -1,9 +1,8 @@
 """The distiller: a ``BaseModel`` that trains a student with its own losses and Knowledge Review distillation."""
 
-import contextlib
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import MessageHub, print_log
@@ -14,12 +13,15 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
+from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.models.taps.recording import Recording
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import compile_options, component, data_preprocessor_config, init_config, number, tap_list
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
+from .batch_errors import batch_errors_named
 from .build_warnings import pair_warnings
 from .frozen_teacher import FrozenTeacher
 from .state_dict_hooks import isolate_state_dict_hooks
@@ -36,7 +38,9 @@ class ReviewDistiller(BaseModel):
     Args:
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
-            :class:`FeatureTaps`) and, for a ``logit_loss``, ``logits`` (the tap that gives its logits).
+            :class:`FeatureTaps`, or 'auto' for those that
+            :func:`~mmreviewkd.models.taps.proposal.propose_taps` proposes for the pair) and, for a ``logit_loss``,
+            ``logits`` (the tap that gives its logits).
         teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
         connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
             channels are inferred. A connector that does not give one map per level of the teacher has a method
@@ -70,12 +74,14 @@ class ReviewDistiller(BaseModel):
             compile: bool | dict = False,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
+        for name, part in dict(connector=connector, distill_loss=distill_loss, logit_loss=logit_loss).items():
+            component(part, name)
         check_keys(student, ['model', 'taps', 'logits'], 'student')
         check_keys(teacher, ['model', 'checkpoint', 'taps', 'logits', 'autocast'], 'teacher')
         for name, part in (('student', student), ('teacher', teacher)):
             if 'model' not in part:
                 raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
-            if bool(logit_loss) != ('logits' in part):
+            if (logit_loss is None) != (part.get('logits') is None):
                 raise ConfigError(
                     f"logit_loss and {name}.logits belong together: {name}=dict(..., logits='head.fc') names the "
                     'module that gives the logits')
@@ -83,7 +89,7 @@ class ReviewDistiller(BaseModel):
             raise ConfigError('warmup_epochs and warmup_iters are both given; keep one')
 
         config = model_config(student['model'], 'student.model')
-        if data_preprocessor is not None:
+        if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
             config.setdefault('data_preprocessor', data_preprocessor)
         if 'teacher_config' in config:
             raise ConfigError(
@@ -93,15 +99,17 @@ class ReviewDistiller(BaseModel):
         if not isinstance(built, BaseModel):
             raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
                               'distilled, such as an ImageClassifier or a detector')
-        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
+        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_config(init_cfg, 'init_cfg'))
         isolate_state_dict_hooks(built)
         self.student = built
         self.student_config = config
-        self.warmup_epochs = warmup_epochs
-        self.warmup_iters = warmup_iters
-        self.compile_options = None if compile is False else {} if compile is True else dict(compile)
-        logits = [student['logits']] if logit_loss else []
-        self.taps = FeatureTaps([*student.get('taps', ()), *logits], 'student.taps')
+        self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
+        self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
+        self.compile_options = compile_options(compile, 'compile')
+        with preserved_random_state():
+            student, teacher = _with_proposed_taps(student, teacher, built)
+        taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
+        self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
             self._build_parts(connector, distill_loss, logit_loss)
@@ -185,7 +193,7 @@ class ReviewDistiller(BaseModel):
         if not self.frozen_teacher.loaded:
             self._load_teacher()
         images, samples = _distilled_branch(inputs, data_samples)
-        with _small_images_named(images):
+        with batch_errors_named(images):
             targets = self.frozen_teacher.levels(images, samples)
             with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
@@ -198,7 +206,8 @@ class ReviewDistiller(BaseModel):
             features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
             if self.connector is not None:
-                features = self.connector(features, [target.shape[-2:] for target in targets])
+                with batch_errors_named(images):
+                    features = self.connector(features, [target.shape[-2:] for target in targets])
                 targets = connector_targets(self.connector, targets)
             warmup = self.warmup_factor()
             losses['loss_distill'] = warmup * self.distill_loss(features, targets)
@@ -210,18 +219,28 @@ class ReviewDistiller(BaseModel):
         """The warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration; 1 without a runner.
 
         Raises:
-            ConfigError: If the warm-up is in epochs but the run has only one epoch, so that it would never end.
+            ConfigError: If the warm-up is longer than the run, or in epochs where the run has only one.
         """
         hub = MessageHub.get_current_instance()
         if not (self.warmup_epochs or self.warmup_iters) or hub.get_info('loop_stage') != 'train':
             return 1.0
+        self._check_warmup(hub.get_info('max_epochs'), hub.get_info('max_iters'))
         if self.warmup_iters:
             return min(1.0, hub.get_info('iter') / self.warmup_iters)
-        if hub.get_info('max_epochs') == 1:
+        return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+
+    def _check_warmup(self, max_epochs: int | None, max_iters: int | None) -> None:
+        if self.warmup_epochs and max_epochs == 1:
             raise ConfigError(
                 f'warmup_epochs={self.warmup_epochs} never ends in a run of one epoch (as which a run by iterations '
                 'counts); use warmup_iters')
-        return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+        for key, warmup, length, unit in (
+                ('warmup_epochs', self.warmup_epochs, max_epochs, 'epochs'),
+                ('warmup_iters', self.warmup_iters, max_iters, 'iterations')):
+            if length is not None and warmup > length:
+                raise ConfigError(
+                    f'{key}={warmup} is longer than the run of {length} {unit}, so distill_loss would never get its '
+                    'full weight; shorten the warm-up')
 
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
         self.frozen_teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
@@ -237,13 +256,31 @@ class ReviewDistiller(BaseModel):
             return getattr(self.student, name)
 
 
+def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tuple[dict, dict]:
+    """Replace ``taps='auto'`` of both models by the taps that are proposed for the pair."""
+    asked = [part.get('taps') == 'auto' for part in (student, teacher)]
+    if not any(asked):
+        return student, teacher
+    if not all(asked):
+        given, missing = ('student', 'teacher') if asked[0] else ('teacher', 'student')
+        raise ConfigError(
+            f"{given}.taps='auto' matches the levels of both models, but {missing}.taps is "
+            f"{(student, teacher)[asked[0]].get('taps')!r}; set both to 'auto', or name the taps of both")
+    config = model_config(teacher['model'], 'teacher.model')
+    proposal = propose_taps(network, build_model(config, 'teacher.model'))
+    print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
+    return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
+
+
 def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:
-    if not isinstance(config, dict) or 'type' not in config:
-        raise ConfigError(f'{where} must be a dict with a `type`, but is {config!r}')
     kind = config['type']
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     wanted = inspect.signature(cls).parameters if cls is not None else ()
     defaults = {key: value for key, value in inferred.items() if key in wanted}
+    for key, value in defaults.items():
+        if config.get(key, value) != value:
+            raise ConfigError(
+                f'{where}.{key} is {config[key]!r}, but the taps give {value}; leave it out, it is inferred')
     return build_model({'_scope_': 'mmreviewkd', **defaults, **config}, where)
 
 
@@ -267,19 +304,6 @@ def _distilled_branch(
             f"the batch has the branches {', '.join(inputs)}, but a semi-supervised student is distilled on the branch "
             "'unsup_student'; name it so in the training pipeline's MultiBranch, as mmdet's SemiBaseDetector expects")
     return inputs['unsup_student'], data_samples['unsup_student']
-
-
-@contextlib.contextmanager
-def _small_images_named(inputs: Tensor) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        hints = ('too small', 'greater than actual input size', 'Expected more than 1 value per channel')
-        if not any(hint in str(error) for hint in hints):
-            raise
-        raise ConfigError(
-            f'images of {inputs.shape[-2]} x {inputs.shape[-1]} pixels make a level smaller than 1 pixel; use larger '
-            f'images in the training pipeline, or fewer levels ({str(error).splitlines()[0]})') from error
 
 
 def _check_one_map_per_image(recording: Recording, features: Sequence[Tensor], targets: Sequence[Tensor]) -> None:

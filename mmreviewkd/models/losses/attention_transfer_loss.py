@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import attention_transfer_loss
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import number
 from mmreviewkd.utils.errors import strict_keys
 
 
@@ -18,11 +19,14 @@ class AttentionTransferLoss(nn.Module):
 
     Args:
         loss_weight (float): Factor of the loss, 1000 in the paper of attention transfer. Defaults to 1000.0.
+
+    Raises:
+        ConfigError: If the factor is negative or not finite.
     """
 
     def __init__(self, loss_weight: float = 1000.0) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
+        self.loss_weight = number(loss_weight, 'AttentionTransferLoss: loss_weight', at_least=0)
 
     def forward(self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> Tensor:
         """Compare ``[N, C_k, h_k, w_k]`` with ``[N, O_k, H_k, W_k]`` maps; returns the weighted scalar loss."""

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import feature_l2_loss
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import number
 from mmreviewkd.utils.errors import strict_keys
 
 
@@ -16,11 +17,14 @@ class FeatureL2Loss(nn.Module):
 
     Args:
         loss_weight (float): Factor of the loss. Defaults to 1.0.
+
+    Raises:
+        ConfigError: If the factor is negative or not finite.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
-        self.loss_weight = loss_weight
+        self.loss_weight = number(loss_weight, 'FeatureL2Loss: loss_weight', at_least=0)
 
     def forward(self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> Tensor:
         """Compare ``[N, C_k, H_k, W_k]`` maps of the same shapes; returns the weighted scalar loss."""

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import hierarchical_context_loss
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError, strict_keys
+from mmreviewkd.utils.checks import integers, number
+from mmreviewkd.utils.errors import strict_keys
 
 
 @MODELS.register_module()
@@ -19,15 +20,13 @@ class HierarchicalContextLoss(nn.Module):
         pool_sizes (Sequence[int]): Sides of the pooled maps in pixels. Defaults to (4, 2, 1).
 
     Raises:
-        ConfigError: If a pool size is not a positive integer.
+        ConfigError: If the factor is negative or not finite, or a pool size is not a positive integer.
     """
 
     def __init__(self, loss_weight: float = 1.0, pool_sizes: Sequence[int] = (4, 2, 1)) -> None:
         super().__init__()
-        if not all(isinstance(size, int) and size > 0 for size in pool_sizes):
-            raise ConfigError(f'HierarchicalContextLoss: pool_sizes must be positive integers, but is {pool_sizes!r}')
-        self.loss_weight = loss_weight
-        self.pool_sizes = tuple(pool_sizes)
+        self.loss_weight = number(loss_weight, 'HierarchicalContextLoss: loss_weight', at_least=0)
+        self.pool_sizes = integers(pool_sizes, 'HierarchicalContextLoss: pool_sizes', at_least=1)
 
     def forward(self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> Tensor:
         """Compare ``[N, C_k, H_k, W_k]`` maps of the same shapes; returns the weighted scalar loss."""

@@ -4,7 +4,8 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import logit_distillation_loss
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError, strict_keys
+from mmreviewkd.utils.checks import number
+from mmreviewkd.utils.errors import strict_keys
 
 
 @MODELS.register_module()
@@ -17,15 +18,13 @@ class LogitDistillationLoss(nn.Module):
         loss_weight (float): Factor of the loss. Defaults to 1.0.
 
     Raises:
-        ConfigError: If the temperature is not positive.
+        ConfigError: If the temperature is not positive, the factor is negative, or one of them is not finite.
     """
 
     def __init__(self, temperature: float = 4.0, loss_weight: float = 1.0) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ConfigError(f'LogitDistillationLoss: temperature must be positive, but is {temperature!r}')
-        self.temperature = temperature
-        self.loss_weight = loss_weight
+        self.temperature = number(temperature, 'LogitDistillationLoss: temperature', above=0)
+        self.loss_weight = number(loss_weight, 'LogitDistillationLoss: loss_weight', at_least=0)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
         """Compare ``[N, classes]`` logits; returns the weighted scalar loss."""

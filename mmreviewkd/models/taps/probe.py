@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ from .recording import Recording
 
 # Sides of the square images tried in turn, in pixels; the first one that the model accepts is used. A network whose
 # first convolution has stride 1 is meant for small images, so it gets the smallest one first.
-SIDES = (224, 64, 512)
+SIDES = (224, 64, 32, 512)
 
 
 @dataclass(frozen=True)
@@ -83,15 +84,14 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
         watch = _Watch(model, taps)
-        for side, channels, entry in itertools.product(*_images(model), ENTRIES):
+        for image, entry in itertools.product(blank_images(model), ENTRIES):
             if entry == 'extract_feat' and not hasattr(model, entry):
                 continue
-            image = next(model.parameters()).new_zeros(1, channels, side, side)
             watch.restart()
             recording, error = _attempt(model, taps, image, entry)
             if recording.complete:
                 return _probe_of(recording, watch, entry, image)
-            attempts.append(_Attempt(recording, error, entry, side, watch.modules_run))
+            attempts.append(_Attempt(recording, error, entry, image.shape[-1], watch.modules_run))
     raise _failure(model, taps, max(attempts, key=lambda attempt: (attempt.passed, attempt.modules_run)))
 
 
@@ -108,12 +108,24 @@ class _Attempt:
         return sum(map(bool, self.recording.calls.values()))
 
 
-def _images(model: nn.Module) -> tuple[list[int], list[int]]:
-    """Sides and channels of the blank images to try, in this order."""
+def blank_images(model: nn.Module, side: int | None = None) -> Iterator[Tensor]:
+    """Yield blank square images that a model may accept, the most likely first.
+
+    Args:
+        model (nn.Module): The model; its first convolution tells the number of channels, and by its stride whether it
+            is meant for small images.
+        side (int, optional): The only side to try, in pixels. Defaults to None.
+
+    Yields:
+        Tensor: ``[1, C, side, side]``, on the device and of the type of the model's parameters.
+    """
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    sides = sorted(SIDES) if convolution and convolution.stride == (1, 1) else list(SIDES)
+    small = convolution is not None and convolution.stride == (1, 1)
+    sides = [side] if side else sorted(SIDES, key=lambda s: s > 64) if small else SIDES
     # A convolution behind a focus stem sees rearranged pixels, so colour images are tried beside its own channels.
-    return sides, sorted({convolution.in_channels if convolution else 3, 3})
+    channels = sorted({convolution.in_channels if convolution else 3, 3})
+    for height, depth in itertools.product(sides, channels):
+        yield next(model.parameters()).new_zeros(1, depth, height, height)
 
 
 def _attempt(
@@ -121,7 +133,7 @@ def _attempt(
     recording = taps.recording(image)
     try:
         with taps.record(model, image) as recording:
-            run_entry(model, image, [_sample_of(image)], entry)
+            run_entry(model, image, [sample_of(image)], entry)
     except TapError:
         raise
     except Exception as error:
@@ -129,7 +141,7 @@ def _attempt(
     return recording, None
 
 
-def _sample_of(image: Tensor) -> BaseDataElement:
+def sample_of(image: Tensor) -> BaseDataElement:
     """The metadata that detectors read from a data sample."""
     shape = tuple(image.shape[-2:])
     return BaseDataElement(metainfo=dict(

@@ -13,8 +13,9 @@ IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 # is the order of rounding.
 LEAST_PIXELS = 8
 
-# The constants below are printed by `python tools/measure_costs.py` with how they are measured. They are those of an
-# x86 CPU with two cores in float32; on other devices only LEAST_CHANNELS and LEAST_MAP are used.
+# The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures them
+# on a machine and prints them beside those in use; MARGIN is chosen. On other devices than CPUs only LEAST_CHANNELS and
+# LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last cache, and stays below what an allocator asks the system for each time."""
 LEAST_CHANNELS = 32

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from mmengine.runner import Runner
-from mmpretrain.structures import DataSample
 from torch import Tensor
 
 from mmreviewkd.apis import read_config
@@ -61,6 +60,7 @@ def batch_of_config(path: str, device: torch.device) -> Batch:
 
 
 def _images(count: int, side: int, classes: int, device: torch.device, channels: int = 3) -> Batch:
+    from mmpretrain.structures import DataSample
     samples = [DataSample().set_gt_label(i % classes).to(device) for i in range(count)]
     return torch.randn(count, channels, side, side, device=device), samples
 

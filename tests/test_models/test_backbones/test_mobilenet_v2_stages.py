@@ -4,7 +4,6 @@ import pytest
 import torch
 from conftest import ROOT, run_tool
 from detection import few_rois, raw_batch
-from mmdet.models.backbones import MobileNetV2
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
@@ -12,11 +11,12 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmreviewkd.apis import export_student
-from mmreviewkd.models import MobileNetV2Stages
 from mmreviewkd.registry import MODELS
 from mmreviewkd.studies.without_plugin import command_without_plugin
 from mmreviewkd.utils.config import without_pretrained
 
+MobileNetV2 = pytest.importorskip('mmdet.models.backbones').MobileNetV2
+MobileNetV2Stages = MODELS.get('MobileNetV2Stages')
 EXTRACT = '''
 import sys
 import torch

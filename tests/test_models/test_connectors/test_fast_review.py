@@ -17,6 +17,7 @@ from torch.nn.utils import parametrizations
 
 from mmreviewkd.models import ReviewConnector, hierarchical_context_loss
 from mmreviewkd.ops.review_level import plan, winograd_convolution
+from mmreviewkd.studies.benchmark.measuring import bytes_kept
 from mmreviewkd.utils import ConfigError
 
 WAYS = ['direct', 'composed', 'winograd']
@@ -345,18 +346,6 @@ def test_an_unknown_implementation_is_named():
         two_levels('fsat')
 
 
-def bytes_kept(function):
-    storages = {}
-
-    def note(tensor):
-        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = function()
-    return sum(storage.nbytes() for storage in storages.values()), result
-
-
 def test_keeps_a_fraction_for_the_backward_pass():
     sizes, kept = [(32, 32), (16, 16)], {}
     for implementation, with_cp in (('plain', False), ('fast', False), ('fast', True)):
@@ -422,6 +411,7 @@ def train_in_a_pair(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_plain_path_in_a_pair_of_processes(tmp_path):
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / 'tests')]))
     processes = [

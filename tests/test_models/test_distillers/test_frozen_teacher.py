@@ -174,6 +174,7 @@ def test_models_that_cannot_be_found_are_named():
 
 
 def test_a_config_reference_brings_scope_and_preprocessor():
+    pytest.importorskip('mmpretrain')
     teacher = FrozenTeacher('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'init_cfg', ['backbone.layer1'])
     assert teacher.config._scope_ == 'mmpretrain'
     assert teacher.config.data_preprocessor.mean == [123.675, 116.28, 103.53]

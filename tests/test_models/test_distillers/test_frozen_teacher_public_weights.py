@@ -5,11 +5,12 @@ import torch
 from cifar import cifar_config, public_state, reference, reference_images
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
-from mmpretrain.models import ClsDataPreprocessor
-from mmpretrain.structures import DataSample
 
 from mmreviewkd.models import FrozenTeacher
 from mmreviewkd.utils import CheckpointError
+
+ClsDataPreprocessor = pytest.importorskip('mmpretrain.models').ClsDataPreprocessor
+DataSample = pytest.importorskip('mmpretrain.structures').DataSample
 
 pytestmark = pytest.mark.usefixtures('probes_of_32_pixels')
 

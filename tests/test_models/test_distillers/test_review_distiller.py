@@ -9,10 +9,11 @@ import torch
 from conftest import STAGES, STAGES_BEFORE_RELU, cifar_classifier, gray_batch, review_config
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS
-from mmpretrain.structures import DataSample
 from torch import nn
 
 from mmreviewkd.utils import ConfigError, TapError
+
+DataSample = pytest.importorskip('mmpretrain.structures').DataSample
 
 
 def built(**changes):

@@ -13,6 +13,7 @@ from mmreviewkd.utils import TapError
 
 @pytest.fixture(scope='module')
 def resnet():
+    pytest.importorskip('mmpretrain')
     torch.manual_seed(0)
     model = MODELS.build(dict(
         type='ImageClassifier',

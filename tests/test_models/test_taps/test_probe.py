@@ -18,6 +18,7 @@ from mmreviewkd.utils import ConfigError, TapError
 
 
 def resnet(**changes):
+    pytest.importorskip('mmpretrain')
     return MODELS.build(dict(
         type='ImageClassifier', head=dict(type='LinearClsHead', num_classes=5, in_channels=64),
         backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, **changes),

@@ -10,6 +10,7 @@ from mmreviewkd.utils import TapError
 
 @pytest.fixture(scope='module')
 def model():
+    pytest.importorskip('mmpretrain')
     return MODELS.build(dict(
         type='ImageClassifier', backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8),
         head=dict(type='LinearClsHead', num_classes=5, in_channels=64), _scope_='mmpretrain'))

@@ -125,6 +125,7 @@ torch.distributed.barrier()
 '''
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_download(server, tmp_path):
     url = serve(server, 'weights.pth', 5)
     server.delay = 0.5

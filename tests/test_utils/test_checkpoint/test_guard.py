@@ -115,6 +115,7 @@ for name in ('load_from', 'init_cfg'):
 """
 
 
+@pytest.mark.slow
 def test_other_tools_are_guarded_once_the_config_names_the_plugin(tmp_path):
     """As mmpretrain's and mmdet's own tools train: nothing of ours is called but what the config names."""
     write_archive(tmp_path / 'evil.pth', HOSTILE['os.system'])

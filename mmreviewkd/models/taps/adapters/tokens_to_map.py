@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError, TapError, strict_keys
+from mmreviewkd.utils.checks import number
+from mmreviewkd.utils.errors import TapError, strict_keys
 
 
 def token_grid(count: int, image_size: tuple[int, int]) -> tuple[int, int] | None:
@@ -56,9 +57,7 @@ class TokensToMap(nn.Module):
 
     def __init__(self, num_extra_tokens: int = 0) -> None:
         super().__init__()
-        if num_extra_tokens < 0:
-            raise ConfigError(f'num_extra_tokens must be 0 or more, but is {num_extra_tokens}')
-        self.num_extra_tokens = num_extra_tokens
+        self.num_extra_tokens = number(num_extra_tokens, 'TokensToMap: num_extra_tokens', at_least=0, integer=True)
 
     def forward(self, tokens: Tensor, image_size: tuple[int, int] | None) -> Tensor:
         """Arrange the tokens of a batch as maps; see :func:`tokens_to_map`.

@@ -10,6 +10,7 @@ from mmreviewkd.utils import ConfigError, TapError
 
 
 def backbone(**config):
+    pytest.importorskip('mmpretrain')
     torch.manual_seed(0)
     model = MODELS.build(dict(_scope_='mmpretrain', **config))
     model.eval()
