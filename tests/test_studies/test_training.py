@@ -48,6 +48,7 @@ def test_a_failed_tool_is_named_with_its_log(tmp_path):
 
 
 def test_complexity_is_that_of_the_student():
+    pytest.importorskip('mmpretrain')
     alone, pair = (complexity(str(ROOT / f'configs/fashion_mnist/{name}.py'))
                    for name in ('resnet8', 'resnet8_review-resnet14'))
     # Stem, three stages of one block with their shortcuts, and the classifier.
