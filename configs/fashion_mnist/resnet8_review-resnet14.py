@@ -9,11 +9,11 @@ model = dict(
         taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
     teacher=dict(
         model='mmreviewkd::fashion_mnist/resnet14.py',
-        checkpoint='work_dirs/resnet14/epoch_8.pth',
+        checkpoint='work_dirs/resnet14/epoch_3.pth',
         taps=[
             'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
         ]),
-    connector=dict(type='ReviewConnector'),
+    connector=dict(type='ReviewConnector', mid_channels=16),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
-    warmup_iters=47)
+    warmup_iters=60)
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]
