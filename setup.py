@@ -1,4 +1,4 @@
-"""Packaging: setup.cfg holds the facts; this adds the `.mim` folder by which `mim` finds configs and tools."""
+"""Packaging: metadata is in setup.cfg; this adds the folder `.mim`, in which `mim` finds configs and tools."""
 
 import re
 import shutil
@@ -12,9 +12,10 @@ MIM = ['configs', 'tools', 'model-index.yml', 'dataset-index.yml']
 
 
 class BuildWithMim(build_py):
-    """Put configs, tools and the model index into `mmreviewkd/.mim`: as copies, or as links when editable."""
+    """Add configs, tools and the model index as `mmreviewkd/.mim`: links in an editable install, else copies."""
 
     def run(self) -> None:
+        """Build the package, then its folder `.mim`."""
         super().run()
         editable = getattr(self, 'editable_mode', False)
         target = (ROOT if editable else Path(self.build_lib)) / 'mmreviewkd' / '.mim'
@@ -30,6 +31,7 @@ class BuildWithMim(build_py):
 
 
 def requirements(name: str) -> list[str]:
+    """Requirements of `requirements/{name}.txt`, one a line."""
     lines = (ROOT / 'requirements' / f'{name}.txt').read_text().splitlines()
     return [line for line in lines if line and not line.startswith('#')]
 

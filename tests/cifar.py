@@ -1,15 +1,23 @@
-"""The networks of CIFAR-100: as the project's configs build them, and as public checkpoints hold them."""
+"""The networks of CIFAR-100, as the configs build them and as public checkpoints have them, with shared checks."""
 
 import copy
 import functools
 import json
 import math
+from collections.abc import Callable, Sequence
 
+import pytest
 import torch
 from conftest import DATA, ROOT
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+
+from mmreviewkd.models import FeatureTaps
+from mmreviewkd.utils.checkpoint import load_weights
+from mmreviewkd.utils.convert_checkpoint import convert_state
+
+pytest.importorskip('mmpretrain')  # the networks are its ImageClassifier
 
 CONFIGS = ROOT / 'configs' / 'cifar100'
 # By the names of the reference file: the config of each, and its taps after and before the ReLU of its stages.
@@ -72,3 +80,61 @@ def public_state(name: str) -> dict[str, Tensor]:
 def reference_images() -> Tensor:
     """The two images of the reference file, ``[2, 3, 32, 32]``."""
     return torch.sin(0.01 * torch.arange(2 * 3 * 32 * 32, dtype=torch.float64)).reshape(2, 3, 32, 32)
+
+
+def check_public_network(name: str) -> None:
+    """Check that a network computes what its public version does, from public weights and in double precision."""
+    expected, (_, stages, before_relu) = reference(name), NETWORKS[name]
+    model = network(name).double().eval()
+    assert sum(p.numel() for p in model.parameters()) == expected['params']
+    load_weights(model, convert_state(model, public_state(name))[0], name)
+    for key, taps in (('feats', stages), ('preact_feats', before_relu)):
+        taps = FeatureTaps([*taps, 'neck', 'head.fc'])
+        with torch.no_grad(), taps.record(model) as recording:
+            model(reference_images())
+        *levels, pooled, logits = recording.features()
+        for feature, wanted in zip(levels, expected[key][len(expected[key]) - len(levels):]):
+            assert list(feature.shape[1:]) == wanted['shape']
+            assert wanted['mean_std'] == _statistics(feature)
+        assert expected['pooled']['mean_std'] == _statistics(pooled)
+        assert expected['logits'] == pytest.approx(logits.flatten()[:10].tolist(), rel=1e-9, abs=1e-9)
+        assert expected['logits_std'] == pytest.approx(logits.std().item(), rel=1e-9)
+
+
+def _statistics(feature: Tensor) -> object:
+    return pytest.approx([feature.mean().item(), feature.std().item()], rel=1e-9)
+
+
+def check_taps_around_relus(name: str) -> None:
+    """Check that features before and after in-place ReLUs are those of one training pass, and train the network."""
+    _, stages, before_relu = NETWORKS[name]
+    model = network(name).train()
+    taps = FeatureTaps([*stages, *before_relu])
+    with taps.record(model) as recording:
+        model(reference_images().float())
+    features = recording.features()
+    sum(feature.square().mean() for feature in features).backward()
+    assert all(parameter.grad is not None for parameter in model.backbone.layer1.parameters())
+    before, after = features[len(stages):], features[:len(stages)]
+    assert all((feature < 0).any() for feature in before)
+    # A Wide ResNet has the last ReLU of a stage inside the next one.
+    if before and not name.startswith('wrn'):
+        for low, high in zip(before, after):
+            torch.testing.assert_close(
+                low.relu().flatten(1).sort().values, high.flatten(1).sort().values)
+
+
+def check_outputs(build: Callable[..., nn.Module], channels: Sequence[int]) -> None:
+    """Check that a backbone outputs the stages that ``out_indices`` names, and by default the last one.
+
+    Args:
+        build (Callable): Builds it with further settings.
+        channels (Sequence[int]): Channels of all of its stages.
+    """
+    image = torch.zeros(2, 1, 32, 32)
+    stages = build(in_channels=1, out_indices=range(len(channels))).eval()(image)
+    assert tuple(stage.shape[1] for stage in stages) == tuple(channels)
+    last, = build(in_channels=1).eval()(image)
+    assert last.shape == stages[-1].shape
+    with pytest.raises(ValueError, match='out_indices'):
+        build(out_indices=(len(channels),))

@@ -1,15 +1,25 @@
 """Small detectors and COCO-format data for tests."""
 
 import copy
+import functools
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 import torch
-from mmdet.testing import demo_mm_inputs
-from mmengine.config import ConfigDict
+from conftest import ROOT
+from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
-from pycocotools import mask as rle
+from mmengine.registry import MODELS
+
+from mmreviewkd.utils.config import without_pretrained
+
+# Without mmdet, its dependencies or mmcv's ops, the tests that use this are skipped.
+pytest.importorskip('mmcv.ops')
+mmdet = pytest.importorskip('mmdet')
+rle = pytest.importorskip('pycocotools.mask')
 
 CAFFE = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
 SHAPES = [(3, 90, 128), (3, 96, 70)]
@@ -17,18 +27,10 @@ SHAPES = [(3, 90, 128), (3, 96, 70)]
 
 def raw_batch(shapes=SHAPES, num_classes=10, with_mask=True):
     """A batch as a data loader gives it: images of differing, non-square sizes, boxes and masks."""
+    from mmdet.testing import demo_mm_inputs
     return demo_mm_inputs(
         batch_size=len(shapes), image_shapes=list(shapes), num_items=[3] * len(shapes), num_classes=num_classes,
         with_mask=with_mask)
-
-
-def without_pretrained(model):
-    """A model config that downloads nothing."""
-    if isinstance(model, dict):
-        return ConfigDict({
-            key: without_pretrained(value) for key, value in model.items()
-            if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')})
-    return [without_pretrained(item) for item in model] if isinstance(model, list) else copy.deepcopy(model)
 
 
 def few_rois(model):
@@ -87,3 +89,44 @@ def gradients(model):
 def same(a, b):
     """Whether two dicts of tensors are the same, bit for bit."""
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def fashion_model(name):
+    """The model dict of a config of configs/fashion_scenes, to be changed at will."""
+    return copy.deepcopy(_config(ROOT / f'configs/fashion_scenes/{name}.py').model)
+
+
+def mmdet_model(path):
+    """The model dict of one of mmdet's own configs; it downloads nothing."""
+    return without_pretrained(_config(Path(mmdet.__file__).parent / '.mim/configs' / path).model)
+
+
+@functools.cache
+def _config(path):
+    return Config.fromfile(path)
+
+
+def fpn_distiller(student, teacher, weight=1.0, **kwargs):
+    """A distiller of FPN levels whose teacher has random weights."""
+    return MODELS.build(ConfigDict(
+        type='mmreviewkd.ReviewDistiller', student=dict(model=student, taps=['neck']),
+        teacher=dict(model=teacher, checkpoint='init_cfg', taps=['neck']),
+        connector=dict(type='ReviewConnector', mid_channels=16),
+        distill_loss=dict(type='HierarchicalContextLoss', loss_weight=weight), **kwargs))
+
+
+def started(model):
+    """A model with initialized weights, in training mode."""
+    model.init_weights()
+    return model.train()
+
+
+def losses_of(model, batch):
+    """The losses of a raw batch, which is left as it is."""
+    data = model.data_preprocessor(copy.deepcopy(batch), training=True)
+    return model(**data, mode='loss')
+
+
+def total(model, losses):
+    """The sum that a training step differentiates."""
+    return model.parse_losses(losses)[0]

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Make .venv with the pinned stack of requirements/stack.txt and this package in it.
 #
-#   tools/setup_env.sh [VENV]        # VENV defaults to .venv
+#   tools/setup_env.sh [VENV]           # everything: mmcv with its compiled ops, mmpretrain, mmdet, the test tools
+#   tools/setup_env.sh --lite [VENV]    # classification only: mmcv-lite, which needs no compiler, and mmpretrain
 #
-# Does nothing when VENV already holds the stack. mmcv is built from source, as no wheel fits this torch; the wheel
-# is kept under ~/.cache/mmreviewkd, in a folder named by what it was built against, so that the next VENV takes seconds.
+# VENV defaults to .venv. Does nothing where VENV already holds what is asked for; everything replaces lite cleanly.
 set -uo pipefail
 cd "$(dirname "$0")/.."
+kind=full
+[ "${1:-}" = --lite ] && kind=lite && shift
 venv=$(realpath -m "${1:-.venv}")
 python=${PYTHON:-python3}
 log=$(mktemp -t mmreviewkd-install.XXXXXX)
+trap '[ -s "$log" ] || rm -f "$log"' EXIT
 
 fail() {
     echo "install failed: $* (full output: $log)" >&2
@@ -17,16 +20,14 @@ fail() {
 }
 run() { "$@" >>"$log" 2>&1; }
 pinned() { sed -n "s/^$1==//p" requirements/stack.txt; }
+has() { "$venv/bin/python" -c "import importlib.metadata as m; m.version('$1')" 2>/dev/null; }
 
-stamp="$venv/.mmreviewkd-$(cat requirements/*.txt setup.py "$0" | sha256sum | cut -c1-16)"
-[ -e "$stamp" ] && exit 0
+inputs=$(cat requirements/*.txt setup.py setup.cfg "$0" tools/build_mmcv.sh | sha256sum | cut -c1-16)
+[ -e "$venv/.mmreviewkd-full-$inputs" ] || [ -e "$venv/.mmreviewkd-$kind-$inputs" ] && exit 0
 
 command -v "$python" >/dev/null || fail "no $python on the PATH; install Python 3.10 or newer"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
     fail "$python is $("$python" -V 2>&1); Python 3.10 or newer is needed (set PYTHON=...)"
-command -v "${CXX:-c++}" >/dev/null || fail "no C++ compiler (${CXX:-c++}); install g++ (Debian: apt-get install g++)"
-include=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')
-[ -e "$include/Python.h" ] || fail "no Python headers ($include/Python.h); Debian: apt-get install python3-dev"
 free_mb=$(df -Pm . | awk 'NR==2 {print $4}')
 [ -x "$venv/bin/python" ] || [ "$free_mb" -ge 9000 ] || fail "$free_mb MB of disk left here; about 9000 MB are needed"
 
@@ -34,35 +35,34 @@ if [ ! -x "$venv/bin/pip" ]; then
     echo "making $venv"
     run "$python" -m venv "$venv" || fail "'$python -m venv' does not work; Debian: apt-get install python3-venv"
 fi
+rm -f "$venv"/.mmreviewkd-*
 pip="$venv/bin/python -m pip install --no-input"
 
 echo "installing torch $(pinned torch) and torchvision $(pinned torchvision) (several GB)"
 run $pip "torch==$(pinned torch)" "torchvision==$(pinned torchvision)" "numpy==$(pinned numpy)" ||
     fail "pip found no torch==$(pinned torch), or could not download it"
-run $pip 'setuptools<81' wheel ninja packaging psutil || fail "pip could not install mmcv's build tools"
+run $pip 'setuptools<81' wheel || fail "pip could not install setuptools and wheel"
 
-mmcv=$(pinned mmcv)
-built_for=$("$venv/bin/python" -c 'import platform, sys, torch
-print(f"torch{torch.__version__}-cp{sys.version_info[0]}{sys.version_info[1]}-{platform.machine()}")')
-wheels="${XDG_CACHE_HOME:-$HOME/.cache}/mmreviewkd/$built_for"
-if ! ls "$wheels/mmcv-$mmcv-"*.whl >/dev/null 2>&1; then
-    echo "building mmcv $mmcv with its ops against torch (about 12 minutes on 2 cores)"
-    # mmcv asks for C++17, torch's headers need C++20; the last -std on a compiler's line wins.
-    export REAL_CXX=$(command -v "${CXX:-c++}")
-    printf '#!/bin/sh\nexec "$REAL_CXX" "$@" -std=c++20\n' >"$venv/bin/c++20" && chmod +x "$venv/bin/c++20"
-    partial=$(mktemp -d -t mmreviewkd-wheel.XXXXXX)
-    CXX="$venv/bin/c++20" PATH="$venv/bin:$PATH" MMCV_WITH_OPS=1 MAX_JOBS=${MAX_JOBS:-$(nproc)} \
-        run "$venv/bin/python" -m pip wheel --no-input --no-cache-dir --no-deps --no-build-isolation --no-binary mmcv \
-        -w "$partial" "mmcv==$mmcv" || fail "mmcv $mmcv did not build"
-    mkdir -p "$wheels" && mv "$partial"/mmcv-*.whl "$wheels/" || fail "could not keep the mmcv wheel in $wheels"
+# mmcv and mmcv-lite are the same Python package, so that one must be gone before the other comes.
+if [ $kind = full ]; then
+    wheel=$(tools/build_mmcv.sh "$venv" "$log") || fail "no mmcv"
+    echo "installing mmcv, mmengine, mmpretrain, mmdet and this package"
+    if has mmcv-lite; then
+        run "$venv/bin/python" -m pip uninstall -y mmcv-lite mmcv || fail "pip could not remove mmcv-lite"
+    fi
+    run $pip --no-deps --force-reinstall "$wheel" || fail "$wheel does not install"
+    run $pip -r requirements/stack.txt -r requirements/runtime.txt -r requirements/tests.txt ||
+        fail "pip could not install requirements/*.txt"
+    imports='mmcv.ops, mmpretrain, mmdet, mmreviewkd.registry'
+else
+    echo "installing mmcv-lite, mmengine, mmpretrain and this package"
+    has mmcv || run $pip "mmcv-lite==$(pinned mmcv)" || fail "pip could not install mmcv-lite"
+    run $pip -r <(grep -vE '^(mmcv|mmdet)==' requirements/stack.txt) -r requirements/runtime.txt ||
+        fail "pip could not install requirements/*.txt"
+    imports='mmcv, mmpretrain, mmreviewkd.registry'
 fi
-
-echo "installing mmcv, mmengine, mmpretrain, mmdet and this package"
-run $pip --no-deps --force-reinstall "$wheels/mmcv-$mmcv-"*.whl || fail "the mmcv wheel in $wheels does not install"
-run $pip -r requirements/stack.txt -r requirements/runtime.txt -r requirements/tests.txt ||
-    fail "pip could not install requirements/*.txt"
 run $pip --no-deps --no-build-isolation -e . || fail "this package does not install"
-run "$venv/bin/python" -c 'import mmcv.ops, mmpretrain, mmdet, mmreviewkd.registry' ||
-    fail "the installed packages do not import together"
-touch "$stamp"
+run "$venv/bin/python" -c "import $imports" || fail "the installed packages do not import together"
+touch "$venv/.mmreviewkd-$kind-$inputs"
 echo "installed in $venv"
+rm -f "$log"

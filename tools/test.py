@@ -1,4 +1,4 @@
-"""Test a checkpoint of what a config describes; of a distillation, the student."""
+"""Test a checkpoint of a config's model; of a distiller, the student."""
 
 import argparse
 
@@ -11,8 +11,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config file, or package::path/of/config.py')
     parser.add_argument('checkpoint', help='the path or URL of a checkpoint')
-    parser.add_argument('--out', help='a .pkl file for the predictions')
-    parser.add_argument('--show-dir', help='a folder for drawn predictions')
+    parser.add_argument('--out', help='the .pkl file to write predictions to')
+    parser.add_argument('--show-dir', help='the folder to write images with drawn predictions to')
     parser.add_argument('--tta', action='store_true', help="average over the augmentations of the config's tta_model")
     args = parse_run_arguments(parser)
     with one_line_errors():

@@ -1,4 +1,4 @@
-"""Train what a config describes: a distillation, or a model on its own."""
+"""Train the model of a config: a distiller, or any other model."""
 
 import argparse
 
@@ -12,10 +12,11 @@ def main() -> None:
     parser.add_argument('config', help='a config file, or package::path/of/config.py')
     parser.add_argument(
         '--resume', nargs='?', const=True, default=False,
-        help='go on from this checkpoint, or without a path from the latest one in the work dir')
+        help='resume from this checkpoint, or, without a path, from the latest one in the work dir')
     parser.add_argument('--amp', action='store_true', help='train in mixed precision')
     parser.add_argument(
-        '--auto-scale-lr', action='store_true', help="scale the learning rate by the config's auto_scale_lr")
+        '--auto-scale-lr', action='store_true',
+        help="scale the learning rate to the batch size, as the config's auto_scale_lr says")
     parser.add_argument('--no-validate', action='store_true', help='do not evaluate while training')
     args = parse_run_arguments(parser)
     with one_line_errors():

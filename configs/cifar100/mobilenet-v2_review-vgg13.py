@@ -1,19 +1,14 @@
-# MobileNetV2 guided by VGG-13. In the paper: 64.60 -> 70.37 top-1.
-_base_ = './mobilenet-v2.py'
+# MobileNetV2 distilled from VGG-13. In the paper: 64.60 -> 70.37 top-1.
+_base_ = ['./mobilenet-v2.py', '../_base_/taps.py']
 
 model = dict(
     _delete_=True,
     type='mmreviewkd.ReviewDistiller',
-    student=dict(
-        model=_base_.model,
-        taps=['backbone.layer2', 'backbone.layer3', 'backbone.layer5', 'backbone.layer7', 'neck']),
+    student=dict(model=_base_.model, taps=_base_.taps.mobilenet_v2),
     teacher=dict(
         model='mmreviewkd::cifar100/vgg13.py',
         checkpoint='work_dirs/vgg13/epoch_240.pth',  # or a public one of this network
-        taps=[
-            'backbone.layer2[-1]:input', 'backbone.layer3[-1]:input', 'backbone.layer4[-1]:input',
-            'backbone.layer5[-1]:input', 'neck'
-        ]),
+        taps=_base_.taps.vgg_before_relu),
     connector=dict(type='ReviewConnector'),
     # The authors published no weight for this pair; 5 is that of most others.
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),

@@ -1,19 +1,14 @@
-# ResNet-20 guided by ResNet-56. In the paper: 69.06 -> 71.89 top-1.
-_base_ = './resnet20.py'
+# ResNet-20 distilled from ResNet-56. In the paper: 69.06 -> 71.89 top-1.
+_base_ = ['./resnet20.py', '../_base_/taps.py']
 
 model = dict(
     _delete_=True,
     type='mmreviewkd.ReviewDistiller',
-    student=dict(
-        model=_base_.model,
-        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::cifar100/resnet56.py',
         checkpoint='work_dirs/resnet56/epoch_240.pth',  # or a public one of this network
-        taps=[
-            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input',
-            'neck'
-        ]),
+        taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=0.6),
     warmup_epochs=20)

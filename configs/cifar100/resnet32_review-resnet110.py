@@ -1,19 +1,14 @@
-# ResNet-32 guided by ResNet-110. In the paper: 71.14 -> 73.89 top-1.
-_base_ = './resnet32.py'
+# ResNet-32 distilled from ResNet-110. In the paper: 71.14 -> 73.89 top-1.
+_base_ = ['./resnet32.py', '../_base_/taps.py']
 
 model = dict(
     _delete_=True,
     type='mmreviewkd.ReviewDistiller',
-    student=dict(
-        model=_base_.model,
-        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::cifar100/resnet110.py',
         checkpoint='work_dirs/resnet110/epoch_240.pth',  # or a public one of this network
-        taps=[
-            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input',
-            'neck'
-        ]),
+        taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0),
     warmup_epochs=20)

@@ -1,19 +1,14 @@
-# ResNet-8x4 guided by ResNet-32x4. In the paper: 72.50 -> 75.63 top-1.
-_base_ = './resnet8x4.py'
+# ResNet-8x4 distilled from ResNet-32x4. In the paper: 72.50 -> 75.63 top-1.
+_base_ = ['./resnet8x4.py', '../_base_/taps.py']
 
 model = dict(
     _delete_=True,
     type='mmreviewkd.ReviewDistiller',
-    student=dict(
-        model=_base_.model,
-        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::cifar100/resnet32x4.py',
         checkpoint='work_dirs/resnet32x4/epoch_240.pth',  # or a public one of this network
-        taps=[
-            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input',
-            'neck'
-        ]),
+        taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
     warmup_epochs=20)

@@ -1,16 +1,14 @@
-# ShuffleNetV1 guided by WRN-40-2. In the paper: 70.50 -> 77.14 top-1.
-_base_ = './shufflenet-v1.py'
+# ShuffleNetV1 distilled from WRN-40-2. In the paper: 70.50 -> 77.14 top-1.
+_base_ = ['./shufflenet-v1.py', '../_base_/taps.py']
 
 model = dict(
     _delete_=True,
     type='mmreviewkd.ReviewDistiller',
-    student=dict(
-        model=_base_.model,
-        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::cifar100/wrn-40-2.py',
         checkpoint='work_dirs/wrn-40-2/epoch_240.pth',  # or a public one of this network
-        taps=['backbone.layer2[0].relu1:input', 'backbone.layer3[0].relu1:input', 'backbone.norm[1]:input', 'neck']),
+        taps=_base_.taps.wrn_before_relu),
     connector=dict(type='ReviewConnector'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
     warmup_epochs=20)

@@ -1,4 +1,4 @@
-# Mask R-CNN MobileNetV2-FPN guided by R50-FPN.
+# Mask R-CNN MobileNetV2-FPN distilled from R50-FPN.
 _base_ = 'mask-rcnn_mobilenet-v2_fpn.py'
 
 model = dict(
@@ -9,6 +9,6 @@ model = dict(
         model='mmdet::mask_rcnn/mask-rcnn_r50_fpn_ms-poly-3x_coco.py',
         checkpoint='metafile',
         taps=['neck']),
-    connector=dict(type='ReviewConnector', mid_channels=256),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+    connector=dict(type='ReviewConnector', mid_channels=256),  # the authors' width
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))  # the authors' weight, without warm-up
 custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,4 +1,4 @@
-# Mask R-CNN R18-FPN guided by R101-FPN.
+# Mask R-CNN R18-FPN distilled from R101-FPN.
 _base_ = 'mask-rcnn_r18_fpn.py'
 
 model = dict(
@@ -9,6 +9,6 @@ model = dict(
         model='mmdet::mask_rcnn/mask-rcnn_r101-caffe_fpn_ms-poly-3x_coco.py',
         checkpoint='metafile',
         taps=['neck']),
-    connector=dict(type='ReviewConnector', mid_channels=256),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.5))
+    connector=dict(type='ReviewConnector', mid_channels=256),  # the authors' width
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.5))  # the authors' weight, without warm-up
 custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

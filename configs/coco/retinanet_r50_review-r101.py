@@ -1,4 +1,4 @@
-# RetinaNet R50-FPN guided by R101-FPN. In the paper: 36.15 -> 38.48 box AP.
+# RetinaNet R50-FPN distilled from R101-FPN. In the paper: 36.15 -> 38.48 box AP.
 _base_ = 'retinanet_r50_fpn.py'
 
 model = dict(
@@ -9,6 +9,6 @@ model = dict(
         model='mmdet::retinanet/retinanet_r101-caffe_fpn_ms-3x_coco.py',
         checkpoint='metafile',
         taps=['neck']),
-    connector=dict(type='ReviewConnector', mid_channels=256),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+    connector=dict(type='ReviewConnector', mid_channels=256),  # the authors' width
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))  # the authors' weight, without warm-up
 custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

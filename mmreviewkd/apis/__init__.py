@@ -1,13 +1,14 @@
-"""Python entry points behind the tools."""
+"""Python functions of the command line tools."""
 
 from mmreviewkd.engine.export import export_student, export_student_of_checkpoint
 
 from .convert import convert_checkpoint
+from .list_taps import list_taps
 from .runner import build_runner, read_config
 from .test import test
 from .train import train
 
 __all__ = [
-    'build_runner', 'convert_checkpoint', 'export_student', 'export_student_of_checkpoint', 'read_config', 'test',
-    'train'
+    'build_runner', 'convert_checkpoint', 'export_student', 'export_student_of_checkpoint', 'list_taps', 'read_config',
+    'test', 'train'
 ]

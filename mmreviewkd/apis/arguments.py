@@ -1,4 +1,4 @@
-"""What all tools that run a config are told."""
+"""Command line options that training and testing share."""
 
 import argparse
 import os
@@ -6,15 +6,32 @@ import os
 from mmengine.config import DictAction
 
 
+class ConfigOptions(DictAction):
+    """The ``key=value`` pairs of ``--cfg-options``; anything else is a usage error."""
+
+    def __call__(
+            self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[str],
+            option_string: str | None = None) -> None:
+        """Parse the pairs and merge them into those of the namespace."""
+        for pair in values:
+            key, separator, _ = pair.partition('=')
+            if not separator or not all(part.strip() for part in key.split('.')):
+                parser.error(f'{option_string}: {pair!r} is no setting of the form key=value, such as model.depth=18')
+        try:
+            super().__call__(parser, namespace, values, option_string)
+        except (AssertionError, ValueError, SyntaxError) as error:
+            parser.error(f'{option_string}: {error} ({" ".join(values)})')
+
+
 def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Add the options that training and testing share, and read the command line.
+    """Add the shared options to a parser and parse the command line; sets ``LOCAL_RANK`` for the launcher.
 
     Args:
-        parser (argparse.ArgumentParser): Holds the tool's own arguments.
+        parser (argparse.ArgumentParser): A parser with the tool's own arguments.
     """
-    parser.add_argument('--work-dir', help='where logs and checkpoints go')
+    parser.add_argument('--work-dir', help='the folder for logs and checkpoints')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help="settings that replace the config's: a.b=1 c='[2,3]'")
+        '--cfg-options', nargs='+', action=ConfigOptions, help="settings that override the config's: a.b=1 c='[2,3]'")
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='job launcher')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()

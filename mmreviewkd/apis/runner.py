@@ -1,4 +1,4 @@
-"""From a config file and a command line to a runner."""
+"""Read configs and build runners."""
 
 import os
 import tempfile
@@ -10,49 +10,74 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
+from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+
+from .checks import add_finite_loss_hook, check_config, check_launcher
 
 
 def read_config(
         config: str, work_dir: str | None = None, cfg_options: dict | None = None, launcher: str = 'none') -> Config:
-    """Read a config file and lay a command line over it.
+    """Read a config file and apply command line options to it.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
-        work_dir (str, optional): Where logs and checkpoints go. Defaults to the config's, else to a folder of the
-            config's name under ``work_dirs``.
-        cfg_options (dict, optional): Settings that replace the config's, by dotted keys.
+        work_dir (str, optional): The folder for logs and checkpoints. Defaults to the config's ``work_dir``, or
+            ``work_dirs/CONFIG_NAME`` if it has none.
+        cfg_options (dict, optional): Settings that override the config's, by dotted keys.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Raises:
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
+    try:
+        _resolve_imports(cfg._cfg_dict)
+    except ImportError as error:
+        raise ConfigError(f'config: {config!r} cannot be read: {" ".join(str(error).split())}') from error
     if cfg_options:
-        cfg.merge_from_dict(cfg_options)
+        try:
+            cfg.merge_from_dict(cfg_options)
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+            # MMEngine explains a mismatch in its own first lines.
+            reason = ' '.join(str(error.args[0] if error.args else error).split())
+            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
     cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs') / Path(config).stem)
+    cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Build the runner of a config, on the device there is.
+def _resolve_imports(node: object) -> None:
+    """Make the imports of a pure Python config, which MMEngine delays until a value is read."""
+    if isinstance(node, (dict, list, tuple)):
+        for value in node.values() if isinstance(node, dict) else node:
+            _resolve_imports(value)
 
-    Checkpoints are then read as data only, see :func:`~mmreviewkd.utils.checkpoint.guard_checkpoint_loading`.
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a config, and make MMEngine load checkpoints as data only.
+
+    See :func:`~mmreviewkd.utils.checkpoint.guard_checkpoint_loading` for the latter. On a CPU, distributed training
+    uses gloo.
 
     Args:
-        cfg (Config): As :func:`read_config` gives it.
+        cfg (Config): As :func:`read_config` returns it.
 
     Raises:
-        ConfigError: If the work dir cannot be written to, or the config asks for what the device cannot do.
+        ConfigError: If the work dir is not writable, or the config needs a device that is not available.
     """
+    check_config(cfg)
+    check_launcher(cfg.get('launcher', 'none'))
     _check_writable(cfg.work_dir)
+    add_finite_loss_hook(cfg)
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with build_errors_named('config', everything=True):
+        return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
 
 def _check_writable(work_dir: str) -> None:
@@ -68,9 +93,8 @@ def _check_writable(work_dir: str) -> None:
 def _prepare_cpu(cfg: Config) -> None:
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         raise ConfigError(
-            "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but there is only a CPU here; leave "
-            'it out')
-    if cfg.launcher == 'pytorch':
-        # MMEngine would choose a CUDA device for the process and for DDP.
+            "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
+    if cfg.get('launcher') == 'pytorch':
+        # MMEngine would assign CUDA devices to the process and to DDP.
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

@@ -1,4 +1,4 @@
-"""Testing, as `tools/test.py` does it."""
+"""Test a checkpoint."""
 
 import inspect
 from pathlib import Path
@@ -9,9 +9,11 @@ from mmengine.model import is_model_wrapper
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, state_dict_of
+from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError
 
+from .checks import check_config, require_keys
 from .runner import build_runner, read_config
 
 
@@ -24,26 +26,28 @@ def test(
         tta: bool = False,
         cfg_options: dict | None = None,
         launcher: str = 'none') -> dict[str, float]:
-    """Test a checkpoint of what a config describes; of a distiller, the student.
+    """Test a checkpoint of a config's model; of a distiller, the student.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
         checkpoint (str): A path or URL.
-        work_dir (str, optional): Where logs go. Defaults to the config's, else to a folder of the config's name under
-            ``work_dirs``.
-        out (str, optional): A ``.pkl`` file for the predictions.
-        show_dir (str, optional): A folder for drawn predictions.
+        work_dir (str, optional): The folder for logs. Defaults to the config's ``work_dir``, or
+            ``work_dirs/CONFIG_NAME`` if it has none.
+        out (str, optional): The ``.pkl`` file to write predictions to.
+        show_dir (str, optional): The folder to write images with drawn predictions to.
         tta (bool): Average over the augmentations of the config's ``tta_model``. Defaults to False.
-        cfg_options (dict, optional): Settings that replace the config's, by dotted keys.
+        cfg_options (dict, optional): Settings that override the config's, by dotted keys.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Returns:
         dict[str, float]: The metrics.
 
     Raises:
-        ConfigError: If the config, the checkpoint or the work dir cannot be used; see its message.
+        ConfigError: If the config, the checkpoint or the work dir is invalid.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
+    check_config(cfg)
+    require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator'), 'needed to test')
     cfg.load_from, cfg.resume = checkpoint, False
     if out:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
@@ -51,12 +55,13 @@ def test(
     if show_dir:
         _draw(cfg, show_dir)
     if tta:
+        require_keys(cfg, ('tta_model', 'tta_pipeline'), 'needed by --tta')
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
     runner = build_runner(cfg)
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     model = model.module if tta else model
-    state = state_dict_of(load_checkpoint(checkpoint))
+    state = state_dict_of(load_checkpoint(checkpoint), f'checkpoint: {checkpoint!r}')
     if isinstance(model, ReviewDistiller):
         state = {name[len('student.'):]: value for name, value in state.items() if name.startswith('student.')}
         model = model.student
@@ -65,11 +70,14 @@ def test(
             f'checkpoint: {checkpoint!r} names its layers in another layout; convert it first with '
             f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
-    return runner.test()
+    with build_errors_named('config'):
+        return runner.test()
 
 
 def _draw(cfg: Config, show_dir: str) -> None:
-    """Have every prediction drawn by the package's own hook; mmpretrain's and mmdet's differ in their settings."""
+    """Enable the config's visualization hook for all predictions; mmpretrain's and mmdet's settings differ."""
+    require_keys(cfg, ('default_hooks',), 'needed by --show-dir')
+    require_keys(cfg.default_hooks, ('visualization',), 'needed by --show-dir', 'default_hooks')
     hook = cfg.default_hooks.visualization
     scope = hook.get('_scope_', cfg.get('default_scope', 'mmengine'))
     known = inspect.signature(HOOKS.get(hook.type if '.' in hook.type else f'{scope}.{hook.type}')).parameters

@@ -1,7 +1,12 @@
-"""Training, as `tools/train.py` does it."""
+"""Train a config."""
 
 import torch.nn as nn
+from mmengine.registry import OPTIMIZERS
 
+from mmreviewkd.engine.hooks import CheckFitHook
+from mmreviewkd.utils.config_errors import build_errors_named, check_type
+
+from .checks import check_config, require_keys
 from .runner import build_runner, read_config
 
 
@@ -14,36 +19,44 @@ def train(
         validate: bool = True,
         cfg_options: dict | None = None,
         launcher: str = 'none') -> nn.Module:
-    """Train what a config describes.
+    """Train the model of a config, a distiller or any other.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
-        work_dir (str, optional): Where logs and checkpoints go. Defaults to the config's, else to a folder of the
-            config's name under ``work_dirs``.
-        resume (bool or str): Go on from a checkpoint: of this path, or, if True, from the latest one in the work dir.
-            Defaults to False.
+        work_dir (str, optional): The folder for logs and checkpoints. Defaults to the config's ``work_dir``, or
+            ``work_dirs/CONFIG_NAME`` if it has none.
+        resume (bool or str): Resume from the latest checkpoint in the work dir (True) or from this path. Defaults to
+            False.
         amp (bool): Train in mixed precision. Defaults to False.
-        auto_scale_lr (bool): Scale the learning rate to the batch size, by the config's ``auto_scale_lr``.
+        auto_scale_lr (bool): Scale the learning rate to the batch size, as the config's ``auto_scale_lr`` says.
             Defaults to False.
         validate (bool): Evaluate while training. Defaults to True.
-        cfg_options (dict, optional): Settings that replace the config's, by dotted keys.
+        cfg_options (dict, optional): Settings that override the config's, by dotted keys.
         launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'. Defaults to 'none'.
 
     Returns:
         nn.Module: The trained model.
 
     Raises:
-        ConfigError: If the config, a checkpoint or the work dir cannot be used; see its message.
+        ConfigError: If the config, a checkpoint or the work dir is invalid.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
+    check_config(cfg)
+    require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'needed to train')
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if auto_scale_lr:
-        cfg.setdefault('auto_scale_lr', {})['enable'] = True
+        require_keys(cfg, ('auto_scale_lr',), 'needed by --auto-scale-lr: dict(base_batch_size=...)')
+        cfg.auto_scale_lr['enable'] = True
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
-    return build_runner(cfg).train()
+    runner = build_runner(cfg)
+    if isinstance(cfg.optim_wrapper.get('optimizer'), dict):
+        check_type(cfg.optim_wrapper.optimizer, OPTIMIZERS, 'optim_wrapper.optimizer')
+    runner.register_hook(CheckFitHook())
+    with build_errors_named('config'):
+        return runner.train()

@@ -1,3 +1,4 @@
-"""What happens around training."""
+"""Hooks and the export of students."""
 
 from .hooks import *  # noqa: F403
+from .runner import ResumableRunner  # noqa: F401

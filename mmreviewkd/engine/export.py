@@ -1,4 +1,4 @@
-"""Export: what comes out of a distillation is a plain student."""
+"""Export a distilled student as a plain config and checkpoint."""
 
 import functools
 import inspect
@@ -18,35 +18,39 @@ from mmreviewkd.registry import HOOKS, MODELS
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
 from mmreviewkd.version import __version__
 
 _SCOPE = 'mmreviewkd.'
-# Of the run that trained the student, not of the student.
-_OF_THE_RUN = ('load_from', 'resume', 'work_dir', 'launcher', 'custom_imports', 'model_wrapper_cfg')
+# Keys of a config that belong to the run that trained the student, and the shared taps of configs/_base_/taps.py.
+_NOT_EXPORTED = ('load_from', 'resume', 'work_dir', 'launcher', 'custom_imports', 'model_wrapper_cfg', 'taps')
 
 
 def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta: Mapping | None = None) -> Path:
-    """Write the student of a distillation config as a plain config and checkpoint.
+    """Write the student of a distillation as ``student.py`` and ``student.pth``, independent of this package.
 
-    ``student.py`` and ``student.pth`` load with strict keys in mmpretrain or mmdet without this package. Where the
-    student's network is one of this package's backbones, its source goes along as a file that ``student.py`` imports.
+    They load with strict keys in the student's own package, such as mmpretrain or mmdet. If the student uses one of
+    this package's backbones, the backbone's source file is copied beside them, and ``student.py`` imports it.
 
     Args:
         cfg (Config): The config of the distillation.
-        state (Mapping[str, Tensor]): The distiller's weights, the student's under ``student.``.
+        state (Mapping[str, Tensor]): The distiller's ``state_dict``; names of the student's weights start with
+            ``student.``.
         out_dir (str): The folder to write to.
-        meta (Mapping, optional): The training checkpoint's ``meta``, for the names of the classes.
+        meta (Mapping, optional): The training checkpoint's ``meta``, whose ``dataset_meta`` has the class names.
 
     Returns:
         Path: ``out_dir/student.py``.
 
     Raises:
-        ConfigError: If the config is of no distillation, or names a part of this package that cannot go along.
-        CheckpointError: If the weights do not fit the student.
+        ConfigError: If the config is not one of a distillation, or uses a component of this package that cannot be
+            exported.
+        CheckpointError: If the weights do not fit the student, or are not finite.
     """
-    if not isinstance(cfg.get('model', {}).get('student'), dict):
-        raise ConfigError(f'config: model is no ReviewDistiller with a student, but {cfg.get("model")!r:.80}')
+    distiller = cfg.get('model')
+    if not isinstance(distiller, dict) or 'model' not in (distiller.get('student') or {}):
+        raise ConfigError(f'config: model must be a ReviewDistiller with a student, but is {distiller!r:.80}')
     model = model_config(cfg.model.student.model, 'student.model')
     if cfg.get('data_preprocessor'):
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
@@ -54,9 +58,11 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
                for name, value in state.items() if name.startswith('student.')}
     scope = cfg.get('default_scope', 'mmengine')
     with preserved_random_state(), DefaultScope.overwrite_default_scope(scope):
-        load_weights(build_model(model, 'student.model'), weights, "the checkpoint's student")
+        built = build_model(model, 'student.model')
+        load_weights(built, weights, "the checkpoint's student")
+        check_finite(built, "the checkpoint's student")
 
-    plain = {key: value for key, value in cfg.to_dict().items() if key not in _OF_THE_RUN}
+    plain = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED}
     sources: dict[str, str] = {}
     plain = _without_plugin(ConfigDict(plain, model=model).to_dict(), sources)
     text = Config(plain).pretty_text
@@ -78,11 +84,11 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
 
 
 def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> Path:
-    """:func:`export_student` of a checkpoint file; of one with EMA weights, those.
+    """Export the student of a checkpoint file, see :func:`export_student`; with EMA, its averaged weights.
 
     Args:
         cfg (Config): The config of the distillation.
-        checkpoint (str): The path or URL of a checkpoint it gave.
+        checkpoint (str): The path or URL of a checkpoint of that distillation.
         out_dir (str): The folder to write to.
 
     Returns:
@@ -93,11 +99,11 @@ def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> 
     """
     # With EMA, MMEngine saves the averaged weights as `state_dict` and the raw ones beside them.
     loaded = load_checkpoint(checkpoint)
-    return export_student(cfg, state_dict_of(loaded), out_dir, loaded.get('meta'))
+    return export_student(cfg, state_dict_of(loaded, f'checkpoint: {checkpoint!r}'), out_dir, loaded.get('meta'))
 
 
 def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
-    """A config without this package's parts: hooks are left out, networks named by the copy of their source."""
+    """Copy a config, drop this package's hooks, and collect the source of its backbones in ``sources``."""
     if isinstance(node, (list, tuple)):
         return type(node)(_without_plugin(item, sources) for item in node if not _is_plugin_hook(item))
     if not isinstance(node, dict):
@@ -108,7 +114,7 @@ def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
         cls = MODELS.get(kind)
         if cls is None:
             raise ConfigError(
-                f'{kind!r} is no network, so it cannot go along with the student; take it out of the config')
+                f'{kind!r} is not a model, so it cannot be exported with the student; remove it from the config')
         file = Path(inspect.getsourcefile(cls))
         sources[file.name] = _standalone(file)
         node['type'] = kind[len(_SCOPE):]
@@ -126,12 +132,12 @@ def _is_plugin_hook(node: Any) -> bool:
 def _standalone(file: Path) -> str:
     source = file.read_text().replace('from mmreviewkd.registry import', 'from mmengine.registry import')
     if re.search(r'^\s*(from|import)\s+(mmreviewkd|\.)', source, re.MULTILINE):
-        raise ConfigError(f'{file.name} imports other parts of mmreviewkd, so it cannot go along with the student')
+        raise ConfigError(f'{file.name} imports other modules of mmreviewkd, so it cannot be exported with the student')
     return source
 
 
 def _as_plain(value: Any) -> Any:
-    """Only what any ``torch.load(weights_only=True)`` reads."""
+    """Convert a value to types that ``torch.load(weights_only=True)`` reads on any version."""
     if isinstance(value, Mapping):
         return {str(key): _as_plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -6,7 +6,7 @@ from mmengine.config import ConfigDict
 from torch import nn
 
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.config_errors import build_errors_named
 
 
 def build_model(config: dict, where: str) -> nn.Module:
@@ -17,14 +17,8 @@ def build_model(config: dict, where: str) -> nn.Module:
         where (str): The config key, for messages.
 
     Raises:
-        ConfigError: If its type is not registered.
+        ConfigError: If a type in it is not registered, or a component cannot be built with its arguments.
     """
-    try:
-        # Some models write into their own config while they are built.
+    with build_errors_named(where, everything=True):
+        # A copy, as some models modify their config while they are built.
         return MODELS.build(copy.deepcopy(ConfigDict(config)))
-    except KeyError as error:
-        if 'registry' not in str(error):
-            raise
-        raise ConfigError(
-            f'{where}: {error.args[0].split(". Please")[0]}; give the type its scope (such as '
-            "'mmpretrain.ImageClassifier') or install the package it comes from") from error

@@ -1,1 +1,1 @@
-"""What produces this project's own demos, ablations and pages, and their data."""
+"""The project's own demos, ablations and benchmark, and the data they use."""

@@ -1,4 +1,4 @@
-"""One picture of what several detectors see in the same scenes."""
+"""Draw the detections of several detectors in the same scenes."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from mmengine.structures import InstanceData
 
-from mmreviewkd.utils.checkpoint import guard_checkpoint_loading, save_atomically
+from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.random import preserved_random_state
+
+from .output import pyplot, save_figure
 
 _SCALE = 4
 
@@ -16,18 +18,15 @@ _SCALE = 4
 def draw_detections(
         detectors: Mapping[str, tuple[str | Path, str | Path]], dataset: str | Path, file: str | Path,
         scenes: int = 5, score: float = 0.3) -> None:
-    """Draw the first test scenes of a detection data set: a column for the ground truth and one for each detector.
+    """Draw a grid of test scenes with one row for each scene, a column of ground truth and one for each detector.
 
     Args:
-        detectors (Mapping): By the name of its column, a detector's plain mmdet config file and its checkpoint.
-        dataset (str or Path): The config file whose ``test_dataloader`` has the scenes.
-        file (str or Path): The picture's file.
-        scenes (int): How many scenes. Defaults to 5.
-        score (float): Detections below this are left out. Defaults to 0.3.
+        detectors (Mapping): mmdet config file and checkpoint of each detector, by the title of its column.
+        dataset (str or Path): The config file whose ``test_dataloader`` provides the scenes.
+        file (str or Path): The image file to write.
+        scenes (int): Number of scenes, from the first one. Defaults to 5.
+        score (float): Minimum score of a detection. Defaults to 0.3.
     """
-    import matplotlib
-    matplotlib.use('agg')
-    from matplotlib import pyplot
     from mmdet.apis import inference_detector, init_detector
     from mmdet.registry import DATASETS
     from mmdet.utils import register_all_modules
@@ -50,19 +49,18 @@ def draw_detections(
             found = inference_detector(detector, np.ascontiguousarray(image[..., ::-1])).pred_instances
             columns[name].append(found[found.scores >= score])
 
-    figure, grid = pyplot.subplots(
+    figure, grid = pyplot().subplots(
         scenes, len(columns), figsize=(2.6 * len(columns), 2.3 * scenes), layout='constrained', squeeze=False)
     for column, (name, found) in enumerate(columns.items()):
         grid[0, column].set_title(name)
         for row, image in enumerate(images):
             grid[row, column].imshow(_drawn(image, found[row], data.metainfo))
             grid[row, column].axis('off')
-    save_atomically(lambda path: figure.savefig(path, dpi=120), Path(file))
-    pyplot.close(figure)
+    save_figure(figure, Path(file))
 
 
 def _drawn(image: np.ndarray, instances: InstanceData, metainfo: dict) -> np.ndarray:
-    """An image ``[h, w, 3]`` and its instances, enlarged and drawn by mmdet's visualizer."""
+    """Enlarge an image ``[h, w, 3]`` and draw its instances with mmdet's visualizer."""
     from matplotlib import colormaps
     from mmdet.structures import DetDataSample
     from mmdet.visualization import DetLocalVisualizer
@@ -75,7 +73,7 @@ def _drawn(image: np.ndarray, instances: InstanceData, metainfo: dict) -> np.nda
     palette = [tuple(int(255 * value) for value in colors[i % 10]) for i in range(len(metainfo['classes']))]
     visualizer.dataset_meta = {**metainfo, 'palette': palette}
     with preserved_random_state():
-        np.random.seed(0)  # mmdet varies the colours of masks at random
+        np.random.seed(0)  # mmdet draws masks in random variations of their colours
         visualizer.add_datasample(
             'scene', np.ascontiguousarray(image.repeat(_SCALE, 0).repeat(_SCALE, 1)),
             DetDataSample(pred_instances=large), draw_gt=False, pred_score_thr=0)

@@ -1,4 +1,4 @@
-"""Fashion-MNIST on disk, as mmpretrain's dataset class reads it."""
+"""Prepare the files of Fashion-MNIST for mmpretrain's dataset class."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.errors import ConfigError
 
-# MD5 of the extracted files; archives of them differ with the program that packed them.
+# MD5 of the extracted files; that of the archives depends on the program that compressed them.
 _FILES = {
     'train-images-idx3-ubyte': 'f4a8712d7a061bf5bd6d2ca38dc4d50a',
     'train-labels-idx1-ubyte': '9018921c3c673c538a1fc5bad174d6f9',
@@ -23,20 +23,20 @@ _DEBIAN_FOLDER = 'usr/share/datasets/fashion-mnist'
 
 
 def prepare_fashion_mnist(out_dir: str, source: str | None = None) -> Path:
-    """Put the four extracted files of Fashion-MNIST into a folder, each checked by its MD5.
+    """Extract the four files of Fashion-MNIST into a folder and verify their checksums.
 
-    They come from a folder the user names, else from Debian's package (installed, or fetched without installing it),
-    else from where mmpretrain's class downloads them. Files that are in place are not made anew.
+    They come from ``source`` if given, else from Debian's package ``dataset-fashion-mnist`` (if it is installed or can
+    be downloaded), else from the URL of mmpretrain's dataset class. Valid files in the folder are kept.
 
     Args:
-        out_dir (str): The folder to fill.
-        source (str, optional): A folder with the four files, packed (``.gz``) or not.
+        out_dir (str): The folder to write to.
+        source (str, optional): A folder with the four files, gzipped or not.
 
     Returns:
         Path: ``out_dir``.
 
     Raises:
-        ConfigError: If a file is missing from ``source``, or damaged; it is named.
+        ConfigError: If a file is missing or damaged, or cannot be downloaded.
     """
     out = Path(out_dir)
     missing = [name for name, digest in _FILES.items() if not _is_whole(out / name, digest)]
@@ -48,8 +48,8 @@ def prepare_fashion_mnist(out_dir: str, source: str | None = None) -> Path:
             data = _read(folder, name)
             if hashlib.md5(data).hexdigest() != _FILES[name]:
                 raise ConfigError(
-                    f'{folder / name} is damaged or only a part of the file: {len(data)} bytes of content that do not '
-                    'have the checksum of Fashion-MNIST; get it anew')
+                    f'{folder / name} is damaged or incomplete: its {len(data)} bytes do not have the checksum of '
+                    'Fashion-MNIST; download it again')
             save_atomically(lambda path, data=data: Path(path).write_bytes(data), out / name)
     return out
 
@@ -65,9 +65,9 @@ def _read(folder: Path, name: str) -> bytes:
         with gzip.open(folder / f'{name}.gz') as file:
             return file.read()
     except FileNotFoundError:
-        raise ConfigError(f'{folder} holds neither {name}.gz nor {name}') from None
+        raise ConfigError(f'{folder} contains neither {name}.gz nor {name}') from None
     except (OSError, EOFError) as error:
-        raise ConfigError(f'{folder / name}.gz is damaged or only a part of the file ({error}); get it anew') from error
+        raise ConfigError(f'{folder / name}.gz is damaged or incomplete ({error}); download it again') from error
 
 
 def _debian_folder(scratch: Path) -> Path | None:
@@ -94,6 +94,6 @@ def _downloaded_folder(scratch: Path) -> Path:
             urllib.request.urlretrieve(url, scratch / f'{name}.gz')
         except OSError as error:
             raise ConfigError(
-                f'could not get Fashion-MNIST: no Debian package {_DEBIAN_PACKAGE}, and no {url} ({error}); '
-                'name a folder that holds its four .gz files') from error
+                f'cannot download Fashion-MNIST: neither the Debian package {_DEBIAN_PACKAGE} nor {url} ({error}) is '
+                'available; name a folder with its four .gz files (--data, or --source)') from error
     return scratch

@@ -1,4 +1,4 @@
-"""Scenes of several garments in COCO format, composed from Fashion-MNIST."""
+"""Generate a detection data set in COCO format: scenes of several garments of Fashion-MNIST."""
 
 import json
 import os
@@ -18,46 +18,45 @@ _RAW_FILES = {
     'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
     'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
 }
-_SIDES = range(72, 97, 4)  # pixels; a scene's height and width are two different ones
+_SIDES = range(72, 97, 4)  # pixels; height and width of a scene differ
 _GARMENTS = range(4, 9)  # per scene
 _SCALES = (0.8, 1.4)  # of the 28x28 garment
-_DARKEST = 32  # grey value of a garment; what is darker is background
-_SMALLEST = 64  # pixels of a garment
-_LEAST_VISIBLE = 0.6  # of a garment, however many lie on top of it
+_DARKEST = 32  # minimum grey value of a garment's pixels
+_SMALLEST = 64  # minimum pixels of a garment
+_LEAST_VISIBLE = 0.6  # minimum visible share of a garment
 _MARKER = 'scenes.json'
 
 
 def make_fashion_scenes(
         out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 1200, test_scenes: int = 300,
         seed: int = 0) -> bool:
-    """Write a detection and instance segmentation data set, the same bytes for the same arguments.
+    """Write a data set for detection and instance segmentation; equal arguments give equal bytes.
 
-    Training scenes hold garments of Fashion-MNIST's training images only, test scenes of its test images only. The
-    folder appears as a whole: it is written beside its place and moved there. ::
+    Training scenes contain training images of Fashion-MNIST only, test scenes test images only. The folder is written
+    beside its place and then moved there, so it is never incomplete. ::
 
         out_dir/{train,test}/000000.png ...
         out_dir/annotations/{train,test}.json      COCO format, the visible part of each garment as compressed RLE
-        out_dir/scenes.json                        what the folder was made from
+        out_dir/scenes.json                        the arguments
 
     Args:
-        out_dir (str or Path): The folder to make.
-        raw_dir (str or Path): Fashion-MNIST's four files, as :func:`prepare_fashion_mnist` puts them.
+        out_dir (str or Path): The folder to write.
+        raw_dir (str or Path): The folder with Fashion-MNIST's four extracted files.
         train_scenes (int): Number of training scenes. Defaults to 1200.
         test_scenes (int): Number of test scenes. Defaults to 300.
-        seed (int): Seed of all randomness. Scene ``i`` of a split is the same whatever the number of scenes.
-            Defaults to 0.
+        seed (int): Random seed. Scene ``i`` of a split does not depend on the number of scenes. Defaults to 0.
 
     Returns:
-        bool: False if the folder was there already, finished and from the same arguments.
+        bool: False if the folder already existed, complete and with the same arguments.
 
     Raises:
-        ConfigError: If raw files are missing or a number is negative, or if ``out_dir`` holds scenes made from other
-            arguments, or anything else.
+        ConfigError: If raw files are missing, an argument is out of range, or ``out_dir`` contains scenes of other
+            arguments, or other files.
     """
     out_dir, raw_dir = Path(out_dir), Path(raw_dir)
     made_from = dict(version=1, train_scenes=train_scenes, test_scenes=test_scenes, seed=seed)
     if min(train_scenes, test_scenes) < 1 or seed < 0:
-        raise ConfigError(f'fashion scenes: at least one scene a split and a seed from 0, but asked for {made_from}')
+        raise ConfigError(f'fashion scenes: need at least one scene for each split and a seed >= 0, got {made_from}')
     if _is_finished(out_dir, made_from):
         return False
 
@@ -74,16 +73,16 @@ def make_fashion_scenes(
 
 
 def compose_scene(rng: Generator, images: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, list[dict]]:
-    """Lay garments on a textured background, each scaled, tinted, perhaps mirrored, and partly covered by the next.
+    """Compose a scene of randomly scaled, tinted and mirrored garments that may overlap, on a textured background.
 
     Args:
-        rng (Generator): The source of all randomness.
+        rng (Generator): The random generator.
         images (np.ndarray): Grey garments on black, ``[count, 28, 28]`` uint8.
         labels (np.ndarray): Their classes, ``[count]``.
 
     Returns:
-        tuple: The scene, ``[height, width, 3]`` uint8 in RGB, and per garment a dict of its class ``label``, the
-        ``mask`` of its visible part, ``[height, width]`` bool, and its whole ``area`` in pixels.
+        tuple: The scene, ``[height, width, 3]`` uint8 in RGB, and a dict for each garment with its class ``label``, the
+        ``mask`` of its visible pixels, ``[height, width]`` bool, and its ``area`` in pixels, including hidden ones.
     """
     height, width = rng.choice(_SIDES, 2, replace=False)
     scene = _background(rng, height, width)
@@ -109,7 +108,7 @@ def compose_scene(rng: Generator, images: np.ndarray, labels: np.ndarray) -> tup
 
 
 def _background(rng: Generator, height: int, width: int) -> np.ndarray:
-    """Blotches of two scales between two colours, with stripes: ``[height, width, 3]`` float."""
+    """Blend two colours by smooth noise and stripes: ``[height, width, 3]`` float."""
     blend = np.zeros((height, width))
     for cells, strength in ((4, 0.6), (16, 0.4)):
         coarse = rng.random((cells, cells))
@@ -145,7 +144,7 @@ def _write_split(
 
 
 def _is_finished(out_dir: Path, made_from: dict) -> bool:
-    """Whether the folder holds what is asked for; an unfinished one may be remade, a different one is refused."""
+    """Whether the folder is complete; raises an error if it was not written by the same arguments."""
     if not out_dir.exists():
         return False
     entries = {path.name for path in out_dir.iterdir()}
@@ -153,19 +152,19 @@ def _is_finished(out_dir: Path, made_from: dict) -> bool:
         found = json.loads((out_dir / _MARKER).read_text())
         if found != made_from:
             raise ConfigError(
-                f'{out_dir} holds scenes made from {found}, not from {made_from}: remove it or name another folder')
+                f'{out_dir} contains scenes made from {found}, not from {made_from}: remove it or name another folder')
         return all(
             sum(1 for _ in (out_dir / split).glob('*.png')) == made_from[f'{split}_scenes']
             and (out_dir / 'annotations' / f'{split}.json').is_file() for split in _RAW_FILES)
     if not entries <= {'train', 'test', 'annotations'}:
-        raise ConfigError(f'{out_dir} is not empty and holds no fashion scenes: remove it or name another folder')
+        raise ConfigError(f'{out_dir} is not empty and contains no fashion scenes: remove it or name another folder')
     return False
 
 
 def _read_raw(raw_dir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     for name in _RAW_FILES[split]:
         if not (raw_dir / name).is_file():
-            raise ConfigError(f'{raw_dir} holds no {name}, one of the four files of Fashion-MNIST')
+            raise ConfigError(f'{raw_dir} lacks {name}, one of the four files of Fashion-MNIST')
     images, labels = (
         np.fromfile(raw_dir / name, np.uint8, offset=header) for name, header in zip(_RAW_FILES[split], (16, 8)))
     return images.reshape(-1, 28, 28), labels

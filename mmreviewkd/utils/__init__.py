@@ -1,4 +1,4 @@
-"""Checkpoints, configs, errors and the environment."""
+"""Errors, configs, checkpoints, random state and version checks."""
 
 from .environment import check_environment
 from .errors import CheckpointError, ConfigError, TapError

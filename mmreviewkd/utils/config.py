@@ -1,8 +1,9 @@
-"""Models as configs name them: a dict, or a reference to a config file."""
+"""Model configs: resolve references to config files and metafiles."""
 
 import copy
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
@@ -11,23 +12,23 @@ from .errors import ConfigError, did_you_mean
 
 
 def model_config(model: dict | str, where: str) -> ConfigDict:
-    """The model dict behind what a config says of a model.
+    """Resolve a model dict or a reference to a config file to a model dict.
 
     Args:
-        model (dict or str): A model dict, ``'package::path/of/config.py'``, or the path of a config file. Of a file,
-            the data preprocessor beside the model is taken along, and its package's scope.
+        model (dict or str): A model dict, ``'package::path/of/config.py'``, or the path of a config file. The model
+            of a file gets the file's ``data_preprocessor`` and default scope, unless it has its own.
         where (str): The config key, for messages.
 
     Returns:
-        ConfigDict: A copy that can be changed.
+        ConfigDict: A copy of the model dict.
 
     Raises:
-        ConfigError: If it is neither, or the file does not exist or holds no model.
+        ConfigError: If ``model`` is neither, or the file does not exist or contains no model.
     """
     if isinstance(model, str):
         config = load_config(model, where)
         if not isinstance(config.get('model'), dict):
-            raise ConfigError(f'{where}: {model!r} holds no `model` dict')
+            raise ConfigError(f'{where}: {model!r} contains no `model` dict')
         found = copy.deepcopy(config.model)
         if config.get('data_preprocessor'):
             found.setdefault('data_preprocessor', config.data_preprocessor)
@@ -43,7 +44,7 @@ def model_config(model: dict | str, where: str) -> ConfigDict:
 
 
 def load_config(reference: str, where: str) -> Config:
-    """Read the config file a reference names.
+    """Read a config file.
 
     Args:
         reference (str): ``'package::path/of/config.py'``, or a path.
@@ -55,8 +56,9 @@ def load_config(reference: str, where: str) -> Config:
     package, separator, path = reference.rpartition('::')
     if not separator:
         if not Path(path).is_file():
-            raise ConfigError(f'{where}: there is no config file {path!r} (seen from {Path.cwd()})')
-        return Config.fromfile(path)
+            found = 'is a folder, not a config file' if Path(path).is_dir() else 'is no config file'
+            raise ConfigError(f'{where}: {path!r} {found} (seen from {Path.cwd()})')
+        return _parse(Path(path), where)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None:
         raise ConfigError(f'{where}: {reference!r} needs the package {package!r}, which is not installed')
@@ -65,18 +67,31 @@ def load_config(reference: str, where: str) -> Config:
     if not (configs / path).is_file():
         known = [str(file.relative_to(configs)) for file in configs.rglob('*.py')]
         raise ConfigError(f'{where}: {package} has no config {path!r}; {did_you_mean(path, known)}')
-    return Config.fromfile(configs / path)
+    return _parse(configs / path, where)
+
+
+def _parse(file: Path, where: str) -> Config:
+    try:
+        return Config.fromfile(file)
+    except SyntaxError as error:
+        named = Path(error.filename).name if error.filename else file.name
+        reason = f'{error.msg} in line {error.lineno}' + ('' if named == file.name else f' of {named}')
+        text = (error.text or '').strip()
+        raise ConfigError(f'{where}: {str(file)!r} is no valid Python: {reason}{text and f": {text!r}"}') from error
+    except Exception as error:  # a config is Python code, which can fail in any way
+        message = ' '.join(str(error).split()) or 'no message'
+        raise ConfigError(f'{where}: {str(file)!r} cannot be read: {type(error).__name__}: {message:.300}') from error
 
 
 def metafile_weights(reference: str, where: str) -> str:
-    """The URL of the weights that a package's metafile names for one of its configs.
+    """Look up the URL of a config's weights in the metafile of its package.
 
     Args:
         reference (str): ``'package::path/of/config.py'``.
         where (str): The config key, for messages.
 
     Raises:
-        ConfigError: If it is no such reference, or the metafile names no weights for it.
+        ConfigError: If ``reference`` has another form, or the metafile lists no weights for it.
     """
     if not isinstance(reference, str) or '::' not in reference:
         raise ConfigError(
@@ -86,3 +101,18 @@ def metafile_weights(reference: str, where: str) -> str:
     except (AssertionError, AttributeError):
         raise ConfigError(f'{where}: the metafile beside {reference!r} names no weights for it; give a path or URL') \
             from None
+
+
+def without_pretrained(config: Any) -> Any:
+    """Copy a config without every ``init_cfg`` of type ``'Pretrained'``, so that building it downloads nothing.
+
+    Args:
+        config (dict or list or Any): A model config, or a part of one.
+    """
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(without_pretrained, config))
+    if not isinstance(config, dict):
+        return config
+    return type(config)({
+        key: without_pretrained(value) for key, value in config.items()
+        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')})

@@ -1,28 +1,28 @@
-"""Weights published in another layout, renamed for a model of the same layers."""
+"""Rename published weights for a model that has the same layers under other names."""
 
 from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-# Counts of batches, which some layouts lack and no network computes with.
+# Batch counters of batch norms; some layouts lack them, and no output depends on them.
 _COUNTER = 'num_batches_tracked'
 
 
 def match_layout(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict[str, str]:
-    """Find the layers of a model that the weights of another layout belong to.
+    """Match the entries of a checkpoint in another layout with those of a model.
 
-    Layouts name the same layers otherwise (``fc``, ``linear`` and ``classifier.0`` are all ``head.fc`` here), but hold
-    them in the order in which they run. So layers that only lack the name of the model's part (``layer1.0.conv1`` of
-    ``backbone.layer1.0.conv1``) belong together, and all others in their order, if they are as many and of the same
-    kinds. Shapes are left to :func:`~mmreviewkd.utils.checkpoint.check_fit`.
+    Layouts name layers differently (``fc``, ``linear`` and ``classifier.0`` are all ``head.fc`` here), but list them
+    in the order of computation. A layer is first matched by its name without the model's first component
+    (``layer1.0.conv1`` with ``backbone.layer1.0.conv1``); the remaining layers are matched in order if there are
+    equally many, with the same entries. Shapes are not compared, see :func:`~mmreviewkd.utils.checkpoint.check_fit`.
 
     Args:
         own (Mapping[str, Tensor]): The model's ``state_dict``.
-        other (Mapping[str, Tensor]): The weights by their names in the other layout.
+        other (Mapping[str, Tensor]): The ``state_dict`` in the other layout.
 
     Returns:
-        dict[str, str]: The model's names by those of the other layout, of all layers that could be matched. Empty
-        where the other layout is the model's own, that is, where they share any name.
+        dict[str, str]: The model's name of each matched entry, by its name in the other layout. Empty if the two have
+        a name in common, as the checkpoint then has the model's own layout.
     """
     if not own.keys().isdisjoint(other):
         return {}
@@ -39,15 +39,15 @@ def match_layout(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict
 
 
 def convert_state(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], str]:
-    """Rename weights of another layout as a model names them; see :func:`match_layout`.
+    """Rename the entries of a ``state_dict`` to those of a model, see :func:`match_layout`.
 
     Args:
         model (nn.Module): The model.
-        state (Mapping[str, Tensor]): The weights, in another layout or the model's own.
+        state (Mapping[str, Tensor]): The ``state_dict``, in another layout or the model's own.
 
     Returns:
-        tuple[dict[str, Tensor], str]: The weights by the model's names (those that belong to no layer of the model
-        keep theirs), and a report of what was renamed, empty where nothing was.
+        tuple[dict[str, Tensor], str]: The renamed ``state_dict``, in which unmatched entries keep their names, and a
+        report of the renaming, which is empty if nothing was renamed.
     """
     names = match_layout(model.state_dict(), state)
     converted = {names.get(name, name): value for name, value in state.items()}
@@ -61,7 +61,7 @@ def convert_state(model: nn.Module, state: Mapping[str, Tensor]) -> tuple[dict[s
 
 
 def _layers(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
-    """The layers in their order, and of each the numbers of dimensions of what it holds, by name."""
+    """The layers of a ``state_dict`` in order, each with the number of dimensions of its entries by name."""
     layers: dict[str, dict[str, int]] = {}
     for entry, value in state.items():
         layer, _, name = entry.rpartition('.')
@@ -72,7 +72,7 @@ def _layers(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
 
 
 def _without_common_end(other: str, own: str) -> tuple[str, str]:
-    """``block1.layer.0.bn1`` and ``layer1.0.bn1`` without the ``.0.bn1`` both end in; one part is always left."""
+    """Remove the common last components of two names, but never all components of either."""
     others, owns = other.split('.'), own.split('.')
     while len(others) > 1 and len(owns) > 1 and others[-1] == owns[-1]:
         others.pop()

@@ -1,4 +1,7 @@
-"""Errors that name the config key or file, what was found there, and what would be right."""
+"""Exceptions for bad user input, and the checks that raise them.
+
+A message names the config key or file, what was found there, and what would be right.
+"""
 
 import contextlib
 import difflib
@@ -6,14 +9,15 @@ import functools
 import inspect
 import sys
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 
 class ConfigError(ValueError):
-    """Something the user wrote in a config or on a command line cannot work."""
+    """A setting in a config or on a command line is invalid."""
 
 
 class TapError(ConfigError):
-    """A tap names no module, or a module that gives no feature map."""
+    """A tap names no module, or a module whose output is no feature map."""
 
 
 class CheckpointError(ConfigError):
@@ -21,12 +25,15 @@ class CheckpointError(ConfigError):
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
-    """A sentence part that lists the names nearest to ``name``, or all of them if none is near.
+    """Suggest close matches of an unknown name for an error message, or list the known names if none is close.
 
     Args:
-        name (str): What was written.
-        known (Iterable[str]): What could have been meant.
-        most (int): How many near matches are listed at the most. Defaults to 3.
+        name (str): The unknown name.
+        known (Iterable[str]): The known names.
+        most (int): Maximum number of close matches. Defaults to 3.
+
+    Returns:
+        str: ``"did you mean 'a' or 'b'?"`` or ``"known: 'a', 'b', 'c'"``, with at most 20 known names.
     """
     known = list(known)
     near = difflib.get_close_matches(name, known, n=most, cutoff=0.5)
@@ -34,12 +41,12 @@ def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
 
 
 def check_keys(cfg: dict, allowed: Iterable[str], where: str) -> None:
-    """Refuse keys of a config dict that nothing reads.
+    """Raise an error if a config dict has unknown keys.
 
     Args:
         cfg (dict): The config dict.
-        allowed (Iterable[str]): The keys it may have.
-        where (str): The name of the dict in the config, for the message.
+        allowed (Iterable[str]): The known keys; ``_scope_`` is always allowed.
+        where (str): The name of the dict, for the message.
 
     Raises:
         ConfigError: If ``cfg`` is no dict, or has a key that is not allowed.
@@ -49,17 +56,25 @@ def check_keys(cfg: dict, allowed: Iterable[str], where: str) -> None:
         raise ConfigError(f'{where} must be a dict with the keys {allowed}, but is {cfg!r}')
     for key in cfg:
         if key not in allowed and key != '_scope_':
-            raise ConfigError(f'{where} has an unknown key {key!r}: {did_you_mean(key, allowed)}')
+            raise ConfigError(f'{where} has an unknown key {key!r}: {did_you_mean(str(key), allowed)}')
 
 
 def strict_keys(cls: type) -> type:
-    """Class decorator: an unknown keyword argument raises a :class:`ConfigError` that lists the near matches."""
+    """Class decorator: raise a :class:`ConfigError` that names an unknown or missing argument."""
     init = cls.__init__
-    allowed = [name for name in inspect.signature(init).parameters if name != 'self']
+    parameters = [
+        parameter for name, parameter in inspect.signature(init).parameters.items()
+        if name != 'self' and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)]
+    allowed = [parameter.name for parameter in parameters]
+    needed = [parameter.name for parameter in parameters if parameter.default is parameter.empty]
 
     @functools.wraps(init)
-    def checked(self, *args, **kwargs):
-        check_keys(kwargs, allowed, where=f"dict(type='{cls.__name__}')")
+    def checked(self: Any, *args: Any, **kwargs: Any) -> None:
+        where = f"dict(type='{cls.__name__}')"
+        check_keys(kwargs, allowed, where)
+        missing = [name for name in needed[len(args):] if name not in kwargs]
+        if missing:
+            raise ConfigError(f'{where} lacks {", ".join(map(repr, missing))}')
         init(self, *args, **kwargs)
 
     cls.__init__ = checked
@@ -68,9 +83,16 @@ def strict_keys(cls: type) -> type:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """End the process with one line and exit code 2 where the user's input is at fault."""
+    """Context manager that turns a :class:`ConfigError` or an ``OSError`` into one line on stderr and exit code 2."""
     try:
         yield
     except ConfigError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        message = str(error)
+    except OSError as error:
+        if error.strerror is None:
+            raise
+        message = error.strerror + (f': {str(error.filename)!r}' if error.filename is not None else '')
+    else:
+        return
+    print(f'error: {message}', file=sys.stderr)
+    sys.exit(2)

@@ -1,4 +1,4 @@
-"""Randomness that leaves no trace."""
+"""The state of the global random generators: isolated, stored as bytes, and restored."""
 
 import contextlib
 import random
@@ -6,14 +6,57 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from torch import Tensor
+
+_PYTHON_WORDS, _NUMPY_WORDS, _TORCH_BYTES = 625, 624, torch.get_rng_state().numel()
+# A flat layout of fixed size, so that the workers of a data loader can write it to shared memory.
+_LAYOUT = np.dtype([
+    ('python', np.uint32, _PYTHON_WORDS), ('python_gauss', np.float64), ('python_has_gauss', np.bool_),
+    ('numpy', np.uint32, _NUMPY_WORDS), ('numpy_position', np.int32), ('numpy_has_gauss', np.int32),
+    ('numpy_gauss', np.float64), ('torch', np.uint8, _TORCH_BYTES)])
+RANDOM_STATE_BYTES = _LAYOUT.itemsize
+
+
+def get_random_state() -> Tensor:
+    """The state of Python's, NumPy's and torch's CPU generators.
+
+    Returns:
+        Tensor: ``[RANDOM_STATE_BYTES]`` uint8.
+    """
+    state = np.zeros((), _LAYOUT)
+    _, words, gauss = random.getstate()
+    state['python'], state['python_gauss'], state['python_has_gauss'] = words, gauss or 0.0, gauss is not None
+    _, state['numpy'], state['numpy_position'], state['numpy_has_gauss'], state['numpy_gauss'] = np.random.get_state()
+    state['torch'] = torch.get_rng_state().numpy()
+    return torch.frombuffer(bytearray(state.tobytes()), dtype=torch.uint8)
+
+
+def set_random_state(stored: Tensor) -> None:
+    """Restore what :func:`get_random_state` returned.
+
+    Args:
+        stored (Tensor): ``[RANDOM_STATE_BYTES]`` uint8, on any device.
+
+    Raises:
+        ValueError: If the size differs, as it does for another version of torch or NumPy.
+    """
+    if stored.numel() != RANDOM_STATE_BYTES:
+        raise ValueError(f'a random state of {stored.numel()} bytes, not {RANDOM_STATE_BYTES}')
+    state = np.frombuffer(stored.cpu().contiguous().numpy().tobytes(), _LAYOUT)[0]
+    gauss = float(state['python_gauss']) if state['python_has_gauss'] else None
+    random.setstate((3, tuple(map(int, state['python'])), gauss))
+    np.random.set_state((
+        'MT19937', state['numpy'], int(state['numpy_position']), int(state['numpy_has_gauss']),
+        float(state['numpy_gauss'])))
+    torch.set_rng_state(torch.from_numpy(state['torch'].copy()))
 
 
 @contextlib.contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Run a block with a random stream of its own, fixed by the seed, and leave the global streams as they were.
+    """Context manager that restores the global random state of Python, NumPy and torch (all devices).
 
-    Python's, NumPy's and torch's generators (all devices) are restored at the end, so whatever is built inside does
-    not shift the weights, the augmentation or the dropout of what comes after.
+    Within it torch is seeded from its initial seed, so that random numbers drawn there are reproducible and do not
+    change the initial weights, data augmentation or dropout that follow.
     """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

@@ -12,9 +12,22 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DATASETS, init_default_scope
 
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.config import metafile_weights, model_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'coco'
 PAIRS = sorted(path.stem for path in CONFIGS.glob('*_review-*.py'))
+
+
+RGB = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True)
+BGR = dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], bgr_to_rgb=False)
+# What the weights of each teacher were trained with: those that start from Detectron2's caffe backbones see BGR images.
+TRAINED_WITH = {
+    'mmdet::faster_rcnn/faster-rcnn_r101_fpn_ms-3x_coco.py': RGB,
+    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_ms-3x_coco.py': RGB,
+    'mmdet::mask_rcnn/mask-rcnn_r101-caffe_fpn_ms-poly-3x_coco.py': BGR,
+    'mmdet::mask_rcnn/mask-rcnn_r50_fpn_ms-poly-3x_coco.py': RGB,
+    'mmdet::retinanet/retinanet_r101-caffe_fpn_ms-3x_coco.py': BGR,
+}
 
 
 @functools.cache
@@ -48,6 +61,16 @@ def test_the_papers_pairs_are_all_here():
 
 
 @pytest.mark.parametrize('pair', PAIRS)
+def test_the_teacher_sees_what_its_weights_were_trained_with(pair):
+    reference = load(pair).model.teacher.model
+    expected = TRAINED_WITH[reference]
+    config = model_config(reference, 'teacher.model')
+    assert {key: config.data_preprocessor[key] for key in expected} == expected
+    caffe = 'caffe' in metafile_weights(reference, 'teacher.checkpoint')
+    assert caffe == (config.backbone.style == 'caffe') == (expected is BGR)
+
+
+@pytest.mark.parametrize('pair', PAIRS)
 def test_dry_run(pair, data_root, hub):
     """The teacher's weights are made up, but found, checked and loaded as those of the zoo."""
     cfg = load(pair)
@@ -63,7 +86,7 @@ def test_dry_run(pair, data_root, hub):
 
     grads = gradients(model)
     assert [name for name, p in model.named_parameters() if p.requires_grad and grads[name] is None] == []
-    assert all(parameter.grad is None for parameter in model.frozen_teacher._model.parameters())
+    assert all(parameter.grad is None for parameter in model.frozen_teacher.model.parameters())
 
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     optim = build_optim_wrapper(model, cfg.optim_wrapper)

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchvision
 import yaml
 from conftest import ROOT
 from mmengine.config import Config
@@ -14,13 +15,22 @@ from mmengine.runner import Runner
 
 from mmreviewkd.registry import MODELS
 
+pytest.importorskip('mmpretrain')
+
 CONFIGS = {path.stem: path for folder in ('imagenet', 'beyond') for path in (ROOT / 'configs' / folder).glob('*.py')}
 PAPER = {'resnet18_review-resnet34': (1.0, 512), 'mobilenet-v1_review-resnet50': (8.0, 256)}
 # mmpretrain's Swin takes no maps smaller than its windows.
 SIDES = {'resnet18_review-swin-t': 224}
+# Whether (student, teacher) are tapped after the last ReLU of their stages.
+AFTER_RELU = {
+    'resnet18_review-resnet34': (True, True), 'resnet18_review-resnet34_before-relu': (False, False),
+    'mobilenet-v1_review-resnet50': (False, True), 'mobilenet-v1_review-resnet50_before-relu': (False, False),
+}
 TEACHER_CHANNELS = {
     'resnet18_review-resnet34': [64, 128, 256, 512, 512],
     'mobilenet-v1_review-resnet50': [256, 512, 1024, 2048, 2048],
+    'resnet18_review-resnet34_before-relu': [64, 128, 256, 512, 512],
+    'mobilenet-v1_review-resnet50_before-relu': [256, 512, 1024, 2048, 2048],
     'resnet18_review-swin-t': [96, 192, 384, 768, 768],
     'resnet18_review-hrnet-w18': [18, 36, 72, 144, 2048],
     'mobilenet-v2_review-deit-s': [384] * 5,
@@ -72,8 +82,8 @@ def first_batch(loader, data_root, side):
 def test_dry_run(name, data_root, hub):
     """A teacher's weights are made up, but found, checked and loaded as those of the zoo."""
     cfg = load(name)
-    guided = '_review-' in name
-    if guided:
+    distilled = '_review-' in name
+    if distilled:
         hub(cfg.model.teacher.model)
     torch.manual_seed(0)
     model = MODELS.build(cfg.model)
@@ -82,18 +92,24 @@ def test_dry_run(name, data_root, hub):
     before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
     batch = first_batch(cfg.train_dataloader, data_root, SIDES.get(name, 64))
     assert [image.shape for image in batch['inputs']] == [(3, SIDES.get(name, 64), SIDES.get(name, 64))] * 3
-    loss, log = model.parse_losses(model(**model.data_preprocessor(batch, training=True), mode='loss'))
+    data = model.data_preprocessor(batch, training=True)
+    if name in AFTER_RELU:
+        with torch.no_grad(), model.taps.record(model.student, data['inputs']) as recording:
+            model.student(**data, mode='loss')
+        levels = recording.features(), model.frozen_teacher.levels(**data)
+        assert tuple(all((level >= 0).all() for level in features[:4]) for features in levels) == AFTER_RELU[name]
+    loss, log = model.parse_losses(model(**data, mode='loss'))
     loss.backward()
     optim.step()
     assert torch.isfinite(loss)
     assert [key for key, parameter in model.named_parameters() if parameter.grad is None] == []
     moved = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
-    student = model.student if guided else model
+    student = model.student if distilled else model
     assert sum(parameter.numel() for parameter in student.parameters()) == PARAMETERS[name]
-    if guided:
+    if distilled:
         assert log['loss_distill'] > 0 and {key.split('.')[0] for key in moved} == {'student', 'connector'}
         assert model.frozen_teacher.probe().channels == TEACHER_CHANNELS[name]
-        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher._model.parameters())
+        assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher.model.parameters())
 
     results = model.eval().val_step(first_batch(cfg.val_dataloader, data_root, SIDES.get(name, 64)))
     assert [int(result.gt_label) for result in results] == [0, 499]
@@ -107,8 +123,8 @@ def holds(config, **values):
 
 
 def test_the_papers_pairs_follow_the_authors_recipe():
-    assert {name for name, path in CONFIGS.items() if path.parent.name == 'imagenet' and '_review-' in name} == {*PAPER}
-    for name, (weight, mid_channels) in PAPER.items():
+    for name in AFTER_RELU:
+        weight, mid_channels = PAPER[name.removesuffix('_before-relu')]
         cfg = load(name)
         assert holds(cfg.optim_wrapper.optimizer, type='SGD', lr=0.1, momentum=0.9, weight_decay=1e-4)
         assert cfg.auto_scale_lr.base_batch_size == 256 == 8 * cfg.train_dataloader.batch_size
@@ -127,3 +143,20 @@ def test_the_baseline_beside_it_differs_in_the_model_alone(name):
         config.pop('model')
         config.pop('custom_hooks', None)
     assert cfg.to_dict() == baseline.to_dict()
+
+
+def test_the_students_start_as_in_the_authors_code():
+    """As torchvision's ResNet-18 and a MobileNet of plain PyTorch modules."""
+    torch.manual_seed(0)
+    resnet, mobilenet = MODELS.build(load('resnet18').model), MODELS.build(load('mobilenet-v1').model)
+    resnet.init_weights()
+    mobilenet.init_weights()
+    assert all((block.bn2.weight == 1).all() for block in [*resnet.backbone.layer1, *resnet.backbone.layer4])
+    expected = torchvision.models.resnet18()
+    pairs = [(resnet.backbone.layer3[1].conv2, expected.layer3[1].conv2), (resnet.head.fc, expected.fc),
+             (mobilenet.backbone.layer4[0].conv2, torch.nn.Conv2d(512, 1024, 1)),
+             (mobilenet.backbone.layer1[1].conv1, torch.nn.Conv2d(64, 64, 3, groups=64)),
+             (mobilenet.head.fc, torch.nn.Linear(1024, 1000))]
+    for module, reference in pairs:
+        torch.testing.assert_close(module.weight.std(), reference.weight.std(), rtol=0.1, atol=0)
+        torch.testing.assert_close(module.weight.abs().max(), reference.weight.abs().max(), rtol=0.3, atol=0)

@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+import pytest
 import torch
 from conftest import ROOT
 from mmengine.config import Config
@@ -10,6 +11,8 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.studies.detection_picture import draw_detections
 from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 
+pytest.importorskip('mmcv.ops')
+pytest.importorskip('mmdet')
 CONFIG = ROOT / 'configs' / 'fashion_scenes' / 'mask-rcnn_r18.py'
 
 

@@ -41,9 +41,9 @@ def test_whole_files_are_kept_and_damaged_ones_made_anew(source, tmp_path):
 
 
 @pytest.mark.parametrize(('spoil', 'message'), [
-    (lambda file: file.unlink(), 'holds neither train-images-idx3-ubyte.gz nor'),
-    (lambda file: file.write_bytes(file.read_bytes()[:999]), r'train-images-idx3-ubyte.gz is damaged or only a part'),
-    (lambda file: file.write_bytes(gzip.compress(b'other')), 'train-images-idx3-ubyte is damaged or only a part'),
+    (lambda file: file.unlink(), 'contains neither train-images-idx3-ubyte.gz nor'),
+    (lambda file: file.write_bytes(file.read_bytes()[:999]), r'train-images-idx3-ubyte.gz is damaged or incomplete'),
+    (lambda file: file.write_bytes(gzip.compress(b'other')), 'train-images-idx3-ubyte is damaged or incomplete'),
 ])
 def test_a_missing_or_damaged_file_is_named(source, tmp_path, spoil, message):
     spoil(source / 'train-images-idx3-ubyte.gz')

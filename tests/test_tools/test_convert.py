@@ -28,7 +28,7 @@ def test_the_tool_writes_what_mmpretrain_loads_strictly(published, tmp_path):
     model.load_state_dict(torch.load(out, weights_only=True)['state_dict'], strict=True)
     assert torch.equal(model.head.fc.weight, public_state('wrn_16_2')['fc.weight'].float())
     again = tmp_path / 'again.pth'
-    assert '83 entries are named as the model' in convert_checkpoint(CONFIG, str(out), str(again))
+    assert '83 entries already have the names of the model' in convert_checkpoint(CONFIG, str(out), str(again))
 
 
 def test_what_does_not_fit_leaves_no_file(published, tmp_path):

@@ -9,17 +9,16 @@ import sys
 import time
 from pathlib import Path
 
-import mmpretrain
 import pytest
 import torch
 from conftest import ROOT, run_tool, small_run
 
+from mmreviewkd.studies.without_plugin import command_to_test_student
+
+pytest.importorskip('mmpretrain')
+
 TOOLS = ROOT / 'tools'
 REVIEW = 'resnet8_review-resnet14.py'
-# Python that cannot import this package, running one of mmpretrain's own tools.
-WITHOUT_PLUGIN = (
-    'import runpy, sys; sys.modules["mmreviewkd"] = None; sys.argv = sys.argv[1:]; '
-    'runpy.run_path(sys.argv[0], run_name="__main__")')
 
 
 def scalars(work_dir: Path) -> dict[int, dict]:
@@ -81,9 +80,8 @@ def test_the_exported_student_needs_no_plugin_and_predicts_the_same(config, run,
         TOOLS / 'test.py', config, run / 'epoch_2.pth', '--out', tmp_path / 'inside.pkl', '--work-dir', tmp_path,
         cwd=tmp_path)
     assert 'accuracy/top1' in own.stdout + own.stderr
-    tool = Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'test.py'
     run_tool(
-        '-c', WITHOUT_PLUGIN, tool, run / 'student' / 'student.py', run / 'student' / 'student.pth',
+        *command_to_test_student('mmpretrain', run / 'student' / 'student.py'),
         '--out', tmp_path / 'plain.pkl', '--out-item', 'pred', '--work-dir', tmp_path, cwd=tmp_path, PYTHONPATH='')
     with open(tmp_path / 'inside.pkl', 'rb') as inside, open(tmp_path / 'plain.pkl', 'rb') as plain:
         inside, plain = pickle.load(inside), pickle.load(plain)

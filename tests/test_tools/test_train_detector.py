@@ -3,23 +3,22 @@
 import json
 import pickle
 import signal
-from pathlib import Path
 
-import mmdet
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, run_tool
 from mmengine.config import Config
-from pycocotools import mask as rle
 
 from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
+from mmreviewkd.studies.without_plugin import command_to_test_student
+
+pytest.importorskip('mmcv.ops')
+pytest.importorskip('mmdet')
+rle = pytest.importorskip('pycocotools.mask')
 
 TOOLS = ROOT / 'tools'
 REVIEW = 'mask-rcnn_r18_review-r34'
-WITHOUT_PLUGIN = (
-    'import runpy, sys; sys.modules["mmreviewkd"] = None; sys.argv = sys.argv[1:]; '
-    'runpy.run_path(sys.argv[0], run_name="__main__")')
 # Python that runs a tool until it is killed, in the middle of the second epoch.
 KILLED_AT_STEP_11 = (
     'import itertools, os, runpy, signal, sys; from mmreviewkd.models import ReviewDistiller as R\n'
@@ -89,9 +88,8 @@ def test_a_run_ends_in_a_student_that_predicts_the_same(config, run, place, tmp_
         TOOLS / 'test.py', config, run / 'epoch_2.pth', '--out', tmp_path / 'inside.pkl',
         '--work-dir', tmp_path, '--show-dir', 'drawn', cwd=place)
     assert len(list((place / 'drawn').glob('*.png'))) == 6
-    tool = Path(mmdet.__file__).parent / '.mim' / 'tools' / 'test.py'
     done = run_tool(
-        '-c', WITHOUT_PLUGIN, tool, run / 'student' / 'student.py', run / 'student' / 'student.pth',
+        *command_to_test_student('mmdet', run / 'student' / 'student.py'),
         '--out', tmp_path / 'plain.pkl', '--work-dir', tmp_path, cwd=place, PYTHONPATH='')
     assert 'coco/bbox_mAP' in done.stdout + done.stderr
     assert 'coco/segm_mAP' in done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""Write weights published in another layout (CRD's, torchvision's, ...) as a checkpoint of a config's model."""
+"""Convert published weights (of CRD, torchvision, ...) to a checkpoint of a config's model."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from mmreviewkd.utils.errors import one_line_errors
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='a config file of the same network, or package::path/of/config.py')
+    parser.add_argument('config', help='the config of the same network: a file, or package::path/of/config.py')
     parser.add_argument('checkpoint', help='the path or URL of the published weights')
     parser.add_argument('out', help='the file to write')
     args = parser.parse_args()

@@ -1,18 +1,14 @@
 # The student, distilled with Knowledge Review; the ablations replace its parts.
-_base_ = './resnet8.py'
+_base_ = ['./resnet8.py', '../../_base_/taps.py']
 
 model = dict(
     _delete_=True,
     type='mmreviewkd.ReviewDistiller',
-    student=dict(
-        model=_base_.model,
-        taps=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck']),
+    student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::fashion_mnist/ablation/resnet14-half.py',
         checkpoint='work_dirs/ablation/teachers/ablation_resnet14-half/epoch_8.pth',
-        taps=[
-            'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
-        ]),
+        taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector', fusion='abf'),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
     warmup_iters=32)

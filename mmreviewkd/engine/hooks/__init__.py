@@ -1,6 +1,9 @@
 """Hooks."""
 
 from .channels_last_hook import ChannelsLastHook
+from .check_fit_hook import CheckFitHook
+from .checkpoint_hook import CheckpointHook
 from .export_student_hook import ExportStudentHook
+from .finite_loss_hook import FiniteLossHook
 
-__all__ = ['ChannelsLastHook', 'ExportStudentHook']
+__all__ = ['ChannelsLastHook', 'CheckFitHook', 'CheckpointHook', 'ExportStudentHook', 'FiniteLossHook']

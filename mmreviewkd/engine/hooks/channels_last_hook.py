@@ -1,4 +1,4 @@
-"""Channels-last memory format for training."""
+"""Train in the channels-last memory format."""
 
 import torch
 from mmengine.hooks import Hook
@@ -11,12 +11,12 @@ from mmreviewkd.utils.errors import strict_keys
 @HOOKS.register_module()
 @strict_keys
 class ChannelsLastHook(Hook):
-    """Turn the model's weights, and with them its maps, to ``torch.channels_last``.
+    """Convert the model to ``torch.channels_last`` before training.
 
-    The results stay the same up to rounding. Whether it pays depends on the network and the device: small networks on
-    a CPU and mixed precision on a GPU mostly gain.
+    Results are equal up to rounding. Whether training gets faster depends on network and device; small networks on a
+    CPU and mixed precision on a GPU usually do.
     """
 
     def before_train(self, runner: Runner) -> None:
-        """Convert the model, and the teacher with it."""
+        """Convert student, connector and teacher."""
         runner.model.to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The plain student, written at the end of training."""
+"""Export the student at the end of training."""
 
 from mmengine.dist import master_only
 from mmengine.hooks import EMAHook, Hook
@@ -8,24 +8,25 @@ from mmengine.runner import Runner
 
 from mmreviewkd.engine.export import export_student
 from mmreviewkd.registry import HOOKS
+from mmreviewkd.utils.checks import text
 from mmreviewkd.utils.errors import strict_keys
 
 
 @HOOKS.register_module()
 @strict_keys
 class ExportStudentHook(Hook):
-    """Write the student as a plain config and checkpoint, see :func:`~mmreviewkd.engine.export_student`.
+    """Export the student at the end of training, see :func:`~mmreviewkd.engine.export.export_student`.
 
-    With an EMA hook in the run, the averaged weights are written.
+    If the run has an EMA hook, the averaged weights are exported.
 
     Args:
-        out_dir (str, optional): The folder. Defaults to ``student`` in the work dir.
+        out_dir (str, optional): The folder to write to. Defaults to ``student`` in the work dir.
     """
 
     priority = 'LOWEST'
 
     def __init__(self, out_dir: str | None = None) -> None:
-        self.out_dir = out_dir
+        self.out_dir = text(out_dir, 'ExportStudentHook: out_dir', 'the path of a folder, or None')
 
     @master_only
     def after_train(self, runner: Runner) -> None:
@@ -36,4 +37,4 @@ class ExportStudentHook(Hook):
         path = export_student(
             runner.cfg, model.state_dict(), self.out_dir or f'{runner.work_dir}/student',
             meta=dict(dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None)))
-        print_log(f'The plain student is {path}', 'current')
+        print_log(f'Exported the student to {path}', 'current')

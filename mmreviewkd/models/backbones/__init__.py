@@ -15,6 +15,6 @@ __all__ = [
     'MobileNetV1'
 ]
 
-with contextlib.suppress(ImportError):  # without mmdet there are no detectors either
+with contextlib.suppress(ImportError):  # needs mmdet, whose detectors use it
     from .mobilenet_v2_stages import MobileNetV2Stages
     __all__ += ['MobileNetV2Stages']

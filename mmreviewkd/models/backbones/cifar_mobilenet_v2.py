@@ -1,35 +1,47 @@
 """MobileNetV2 for small images ("MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018)."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
-from mmcv.cnn import ConvModule
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
 
-_NORM = dict(type='BN')
-# Of each stage: expansion, channels at full width, blocks, stride.
+# Expansion, channels at full width, blocks and stride of each stage.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
 
+def _conv_module(
+        in_channels: int, channels: int, kernel_size: int, stride: int = 1, groups: int = 1,
+        relu: bool = True) -> nn.Sequential:
+    """Convolution, batch normalization and ReLU, with the names that they have in mmcv's ``ConvModule``."""
+    parts = OrderedDict(
+        conv=nn.Conv2d(
+            in_channels, channels, kernel_size, stride, padding=kernel_size // 2, groups=groups, bias=False),
+        bn=nn.BatchNorm2d(channels))
+    if relu:
+        parts['activate'] = nn.ReLU(inplace=True)
+    return nn.Sequential(parts)
+
+
 class InvertedResidual(nn.Module):
-    """Expand, convolve each channel, and reduce; no ReLU follows the reduction.
+    """A 1x1 expansion, a depthwise 3x3 convolution and a linear 1x1 projection, with a shortcut if shapes allow.
 
     Args:
         in_channels (int): Channels of the input.
         channels (int): Channels of the output.
         stride (int): Stride of the 3x3 convolution.
-        expansion (int): How many times as many channels lie between.
+        expansion (int): Factor of the channels between the 1x1 convolutions.
     """
 
     def __init__(self, in_channels: int, channels: int, stride: int, expansion: int) -> None:
         super().__init__()
         middle = in_channels * expansion
         self.conv = nn.Sequential(
-            ConvModule(in_channels, middle, 1, norm_cfg=_NORM),
-            ConvModule(middle, middle, 3, stride, padding=1, groups=middle, norm_cfg=_NORM),
-            ConvModule(middle, channels, 1, norm_cfg=_NORM, act_cfg=None))
+            _conv_module(in_channels, middle, 1),
+            _conv_module(middle, middle, 3, stride, groups=middle),
+            _conv_module(middle, channels, 1, relu=False))
         self.with_shortcut = stride == 1 and in_channels == channels
 
     def forward(self, x: Tensor) -> Tensor:
@@ -39,18 +51,18 @@ class InvertedResidual(nn.Module):
 
 @MODELS.register_module()
 class CIFARMobileNetV2(BaseModule):
-    """MobileNetV2 for images of 32 pixels: ReLU in place of ReLU6, and a second stage that keeps its size.
+    """MobileNetV2 for images of 32 pixels: with ReLU instead of ReLU6, and stride 1 in the second stage.
 
     Args:
-        widen_factor (float): All stages but the last convolution, of 1280, have this share of the channels.
-            Defaults to 1.0.
+        widen_factor (float): Width factor of all layers but the last convolution, which has 1280 channels. Defaults
+            to 1.0.
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which of the seven stages (0 to 6) and the last convolution (7) are given.
-            Defaults to (7,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Outputs, of the seven stages (0 to 6) and the last convolution (7). Defaults to
+            (7,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(
@@ -65,16 +77,16 @@ class CIFARMobileNetV2(BaseModule):
             raise ValueError(f'CIFARMobileNetV2: out_indices must be among 0 to 7, but are {tuple(out_indices)}')
         self.out_indices = tuple(out_indices)
         width = int(32 * widen_factor)
-        self.conv1 = ConvModule(in_channels, width, 3, stride=2, padding=1, norm_cfg=_NORM)
+        self.conv1 = _conv_module(in_channels, width, 3, stride=2)
         for stage, (expansion, channels, blocks, stride) in enumerate(_STAGES):
             previous, width = width, int(channels * widen_factor)
             self.add_module(f'layer{stage + 1}', nn.Sequential(
                 InvertedResidual(previous, width, stride, expansion),
                 *(InvertedResidual(width, width, 1, expansion) for _ in range(blocks - 1))))
-        self.conv2 = ConvModule(width, 1280, 1, norm_cfg=_NORM)
+        self.conv2 = _conv_module(width, 1280, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 2, 2, 4, 8, 8, 16, 16 and 16 rows."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``, of strides 2, 2, 4, 8, 8, 16, 16 and 16."""
         x = self.conv1(x)
         outputs = []
         for index, layer in enumerate((*(getattr(self, f'layer{i}') for i in range(1, 8)), self.conv2)):

@@ -10,7 +10,7 @@ from mmreviewkd.registry import MODELS
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; the last call of ``relu`` is on their sum.
+    """Two 3x3 convolutions and a shortcut; ``relu`` is called last on their sum.
 
     Args:
         in_channels (int): Channels of the input.
@@ -41,14 +41,14 @@ class CIFARResNet(BaseModule):
     """A ResNet of three stages, for images of 28 or 32 pixels.
 
     Args:
-        depth (int): Number of layers, ``6 n + 2`` for ``n`` blocks a stage.
+        depth (int): Number of layers, ``6 n + 2`` for ``n`` blocks in each stage.
         widths (Sequence[int]): Channels of the stem and of the three stages. Defaults to (16, 16, 32, 64).
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which stages, of 0 to 2, are given. Defaults to (2,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Stages to output, of 0 to 2. Defaults to (2,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If the depth is not ``6 n + 2``, or there are not four widths.
+        ValueError: If the depth is not ``6 n + 2``, there are not four widths, or a stage does not exist.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CIFARResNet(BaseModule):
                 BasicBlock(previous if i == 0 else width, width, stride) for i, stride in enumerate(strides))))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``; stage ``i`` has ``H / 2^i`` rows, rounded up."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``; stage ``i`` has stride ``2^i``."""
         x = self.relu(self.bn1(self.conv1(x)))
         outputs = []
         for index, layer in enumerate((self.layer1, self.layer2, self.layer3)):

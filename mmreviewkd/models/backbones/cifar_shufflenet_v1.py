@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
-from mmpretrain.models.utils import channel_shuffle
 from torch import Tensor, nn
+from torch.nn.functional import channel_shuffle
 
 from mmreviewkd.registry import MODELS
 
@@ -14,9 +14,9 @@ _GROUPS = 3
 
 
 class ShuffleUnit(nn.Module):
-    """Two grouped 1x1 convolutions around a shuffle and a 3x3 one of each channel, and a shortcut.
+    """A grouped 1x1, a depthwise 3x3 and a grouped 1x1 convolution with a channel shuffle, and a shortcut.
 
-    The last call of ``relu`` is on the sum with the shortcut, or, at stride 2, on the two side by side.
+    ``relu`` is called last on the sum with the shortcut or, at stride 2, on their concatenation.
 
     Args:
         in_channels (int): Channels of the input.
@@ -47,15 +47,15 @@ class ShuffleUnit(nn.Module):
 
 @MODELS.register_module()
 class CIFARShuffleNetV1(BaseModule):
-    """ShuffleNet of three groups, for images of 32 pixels: its stem is one 1x1 convolution.
+    """ShuffleNet with three groups for images of 32 pixels, whose stem is a 1x1 convolution.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which stages, of 0 to 2, are given. Defaults to (2,).
-        init_cfg (dict or list, optional): Initialization. Defaults to None, which leaves it to torch.
+        out_indices (Sequence[int]): Stages to output, of 0 to 2. Defaults to (2,).
+        init_cfg (dict or list, optional): Initialization. Defaults to None: torch's own.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class CIFARShuffleNetV1(BaseModule):
             previous = width
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 2, 4 and 8 rows."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``, of strides 2, 4 and 8."""
         x = self.relu(self.bn1(self.conv1(x)))
         outputs = []
         for index, layer in enumerate((self.layer1, self.layer2, self.layer3)):

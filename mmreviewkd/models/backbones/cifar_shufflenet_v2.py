@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.model import BaseModule
-from mmpretrain.models.utils import channel_shuffle
 from torch import Tensor, nn
+from torch.nn.functional import channel_shuffle
 
 from mmreviewkd.registry import MODELS
 
@@ -15,9 +15,9 @@ def _convolution(channels: int, stride: int) -> nn.Conv2d:
 
 
 class ShuffleUnit(nn.Module):
-    """Half of the channels pass as they are, half through three convolutions; then both are shuffled.
+    """Three convolutions on one half of the channels, the identity on the other, and a channel shuffle of both.
 
-    The last call of ``relu`` is on the two halves side by side; the one that passes has no negative values.
+    ``relu`` is called last on the concatenation of both halves; the unchanged half has no negative values.
 
     Args:
         channels (int): Channels of input and output.
@@ -35,15 +35,15 @@ class ShuffleUnit(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[N, channels, H, W]`` to the same."""
-        passing, out = x.chunk(2, dim=1)
+        """``[N, channels, H, W]`` to ``[N, channels, H, W]``."""
+        unchanged, out = x.chunk(2, dim=1)
         out = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(out)))))
         out = self.bn3(self.conv3(out))
-        return channel_shuffle(self.relu(torch.cat([passing, out], dim=1)), 2)
+        return channel_shuffle(self.relu(torch.cat([unchanged, out], dim=1)), 2)
 
 
 class DownUnit(nn.Module):
-    """Two branches of stride 2 side by side, shuffled.
+    """Two branches of stride 2, concatenated and shuffled.
 
     Args:
         in_channels (int): Channels of the input.
@@ -75,16 +75,16 @@ class DownUnit(nn.Module):
 
 @MODELS.register_module()
 class CIFARShuffleNetV2(BaseModule):
-    """ShuffleNetV2 of full width, for images of 32 pixels: its stem is one 1x1 convolution.
+    """ShuffleNetV2 of width 1 for images of 32 pixels, whose stem is a 1x1 convolution.
 
     Args:
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which of the three stages (0 to 2) and the last convolution (3) are given.
-            Defaults to (3,).
-        init_cfg (dict or list, optional): Initialization. Defaults to None, which leaves it to torch.
+        out_indices (Sequence[int]): Outputs, of the three stages (0 to 2) and the last convolution (3). Defaults to
+            (3,).
+        init_cfg (dict or list, optional): Initialization. Defaults to None: torch's own.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class CIFARShuffleNetV2(BaseModule):
         self.bn2 = nn.BatchNorm2d(1024)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 2, 4, 8 and 8 rows."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``, of strides 2, 4, 8 and 8."""
         first = self.layer1(self.relu(self.bn1(self.conv1(x))))
         second = self.layer2(first)
         third = self.layer3(second)

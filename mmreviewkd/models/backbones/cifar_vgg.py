@@ -1,4 +1,4 @@
-"""VGGs for small images, with normalization and one linear layer less than the originals have."""
+"""VGGs for small images, with batch norm and without the hidden linear layers of the original."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from mmreviewkd.registry import MODELS
 
 @MODELS.register_module()
 class CIFARVGG(BaseModule):
-    """A VGG of five stages, for images of 32 pixels; the last two stages are of the same size.
+    """A VGG of five stages, for images of 32 pixels; the last two stages have the same stride.
 
-    A stage's last module is its last ReLU: ``backbone.layer2[-1]:input`` is what flows into it.
+    The last module of a stage is its last ReLU, so ``backbone.layer2[-1]:input`` taps the feature before it.
 
     Args:
-        depth (int): Number of layers, ``5 n + 3`` for ``n`` convolutions a stage.
+        depth (int): Number of layers, ``5 n + 3`` for ``n`` convolutions in each stage.
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which stages, of 0 to 4, are given. Defaults to (4,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Stages to output, of 0 to 4. Defaults to (4,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If the depth is not ``5 n + 3``, or there is no such stage.
+        ValueError: If the depth is not ``5 n + 3``, or a stage does not exist.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class CIFARVGG(BaseModule):
             self.add_module(f'layer{stage + 1}', nn.Sequential(*layers))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``: of ``H`` / 1, 2, 4, 8 and 8 rows."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``, of strides 1, 2, 4, 8 and 8."""
         outputs = []
         for index, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4, self.layer5)):
             x = layer(F.max_pool2d(x, 2) if index in (1, 2, 3) else x)

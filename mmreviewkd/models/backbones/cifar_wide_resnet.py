@@ -9,9 +9,10 @@ from mmreviewkd.registry import MODELS
 
 
 class PreActivationBlock(nn.Module):
-    """Two 3x3 convolutions, each behind a normalization and a ReLU, and a shortcut.
+    """Two 3x3 convolutions, each after a batch norm and a ReLU, and a shortcut.
 
-    What flows into ``relu1`` of a stage's first block is the stage before it, normalized, before its ReLU.
+    In the first block of a stage, the input of ``relu1`` is the normalized output of the previous stage before its
+    ReLU.
 
     Args:
         in_channels (int): Channels of the input.
@@ -35,7 +36,7 @@ class PreActivationBlock(nn.Module):
         """``[N, in_channels, H, W]`` to ``[N, channels, H / stride, W / stride]``."""
         activated = self.relu1(self.bn1(x))
         out = self.conv2(self.relu2(self.bn2(self.conv1(activated))))
-        # Where the channels change, the shortcut starts behind the first ReLU.
+        # If the channels change, the shortcut starts after the first ReLU.
         return out + (x if self.downsample is None else self.downsample(activated))
 
 
@@ -43,18 +44,17 @@ class PreActivationBlock(nn.Module):
 class CIFARWideResNet(BaseModule):
     """A Wide ResNet of three stages, for images of 32 pixels: WRN-``depth``-``widen_factor``.
 
-    The stages end in sums that no ReLU follows at once. The last one is given behind the network's last normalization
-    and ReLU.
+    The stages end in sums without a ReLU. The last stage is output after the network's final batch norm and ReLU.
 
     Args:
-        depth (int): Number of layers, ``6 n + 4`` for ``n`` blocks a stage.
-        widen_factor (int): The stages have 16, 32 and 64 times as many channels.
+        depth (int): Number of layers, ``6 n + 4`` for ``n`` blocks in each stage.
+        widen_factor (int): Width factor of the stages, of 16, 32 and 64 channels.
         in_channels (int): Channels of the images. Defaults to 3.
-        out_indices (Sequence[int]): Which stages, of 0 to 2, are given. Defaults to (2,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Stages to output, of 0 to 2. Defaults to (2,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If the depth is not ``6 n + 4``, or there is no such stage.
+        ValueError: If the depth is not ``6 n + 4``, or a stage does not exist.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class CIFARWideResNet(BaseModule):
         self.norm = nn.Sequential(nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, in_channels, H, W]``; stage ``i`` has ``H / 2^i`` rows, rounded up."""
+        """Outputs of the stages for images ``[N, in_channels, H, W]``; stage ``i`` has stride ``2^i``."""
         first = self.layer1(self.conv1(x))
         second = self.layer2(first)
         outputs = (first, second, self.norm(self.layer3(second)))

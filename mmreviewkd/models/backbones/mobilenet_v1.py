@@ -1,4 +1,4 @@
-"""MobileNetV1 (arXiv 1704.04861), which mmpretrain lacks."""
+"""MobileNetV1 ("MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications", 2017)."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from mmreviewkd.registry import MODELS
 
 
 class DepthwiseSeparable(nn.Module):
-    """A 3x3 convolution of each channel alone, then a 1x1 convolution; the last call of ``relu`` is on its output.
+    """A depthwise 3x3 and a 1x1 convolution; ``relu`` is called last on the output.
 
     Args:
         in_channels (int): Channels of the input.
@@ -33,14 +33,14 @@ class DepthwiseSeparable(nn.Module):
 
 @MODELS.register_module()
 class MobileNetV1(BaseModule):
-    """MobileNetV1 of width 1, in the four stages in which the paper reviews it: 128, 256, 512 and 1024 channels.
+    """MobileNetV1 of width 1 in four stages, of 128, 256, 512 and 1024 channels, at which ReviewKD taps it.
 
     Args:
-        out_indices (Sequence[int]): Which stages, of 0 to 3, are given. Defaults to (3,).
-        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for normalizations.
+        out_indices (Sequence[int]): Stages to output, of 0 to 3. Defaults to (3,).
+        init_cfg (dict or list, optional): Initialization. Defaults to Kaiming for convolutions, 1 for norm weights.
 
     Raises:
-        ValueError: If there is no such stage.
+        ValueError: If a stage does not exist.
     """
 
     def __init__(self, out_indices: Sequence[int] = (3,), init_cfg: dict | list | None = None) -> None:
@@ -62,7 +62,7 @@ class MobileNetV1(BaseModule):
         return nn.Sequential(*(DepthwiseSeparable(*block) for block in blocks))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Stage outputs for images ``[N, 3, H, W]``; stage ``i`` has ``H / 2^(i + 2)`` rows, rounded up."""
+        """Outputs of the stages for images ``[N, 3, H, W]``; stage ``i`` has stride ``2^(i + 2)``."""
         x = self.relu(self.bn1(self.conv1(x)))
         outputs = []
         for index, layer in enumerate((self.layer1, self.layer2, self.layer3, self.layer4)):

@@ -1,5 +1,7 @@
 """MobileNetV2 for a feature pyramid."""
 
+from typing import Any
+
 from mmdet.models.backbones import MobileNetV2
 from torch import Tensor
 
@@ -8,31 +10,31 @@ from mmreviewkd.registry import MODELS
 
 @MODELS.register_module()
 class MobileNetV2Stages(MobileNetV2):
-    """mmdet's MobileNetV2 without its last convolution (320 to 1280 channels), which lies past all stages.
+    """mmdet's MobileNetV2 without its last convolution (320 to 1280 channels).
 
-    No pyramid on the ends of the stages passes it, so it would be run for nothing and train on nothing, and DDP would
-    have to look for unused parameters.
+    A feature pyramid on the outputs of the stages does not use that convolution: computing it is wasted, and as its
+    parameters get no gradients, DDP would need ``find_unused_parameters=True``.
 
     Args:
-        out_indices (Sequence[int]): Which of the parts 0 to 6, which mmdet calls ``layer1`` to ``layer7``, are given.
-            Defaults to (1, 2, 4, 6), the ends of the strides 4, 8, 16 and 32.
-        kwargs: As of mmdet's.
+        out_indices (Sequence[int]): Which of ``layer1`` to ``layer7`` (0 to 6) to output. Defaults to (1, 2, 4, 6),
+            the last layers at strides 4, 8, 16 and 32.
+        **kwargs: Further arguments of mmdet's MobileNetV2.
 
     Raises:
-        ValueError: If ``out_indices`` asks for the last convolution.
+        ValueError: If ``out_indices`` contains 7, the last convolution.
     """
 
-    def __init__(self, out_indices: tuple[int, ...] = (1, 2, 4, 6), **kwargs) -> None:
+    def __init__(self, out_indices: tuple[int, ...] = (1, 2, 4, 6), **kwargs: Any) -> None:
         if 7 in out_indices:
             raise ValueError(
-                f'out_indices={tuple(out_indices)} of MobileNetV2Stages: 7 is the last convolution, which it has not; '
-                'use MobileNetV2')
+                f'MobileNetV2Stages: out_indices={tuple(out_indices)} contains 7, the last convolution, which it '
+                'lacks; use MobileNetV2')
         super().__init__(out_indices=out_indices, **kwargs)
         self.layers.remove('conv2')
         del self.conv2
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args) -> None:
-        """Checkpoints of the whole MobileNetV2 fit."""
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        """Load checkpoints of the whole MobileNetV2, too, by dropping their last convolution."""
         for name in [name for name in state_dict if name.startswith(f'{prefix}conv2.')]:
             del state_dict[name]
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -1,30 +1,31 @@
-"""The review path: every teacher level supervises the student's level and all finer paths into it."""
+"""The review path: each teacher level supervises the student's level and, through the residual, all coarser ones."""
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
+from mmreviewkd.ops.review_level import IMPLEMENTATIONS, LevelPlan, LevelShape, plan_level
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError, strict_keys
+from mmreviewkd.utils.checks import choice, flag
+from mmreviewkd.utils.errors import strict_keys
 
 from .addition_fusion import AdditionFusion
 from .attention_based_fusion import AttentionBasedFusion
-from .fast_fusion import fast_fusion
-from .fusion_choice import IMPLEMENTATIONS, fast_dtype
-from .fusion_cost import fast_pays
+from .base_connector import BaseConnector
+from .checks import check_channels, check_levels, resolve_mid_channels
+from .fast_level import fast_level, is_compiling, map_dtype, obstacle
+from .recomputation import checkpointed
 
 FUSIONS = {'abf': AttentionBasedFusion, 'add': AdditionFusion}
 
 
 @MODELS.register_module()
 @strict_keys
-class ReviewConnector(nn.Module):
-    """Carry the student's features to the teacher's, reviewing from coarse to fine (paper, Sec. 3.2, Fig. 2d).
+class ReviewConnector(BaseConnector):
+    """Maps the student's features to the teacher's, reviewing from coarse to fine (paper, Sec. 3.2, Fig. 2d).
 
     Args:
         in_channels (Sequence[int]): Channels of the student's features, fine to coarse. A distiller infers them.
@@ -32,11 +33,12 @@ class ReviewConnector(nn.Module):
         mid_channels (int, optional): Channels ``M`` of the review path, one number for all levels. Defaults to
             ``min(512, in_channels[-1])``.
         implementation (str): How the levels are computed: ``'plain'``, by the modules that define them; ``'fast'``,
-            with the same results for less time and memory, wherever those modules are as they were built; ``'auto'``,
-            whichever of the two is cheaper. Defaults to ``'auto'``.
-        with_cp (bool): Keep of each level only what flows through it, and compute the level again in the backward
-            pass, for whoever has more time than memory. Defaults to False.
-        fusion (str): How a level joins what flows in: ``'abf'``, by attention (Sec. 3.3), or ``'add'``, by plain
+            with the same results in less time and memory, wherever those modules are as they were built; ``'auto'``,
+            whichever of the two is cheaper. The log says once what is chosen, :meth:`plans` says it at any time.
+            Defaults to ``'auto'``.
+        with_cp (bool): Keep only the inputs of each level, and compute the level again in the backward pass: less
+            memory for more time. Defaults to False.
+        fusion (str): How a level fuses the residual: ``'abf'``, by attention (Sec. 3.3), or ``'add'``, by plain
             addition, which is always computed by its modules. Defaults to ``'abf'``.
 
     Raises:
@@ -49,15 +51,14 @@ class ReviewConnector(nn.Module):
             implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf') -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
-        for setting, value, known in (('implementation', implementation, IMPLEMENTATIONS), ('fusion', fusion, FUSIONS)):
-            if value not in known:
-                raise ConfigError(
-                    f'ReviewConnector: {setting} must be one of {", ".join(map(repr, known))}, but is {value!r}')
-        mid_channels = middle_channels(type(self).__name__, in_channels, mid_channels)
+        mid_channels = resolve_mid_channels(type(self).__name__, in_channels, mid_channels)
+        self.in_channels = tuple(in_channels)
+        self.out_channels = tuple(out_channels)
         self.mid_channels = mid_channels
-        self.fusion = fusion
-        self.implementation = implementation
-        self.with_cp = with_cp
+        self.fusion = choice(fusion, FUSIONS, 'ReviewConnector: fusion')
+        self.implementation = choice(implementation, IMPLEMENTATIONS, 'ReviewConnector: implementation')
+        self.with_cp = flag(with_cp, 'ReviewConnector: with_cp')
+        self._logged_levels: set[int] = set()
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
             FUSIONS[fusion](i, mid_channels, o) if level < coarsest
@@ -69,106 +70,75 @@ class ReviewConnector(nn.Module):
         """Review all levels.
 
         Args:
-            student_features (Sequence[Tensor]): ``[N, C_k, h_k, w_k]``, fine to coarse.
+            student_features (Sequence[Tensor]): ``[N, C_k, h_k, w_k]`` per level, fine to coarse.
             target_sizes (Sequence[tuple[int, int]]): ``(H_k, W_k)`` of the teacher's features.
 
         Returns:
-            tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]``, fine to coarse.
+            tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
 
         Raises:
             ValueError: If the number of features or sizes is not that of the levels.
         """
-        check_levels(self.blocks, student_features, target_sizes)
+        check_levels(len(self.blocks), student_features, target_sizes)
         outputs, residual = [], None
         for level in reversed(range(len(self.blocks))):
-            block, feature, size = self.blocks[level], student_features[level], target_sizes[level]
-            dtype = fast_dtype(block, feature, size) if self._wants_fast(feature) else None
-            review = block if dtype is None else partial(fast_fusion, block, dtype=dtype, flows_on=level > 0)
+            block, feature, size = self.blocks[level], student_features[level], tuple(target_sizes[level])
+            compute = self._fast_or_plain(level, feature, residual, size)
             if self.with_cp and torch.is_grad_enabled():
-                review = partial(
-                    checkpoint, review, use_reentrant=False, preserve_rng_state=False,
-                    context_fn=partial(_recomputation, block))
-            output, residual = review(feature, residual, size)
+                compute = checkpointed(compute, block)
+            output, residual = compute(feature, residual, size)
             outputs.append(output)
         return tuple(reversed(outputs))
 
-    def _wants_fast(self, feature: Tensor) -> bool:
-        pixels = feature.numel() // max(1, feature.shape[1])
-        return self.implementation == 'fast' or (
-            self.implementation == 'auto' and fast_pays(pixels, self.mid_channels))
+    def plans(
+            self, feature_shapes: Sequence[tuple[int, ...]],
+            target_sizes: Sequence[tuple[int, int]]) -> tuple[LevelPlan, ...]:
+        """How each level would be computed now, and why; ``print`` shows a plan in a line.
+
+        Args:
+            feature_shapes (Sequence[tuple[int, ...]]): ``[N, C_k, h_k, w_k]`` of the student's features, fine to
+                coarse, taken to be of the parameters' dtype and on their device.
+            target_sizes (Sequence[tuple[int, int]]): ``(H_k, W_k)`` of the teacher's features.
+
+        Returns:
+            tuple[LevelPlan, ...]: One plan per level, fine to coarse.
+
+        Raises:
+            ValueError: If the number of shapes or sizes is not that of the levels.
+        """
+        check_levels(len(self.blocks), feature_shapes, target_sizes)
+        weight = self.blocks[0].conv1[0].weight
+        coarse_sizes = [*(tuple(size) for size in target_sizes[1:]), None]
+        return tuple(
+            self._plan(level, tuple(shape), tuple(size), coarse, weight.dtype, weight.device)
+            for level, (shape, size, coarse) in enumerate(zip(feature_shapes, target_sizes, coarse_sizes)))
+
+    def _fast_or_plain(
+            self, level: int, feature: Tensor, residual: Tensor | None, size: tuple[int, int]) -> nn.Module | partial:
+        block = self.blocks[level]
+        if is_compiling():
+            return block
+        coarse = None if residual is None else tuple(residual.shape[-2:])
+        plan = self._plan(level, tuple(feature.shape), size, coarse, feature.dtype, feature.device)
+        if level not in self._logged_levels:
+            self._logged_levels.add(level)
+            print_log(f'Review path, level {level} of {len(self.blocks)}, fine to coarse: {plan}', 'current')
+        return block if plan.way == 'plain' else partial(fast_level, block, plan=plan)
+
+    def _plan(
+            self, level: int, shape: tuple[int, ...], target_size: tuple[int, int],
+            coarse_size: tuple[int, int] | None, dtype: torch.dtype, device: torch.device) -> LevelPlan:
+        block, fuses = self.blocks[level], level < len(self.blocks) - 1
+        level_shape = LevelShape(
+            shape[0], shape[1], self.mid_channels, self.out_channels[level], shape[2:], target_size,
+            coarse_size if fuses else None, is_finest=level == 0)
+        if self.implementation == 'plain':
+            return plan_level(level_shape, device, None, 'plain')
+        why_not, maps = obstacle(block), map_dtype(block, dtype, device)
+        if why_not is None and maps is None:
+            why_not = f'a feature of {dtype} on {device} does not fit the parameters'
+        return plan_level(level_shape, device, maps, self.implementation, why_not)
 
     def extra_repr(self) -> str:
+        """The settings, for ``print(module)``."""
         return f'implementation={self.implementation!r}, with_cp={self.with_cp}, fusion={self.fusion!r}'
-
-
-def _recomputation(block: nn.Module) -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
-    """What ``checkpoint`` runs the block in: as it is, and when it runs again, counting no batch twice."""
-    return contextlib.nullcontext(), _statistics_kept(block)
-
-
-@contextlib.contextmanager
-def _statistics_kept(block: nn.Module) -> Iterator[None]:
-    norms = [
-        norm for norm in block.modules()
-        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, before):
-            norm.momentum = momentum
-            norm.num_batches_tracked.copy_(count)
-
-
-def check_channels(name: str, in_channels: Sequence[int], out_channels: Sequence[int]) -> None:
-    """Refuse channels that name no levels, or not the same number of them.
-
-    Args:
-        name (str): The connector's class, for the message.
-        in_channels (Sequence[int]): Channels of the student's features.
-        out_channels (Sequence[int]): Channels of the teacher's features.
-
-    Raises:
-        ConfigError: If the numbers of levels differ or are zero, or a number of channels is not positive.
-    """
-    if not in_channels or len(in_channels) != len(out_channels):
-        raise ConfigError(
-            f'{name}: in_channels and out_channels must name the same levels, fine to coarse, but are '
-            f'{list(in_channels)} and {list(out_channels)}')
-    if min(*in_channels, *out_channels) < 1:
-        raise ConfigError(
-            f'{name}: channels must be positive, but are {list(in_channels)} and {list(out_channels)}')
-
-
-def middle_channels(name: str, in_channels: Sequence[int], mid_channels: int | None) -> int:
-    """Channels ``M`` of a path, where none are given ``min(512, in_channels[-1])``.
-
-    Args:
-        name (str): The connector's class, for the message.
-        in_channels (Sequence[int]): Channels of the student's features.
-        mid_channels (int, optional): What the config says.
-
-    Raises:
-        ConfigError: If they are not positive.
-    """
-    mid_channels = min(512, in_channels[-1]) if mid_channels is None else mid_channels
-    if mid_channels < 1:
-        raise ConfigError(f'{name}: mid_channels must be positive, but is {mid_channels}')
-    return mid_channels
-
-
-def check_levels(blocks: Sequence[nn.Module], *per_level: Sequence) -> None:
-    """Refuse inputs that are not one a level.
-
-    Args:
-        blocks (Sequence[nn.Module]): The connector's blocks, one a level.
-        *per_level (Sequence): What must have as many entries.
-
-    Raises:
-        ValueError: If one has another number of entries.
-    """
-    for entries in per_level:
-        if len(entries) != len(blocks):
-            raise ValueError(f'the connector has {len(blocks)} levels, but was given {len(entries)}')

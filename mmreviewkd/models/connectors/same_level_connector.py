@@ -1,24 +1,25 @@
-"""The regressors of same-level distillation, the baseline that sends no knowledge across stages."""
+"""The regressors of same-level distillation, a baseline without cross-stage paths."""
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mmreviewkd.ops import resize_nearest
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.errors import strict_keys
 
-from .attention_based_fusion import resize_nearest
-from .review_connector import check_channels, check_levels
+from .base_connector import BaseConnector
+from .checks import check_channels, check_levels
 
 
 @MODELS.register_module()
 @strict_keys
-class SameLevelConnector(nn.Module):
-    """Carry each student level to the teacher's channels and size by a 1x1 convolution (FitNets, ICLR 2015).
+class SameLevelConnector(BaseConnector):
+    """Maps each student level to the teacher's channels and size by a 1x1 convolution (FitNets, ICLR 2015).
 
     Args:
-        in_channels (Sequence[int]): Channels of the student's features. A distiller infers them.
-        out_channels (Sequence[int]): Channels of the teacher's features. A distiller infers them.
+        in_channels (Sequence[int]): Channels of the student's features, fine to coarse. A distiller infers them.
+        out_channels (Sequence[int]): Channels of the teacher's features, fine to coarse. A distiller infers them.
 
     Raises:
         ConfigError: If the numbers of levels differ or are zero, or a number of channels is not positive.
@@ -35,12 +36,19 @@ class SameLevelConnector(nn.Module):
 
     def forward(
             self, student_features: Sequence[Tensor], target_sizes: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
-        """Map ``[N, C_k, h_k, w_k]`` to ``[N, O_k, H_k, W_k]``, level by level.
+        """Map each level.
+
+        Args:
+            student_features (Sequence[Tensor]): ``[N, C_k, h_k, w_k]`` per level, fine to coarse.
+            target_sizes (Sequence[tuple[int, int]]): ``(H_k, W_k)`` of the teacher's features.
+
+        Returns:
+            tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
 
         Raises:
             ValueError: If the number of features or sizes is not that of the levels.
         """
-        check_levels(self.blocks, student_features, target_sizes)
+        check_levels(len(self.blocks), student_features, target_sizes)
         return tuple(
             resize_nearest(block(feature), size)
             for block, feature, size in zip(self.blocks, student_features, target_sizes))

@@ -1,30 +1,32 @@
-"""A frozen network computes less than one that trains."""
+"""Inference-time optimizations of a frozen network: folded batch normalizations, compiled features."""
 
 import copy
 from collections.abc import Callable, Sequence
 
 import torch
-from mmcv.cnn.utils import fuse_conv_bn
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from mmreviewkd.models.taps.feature_taps import FeatureTaps, Recording, size_of
+from mmreviewkd.models.taps.feature_taps import FeatureTaps
+
+_BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[Tensor]]) -> nn.Module:
-    """Fold batch normalizations into the convolutions before them, where that changes none of the features.
+    """Fold batch normalizations into the convolutions before them, where the features stay the same.
 
     Args:
         model (nn.Module): A network in eval mode.
-        features (Callable): Gives what is wanted of a network, such as ``[N, C, H, W]`` maps.
+        features (Callable): Computes the features that must not change, such as ``[N, C, H, W]`` maps.
 
     Returns:
         nn.Module: A folded copy; ``model`` itself where a feature lies between a convolution and its normalization,
-        or the network does not run its modules in the order it holds them.
+        or the network does not run its modules in the order in which it registers them.
     """
     try:
-        folded = fuse_conv_bn(copy.deepcopy(model))
-    except RuntimeError:  # the normalization held next to a convolution has other channels, so it is not of that one
+        folded = _fold_children(copy.deepcopy(model))
+    except RuntimeError:  # the normalization registered next to a convolution has other channels, so it follows another
         return model
     same = all(
         torch.allclose(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
@@ -32,23 +34,38 @@ def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[
     return folded if same else model
 
 
+def _fold_children(module: nn.Module) -> nn.Module:
+    """Fold each batch normalization into the convolution registered right before it, at every depth, in place."""
+    previous = None
+    for name, child in module.named_children():
+        if isinstance(child, _BATCH_NORMS) and child.running_var is not None:
+            if previous is not None:
+                setattr(module, previous, fuse_conv_bn_eval(getattr(module, previous), child))
+                setattr(module, name, nn.Identity())
+            previous = None
+        elif isinstance(child, nn.Conv2d):
+            previous = name
+        else:
+            _fold_children(child)
+    return module
+
+
 def compile_features(
         model: nn.Module, taps: FeatureTaps, run: Callable[[Tensor], object],
         **options: object) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Compile what a frozen network gives at its taps; what no tap needs is no part of the compiled graph.
+    """Compile the features of a frozen network; operations that no tap needs are not part of the graph.
 
     Args:
-        model (nn.Module): The network; from here on it is tapped for good.
-        taps (FeatureTaps): The taps.
-        run (Callable): Runs the network on a batch.
-        **options: Of ``torch.compile``.
+        model (nn.Module): The network; its taps stay attached.
+        taps (FeatureTaps): Where its features are read.
+        run (Callable): Runs the network on a batch ``[N, C, H, W]``.
+        **options: Options of ``torch.compile``.
 
     Returns:
-        Callable: Gives the levels ``[N, C, H, W]`` of a batch.
+        Callable: Computes the levels ``[N, C_k, H_k, W_k]`` of a batch.
     """
     passed = {}
-    for tap in taps.taps:
-        taps.attach(taps.resolve(model, tap), tap, passed)
+    taps.attach(model, passed.__setitem__)
 
     def values(inputs: Tensor) -> tuple:
         run(inputs)
@@ -57,7 +74,7 @@ def compile_features(
     compiled = torch.compile(values, **options)
 
     def features(inputs: Tensor) -> tuple[Tensor, ...]:
-        recording = Recording(taps, size_of(inputs))
+        recording = taps.recording(inputs)
         for tap, value in zip(taps.taps, compiled(inputs)):
             recording.note(tap, value)
         return recording.features()

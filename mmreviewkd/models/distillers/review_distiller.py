@@ -1,8 +1,7 @@
-"""The distiller: a student that trains under the eyes of a teacher."""
+"""The distiller: a ``BaseModel`` that trains a student with its own losses and Knowledge Review distillation."""
 
-import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mmengine.logging import MessageHub, print_log
@@ -10,46 +9,54 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
+from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.checks import compile_options, component, data_preprocessor_config, init_config, number, tap_list
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
+from .batch_errors import batch_errors_named
 from .frozen_teacher import FrozenTeacher
+from .state_dict_hooks import isolate_state_dict_hooks
 
 
 @MODELS.register_module()
 @strict_keys
 class ReviewDistiller(BaseModel):
-    """Train a student with its own losses and the knowledge of a frozen teacher (paper, Sec. 3).
+    """Train a student with its own losses and Knowledge Review distillation from a frozen teacher (paper, Sec. 3).
 
-    In ``loss`` mode the student's features pass the connector and are compared with the teacher's. In all other modes
-    the distiller is its student.
+    In ``loss`` mode the connector transforms the student's features, and the distillation loss compares the results
+    with the teacher's features. In all other modes the distiller behaves as its student.
 
     Args:
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
-            :class:`FeatureTaps`) and, for a ``logit_loss``, ``logits`` (the tap that gives its logits).
-        teacher (dict): The same, and ``checkpoint``: see :class:`FrozenTeacher`.
-        connector (dict, optional): From the student's features to the teacher's. Its channels are inferred. One
-            that does not give one map for each of the teacher's has a method ``targets``, which picks those that its
-            maps are compared with. None compares the features as they are. Defaults to
-            ``dict(type='ReviewConnector')``.
+            :class:`FeatureTaps`, or 'auto' for those that
+            :func:`~mmreviewkd.models.taps.proposal.propose_taps` proposes for the pair) and, for a ``logit_loss``,
+            ``logits`` (the tap that gives its logits).
+        teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
+        connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
+            channels are inferred. A connector that does not give one map per level of the teacher has a method
+            ``targets``, which selects the teacher's levels that its maps are compared with. None compares the
+            features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
         logit_loss (dict, optional): Compares the logits. Defaults to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
-        warmup_iters (int): The same in iterations; only one of both can be given. Defaults to 0.
-        compile (bool or dict): Compile teacher and connector with ``torch.compile``, with its options where a dict
-            is given. Defaults to False.
-        data_preprocessor (dict, optional): The student's, where the config has it beside the model.
-        init_cfg (dict, optional): As of every MMEngine module. Defaults to None.
+        warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
+        compile (bool or dict): Compile teacher and connector with ``torch.compile``; a dict gives its options.
+            Defaults to False.
+        data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
+            runner passes the one beside the model. Defaults to None.
+        init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
 
     Raises:
-        ConfigError: If a part of the config cannot work; see its message.
+        ConfigError: If a part of the config cannot work; the message names its key.
     """
 
     def __init__(
@@ -64,12 +71,14 @@ class ReviewDistiller(BaseModel):
             compile: bool | dict = False,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
+        for name, part in dict(connector=connector, distill_loss=distill_loss, logit_loss=logit_loss).items():
+            component(part, name)
         check_keys(student, ['model', 'taps', 'logits'], 'student')
         check_keys(teacher, ['model', 'checkpoint', 'taps', 'logits', 'autocast'], 'teacher')
         for name, part in (('student', student), ('teacher', teacher)):
             if 'model' not in part:
                 raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
-            if bool(logit_loss) != ('logits' in part):
+            if (logit_loss is None) != (part.get('logits') is None):
                 raise ConfigError(
                     f"logit_loss and {name}.logits belong together: {name}=dict(..., logits='head.fc') names the "
                     'module that gives the logits')
@@ -77,20 +86,23 @@ class ReviewDistiller(BaseModel):
             raise ConfigError('warmup_epochs and warmup_iters are both given; keep one')
 
         config = model_config(student['model'], 'student.model')
-        if data_preprocessor is not None:
+        if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
             config.setdefault('data_preprocessor', data_preprocessor)
         built = build_model(config, 'student.model')
         if not isinstance(built, BaseModel):
             raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
                               'distilled, such as an ImageClassifier or a detector')
-        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_cfg)
+        super().__init__(data_preprocessor=built.data_preprocessor, init_cfg=init_config(init_cfg, 'init_cfg'))
+        isolate_state_dict_hooks(built)
         self.student = built
         self.student_config = config
-        self.warmup_epochs = warmup_epochs
-        self.warmup_iters = warmup_iters
-        self.compile_options = None if compile is False else {} if compile is True else dict(compile)
-        logits = [student['logits']] if logit_loss else []
-        self.taps = FeatureTaps([*student.get('taps', ()), *logits], 'student.taps')
+        self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
+        self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
+        self.compile_options = compile_options(compile, 'compile')
+        with preserved_random_state():
+            student, teacher = _with_proposed_taps(student, teacher, built)
+        taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
+        self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
             self._build_parts(connector, distill_loss, logit_loss)
@@ -122,7 +134,7 @@ class ReviewDistiller(BaseModel):
         self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
 
     def init_weights(self) -> None:
-        """Initialize the student as it would be on its own, and load the teacher."""
+        """Initialize the student as without distillation, and load the teacher."""
         if not self.frozen_teacher.loaded:
             self._load_teacher()
             print_log(f'Levels of the review, fine to coarse:\n{self._report}', 'current')
@@ -134,7 +146,7 @@ class ReviewDistiller(BaseModel):
             self.connector.compile(**self.compile_options)
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
-        """The student's ``forward``; in ``loss`` mode, :meth:`loss`.
+        """Run :meth:`loss` in ``loss`` mode, and the student's ``forward`` in any other.
 
         Args:
             inputs (Tensor): The batch, ``[N, C, H, W]``.
@@ -146,11 +158,11 @@ class ReviewDistiller(BaseModel):
         return self.student(inputs, data_samples, mode=mode)
 
     def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
-        """The student's own losses, by their own names, and what the teacher adds.
+        """Compute the student's own losses, by their own names, and the distillation losses.
 
         Args:
-            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student a dict of several, of which the
-                one it sees last, ``unsup_student``, is distilled.
+            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student, a dict of batches by branch, of
+                which the last one that the student runs on, ``unsup_student``, is distilled.
             data_samples (list, optional): Its data samples.
 
         Returns:
@@ -158,50 +170,61 @@ class ReviewDistiller(BaseModel):
             ``loss_student``); ``loss_distill`` with its current ``distill_weight``, warm-up included; ``loss_logit``.
 
         Raises:
-            ConfigError: If the images are too small for a level, the teacher's checkpoint does not work, or a batch of
-                several branches lacks the one to distil.
+            ConfigError: If the images are too small for a level, the teacher's checkpoint cannot be used, or a batch of
+                several branches lacks ``unsup_student``.
         """
         if not self.frozen_teacher.loaded:
             self._load_teacher()
-        images, samples = _seen_last(inputs, data_samples)
-        with _small_images_named(images):
-            guides = self.frozen_teacher.levels(images, samples)
+        images, samples = _distilled_branch(inputs, data_samples)
+        with batch_errors_named(images):
+            targets = self.frozen_teacher.levels(images, samples)
             with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
-        # `loss` is the name of the total, which a classifier also gives its only loss.
+        # MMEngine logs the total as `loss`, which is also what a classifier calls its only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
-            losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), guides[-1].flatten(1))
-            features, guides = features[:-1], guides[:-1]
+            losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), targets[-1].flatten(1))
+            features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
             if self.connector is not None:
-                features = self.connector(features, [guide.shape[-2:] for guide in guides])
-                guides = getattr(self.connector, 'targets', tuple)(guides)
+                with batch_errors_named(images):
+                    features = self.connector(features, [target.shape[-2:] for target in targets])
+                targets = connector_targets(self.connector, targets)
             warmup = self.warmup_factor()
-            losses['loss_distill'] = warmup * self.distill_loss(features, guides)
+            losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         return losses
 
     def warmup_factor(self) -> float:
-        """The share of ``distill_loss`` that counts now, from the runner's epoch or iteration; 1 without a runner.
+        """The warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration; 1 without a runner.
 
         Raises:
-            ConfigError: If the warm-up is in epochs but the run has only one, so that it would never end.
+            ConfigError: If the warm-up is longer than the run, or in epochs where the run has only one.
         """
         hub = MessageHub.get_current_instance()
         if not (self.warmup_epochs or self.warmup_iters) or hub.get_info('loop_stage') != 'train':
             return 1.0
+        self._check_warmup(hub.get_info('max_epochs'), hub.get_info('max_iters'))
         if self.warmup_iters:
             return min(1.0, hub.get_info('iter') / self.warmup_iters)
-        if hub.get_info('max_epochs') == 1:
+        return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+
+    def _check_warmup(self, max_epochs: int | None, max_iters: int | None) -> None:
+        if self.warmup_epochs and max_epochs == 1:
             raise ConfigError(
                 f'warmup_epochs={self.warmup_epochs} never ends in a run of one epoch (as which a run by iterations '
                 'counts); use warmup_iters')
-        return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+        for key, warmup, length, unit in (
+                ('warmup_epochs', self.warmup_epochs, max_epochs, 'epochs'),
+                ('warmup_iters', self.warmup_iters, max_iters, 'iterations')):
+            if length is not None and warmup > length:
+                raise ConfigError(
+                    f'{key}={warmup} is longer than the run of {length} {unit}, so distill_loss would never get its '
+                    'full weight; shorten the warm-up')
 
-    def _apply(self, fn: Callable, *args, **kwargs) -> nn.Module:
+    def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
         self.frozen_teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
         return super()._apply(fn, *args, **kwargs)
 
@@ -211,17 +234,35 @@ class ReviewDistiller(BaseModel):
         except AttributeError:
             if name == 'student':
                 raise
-            # What hooks look for in a detector or classifier, they find in the student: its mean `teacher`, too.
+            # Hooks find the attributes of a detector or classifier, such as a mean teacher's `teacher`, in the student.
             return getattr(self.student, name)
 
 
+def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tuple[dict, dict]:
+    """Replace ``taps='auto'`` of both models by the taps that are proposed for the pair."""
+    asked = [part.get('taps') == 'auto' for part in (student, teacher)]
+    if not any(asked):
+        return student, teacher
+    if not all(asked):
+        given, missing = ('student', 'teacher') if asked[0] else ('teacher', 'student')
+        raise ConfigError(
+            f"{given}.taps='auto' matches the levels of both models, but {missing}.taps is "
+            f"{(student, teacher)[asked[0]].get('taps')!r}; set both to 'auto', or name the taps of both")
+    config = model_config(teacher['model'], 'teacher.model')
+    proposal = propose_taps(network, build_model(config, 'teacher.model'))
+    print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
+    return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
+
+
 def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:
-    if not isinstance(config, dict) or 'type' not in config:
-        raise ConfigError(f'{where} must be a dict with a `type`, but is {config!r}')
     kind = config['type']
     cls = MODELS.get(kind) if isinstance(kind, str) else kind
     wanted = inspect.signature(cls).parameters if cls is not None else ()
     defaults = {key: value for key, value in inferred.items() if key in wanted}
+    for key, value in defaults.items():
+        if config.get(key, value) != value:
+            raise ConfigError(
+                f'{where}.{key} is {config[key]!r}, but the taps give {value}; leave it out, it is inferred')
     return build_model({'_scope_': 'mmreviewkd', **defaults, **config}, where)
 
 
@@ -230,10 +271,10 @@ def _both_tables(student: Probe, teacher: Probe) -> str:
                       'teacher', *(f'  {line}' for line in teacher.table())])
 
 
-def _seen_last(
+def _distilled_branch(
         inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
 ) -> tuple[Tensor, list | None]:
-    """The images whose features the taps keep, which are those of the last pass through the student."""
+    """The batch whose features the taps keep: that of the student's last forward pass."""
     if not isinstance(inputs, Mapping):
         return inputs, data_samples
     if 'unsup_student' not in inputs:
@@ -241,16 +282,3 @@ def _seen_last(
             f"the batch has the branches {', '.join(inputs)}, but a semi-supervised student is distilled on the branch "
             "'unsup_student'; name it so in the training pipeline's MultiBranch, as mmdet's SemiBaseDetector expects")
     return inputs['unsup_student'], data_samples['unsup_student']
-
-
-@contextlib.contextmanager
-def _small_images_named(inputs: Tensor) -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        hints = ('too small', 'greater than actual input size', 'Expected more than 1 value per channel')
-        if not any(hint in str(error) for hint in hints):
-            raise
-        raise ConfigError(
-            f'images of {inputs.shape[-2]} x {inputs.shape[-1]} pixels make a level smaller than 1 pixel; use larger '
-            f'images in the training pipeline, or fewer levels ({str(error).splitlines()[0]})') from error

@@ -1,4 +1,4 @@
-"""Two normalizations, one batch: what the teacher's own preprocessor would have made of the student's images."""
+"""Convert images normalized by the student's data preprocessor into the teacher's normalization."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,19 @@ from torch import Tensor, nn
 def renormalize(
         inputs: Tensor, scale: Tensor, shift: Tensor, flip: bool = False,
         image_shapes: Sequence[tuple[int, int]] = (), pad_value: float = 0.0) -> Tensor:
-    """Turn images normalized for one model into images normalized for another.
+    """Convert images normalized for one model into images normalized for another.
 
-    Both normalizations are affine for each channel, so this holds after mixup, cutmix and multi-scale resizing too.
+    Both normalizations are affine per channel, so the result is also right after mixup, CutMix and multi-scale
+    resizing.
 
     Args:
         inputs (Tensor): ``[N, C, H, W]``.
-        scale (Tensor): ``[C, 1, 1]`` or ``[1, 1, 1]``, by channels of the result.
+        scale (Tensor): ``[C, 1, 1]`` or ``[1, 1, 1]``, in the channel order of the result.
         shift (Tensor): Of the same shape; the result is ``scale * inputs + shift``.
-        flip (bool): Whether the order of the channels is turned round first. Defaults to False.
-        image_shapes (Sequence[tuple[int, int]]): ``(h, w)`` of each image; what lies outside is padding. Without them
+        flip (bool): Whether the order of the channels is reversed first. Defaults to False.
+        image_shapes (Sequence[tuple[int, int]]): ``(h, w)`` of each image; the pixels outside are padding. If empty,
             no pixel counts as padding. Defaults to ().
-        pad_value (float): What padding becomes. Defaults to 0.0.
+        pad_value (float): The value of padding in the result. Defaults to 0.0.
 
     Returns:
         Tensor: ``[N, C, H, W]``, of the type and memory format of ``inputs``.
@@ -33,11 +34,17 @@ def renormalize(
 
 
 class TeacherView:
-    """See :func:`renormalize`; works out its arguments from two data preprocessors.
+    """Convert the student's images by :func:`renormalize`, with arguments derived from two data preprocessors.
 
     Args:
         student (nn.Module): The student's data preprocessor, of MMEngine, mmpretrain or mmdet.
         teacher (nn.Module): The teacher's.
+
+    Attributes:
+        same (bool): Whether both normalize alike, so that the images need no conversion.
+        flip (bool): Whether they order channels differently.
+        fill (bool): Whether padding must be set to the teacher's value.
+        pad_value (float): The teacher's padding value.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
@@ -48,17 +55,20 @@ class TeacherView:
             s_mean, s_std = s_mean.flip(0), s_std.flip(0)
         self.scale = s_std / t_std
         self.shift = (s_mean - t_mean) / t_std
-        # Where the student's padding turns into the teacher's by itself, it is right at blurred edges too.
+        # Where the affine map itself turns the student's padding into the teacher's, blurred edges come out right too.
         self.fill = not torch.allclose(self.scale * s_pad + self.shift, torch.tensor(float(self.pad_value)), atol=1e-4)
         self.same = (
             not self.flip and not self.fill and bool((self.scale == 1).all() and (self.shift == 0).all()))
 
     def __call__(self, inputs: Tensor, data_samples: Sequence | None = None) -> Tensor:
-        """The teacher's view of ``inputs`` ``[N, C, H, W]``; ``inputs`` themselves where both see the same.
+        """Convert a batch; ``inputs`` are returned unchanged where both normalizations are the same.
 
         Args:
-            inputs (Tensor): The student's batch.
-            data_samples (Sequence, optional): Its data samples, whose ``img_shape`` tells images from padding.
+            inputs (Tensor): The student's batch, ``[N, C, H, W]``.
+            data_samples (Sequence, optional): Its data samples, whose ``img_shape`` separates images from padding.
+
+        Returns:
+            Tensor: ``[N, C, H, W]``.
         """
         if self.same or not isinstance(inputs, Tensor):
             return inputs
@@ -70,11 +80,12 @@ class TeacherView:
 
 
 def _normalization(preprocessor: nn.Module) -> tuple[Tensor, Tensor, bool, float]:
-    # mmdet's MultiBranchDataPreprocessor hands every branch to one inside.
+    """Mean and standard deviation ``[C, 1, 1]``, whether the channel order is reversed, and the padding value."""
+    # mmdet's MultiBranchDataPreprocessor passes every branch to an inner preprocessor.
     preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
     normalizes = getattr(preprocessor, '_enable_normalize', False)
     mean = preprocessor.mean.cpu() if normalizes else torch.zeros(1, 1, 1)
     std = preprocessor.std.cpu() if normalizes else torch.ones(1, 1, 1)
-    # MMEngine and mmdet say _channel_conversion, mmpretrain to_rgb.
+    # MMEngine and mmdet name the flag _channel_conversion, mmpretrain to_rgb.
     flipped = getattr(preprocessor, '_channel_conversion', False) or getattr(preprocessor, 'to_rgb', False)
     return mean, std, bool(flipped), getattr(preprocessor, 'pad_value', 0)

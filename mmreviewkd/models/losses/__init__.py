@@ -1,4 +1,4 @@
-"""Losses between the features or logits of student and teacher."""
+"""Losses between the features or logits of student and teacher: thin modules over :mod:`mmreviewkd.ops`."""
 
 from .attention_transfer_loss import AttentionTransferLoss, attention_transfer_loss
 from .feature_l2_loss import FeatureL2Loss, feature_l2_loss

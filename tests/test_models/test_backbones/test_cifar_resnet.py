@@ -2,9 +2,23 @@
 
 import pytest
 import torch
+from cifar import check_public_network, check_taps_around_relus
 from mmengine.registry import MODELS
 
 from mmreviewkd.models import CIFARResNet
+
+# mmpretrain's own ResNet-50 is among the teachers.
+NETWORKS = ['resnet20', 'resnet32', 'resnet56', 'resnet110', 'resnet8x4', 'resnet32x4', 'resnet50']
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_is_the_public_network(name):
+    check_public_network(name)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_a_training_step_reads_features_before_and_after_relus(name):
+    check_taps_around_relus(name)
 
 
 @pytest.mark.parametrize(('depth', 'widths', 'parameters'), [

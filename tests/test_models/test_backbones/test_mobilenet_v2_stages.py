@@ -1,13 +1,9 @@
 """MobileNetV2 without the convolution that no pyramid uses."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
-from conftest import ROOT
-from detection import few_rois, raw_batch, without_pretrained
-from mmdet.models.backbones import MobileNetV2
+from conftest import ROOT, run_tool
+from detection import few_rois, raw_batch
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
@@ -15,9 +11,19 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from mmreviewkd.apis import export_student
-from mmreviewkd.models import MobileNetV2Stages
 from mmreviewkd.registry import MODELS
+from mmreviewkd.studies.without_plugin import command_without_plugin
+from mmreviewkd.utils.config import without_pretrained
 
+MobileNetV2 = pytest.importorskip('mmdet.models.backbones').MobileNetV2
+MobileNetV2Stages = MODELS.get('MobileNetV2Stages')
+EXTRACT = '''
+import sys
+import torch
+from mmdet.apis import init_detector
+model = init_detector(sys.argv[1], sys.argv[1].replace('.py', '.pth'), device='cpu')
+torch.save(model.extract_feat(torch.linspace(-1, 1, 3 * 64 * 96).reshape(1, 3, 64, 96)), 'features.pth')
+'''
 ALONE, PAIR = 'faster-rcnn_mobilenet-v2_fpn', 'mask-rcnn_mobilenet-v2_review-r50'
 
 
@@ -91,13 +97,8 @@ def test_the_exported_student_runs_in_plain_mmdet(tmp_path):
     student = export_student(cfg, model.state_dict(), tmp_path)
     image = torch.linspace(-1, 1, 3 * 64 * 96).reshape(1, 3, 64, 96)
     expected = model.student.eval().extract_feat(image)
-    code = (
-        'import sys; sys.modules["mmreviewkd"] = None\n'
-        'import torch; from mmdet.apis import init_detector\n'
-        f'model = init_detector({str(student)!r}, {str(student.with_suffix(".pth"))!r}, device="cpu")\n'
-        'image = torch.linspace(-1, 1, 3 * 64 * 96).reshape(1, 3, 64, 96)\n'
-        f'torch.save(model.extract_feat(image), {str(tmp_path / "features.pth")!r})')
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path)
+    (tmp_path / 'extract.py').write_text(EXTRACT)
+    run_tool(*command_without_plugin(tmp_path / 'extract.py', student), cwd=tmp_path, PYTHONPATH='')
     found = torch.load(tmp_path / 'features.pth', weights_only=True)
     assert len(found) == 5
     assert all(torch.equal(f, e) for f, e in zip(found, expected))

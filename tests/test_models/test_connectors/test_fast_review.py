@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import parametrizations
 
 from mmreviewkd.models import ReviewConnector, hierarchical_context_loss
-from mmreviewkd.models.connectors import fast_fusion, fusion_cost, same_convolution
+from mmreviewkd.ops.review_level import plan, winograd_convolution
 from mmreviewkd.utils import ConfigError
 
 WAYS = ['direct', 'composed', 'winograd']
@@ -25,15 +25,15 @@ WAYS = ['direct', 'composed', 'winograd']
 @pytest.fixture
 def small_pieces(monkeypatch):
     """Few images and rows at a time, as large maps would have it."""
-    monkeypatch.setattr(fusion_cost, 'CHUNK_BYTES', 4096)
-    monkeypatch.setattr(same_convolution, '_STRIP_BYTES', 4096)
-    monkeypatch.setattr(same_convolution, '_STRIP_TILES', 1)
+    monkeypatch.setattr(plan, 'CHUNK_BYTES', 4096)
+    monkeypatch.setattr(winograd_convolution, 'STRIP_BYTES', 4096)
+    monkeypatch.setattr(winograd_convolution, 'STRIP_TILES', 1)
 
 
 def force(monkeypatch, way):
-    def chosen(*arguments):
-        return 'direct' if way == 'composed' and arguments[-1] is None else way
-    monkeypatch.setattr(fast_fusion, 'cheapest_convolution', chosen)
+    def chosen(costs):
+        return 'direct' if way == 'composed' and way not in costs else way
+    monkeypatch.setattr(plan, 'cheapest_convolution', chosen)
 
 
 class Case:
@@ -147,7 +147,7 @@ def test_statistics_come_from_input_or_output(in_channels, mid_channels, size):
 @pytest.mark.parametrize('way', WAYS)
 def test_equals_the_reference(review_case_name, way, monkeypatch):
     force(monkeypatch, way)
-    monkeypatch.setattr('mmreviewkd.models.connectors.fusion_choice.LEAST_PIXELS', 2)
+    monkeypatch.setattr(plan, 'LEAST_PIXELS', 2)
     case = ReferenceCase(review_case_name, torch.float32)
     state, students, teachers = case.group('state'), case.levels('student'), case.levels('teacher')
     connector = ReviewConnector(

@@ -35,9 +35,10 @@ def exact_gradients(name: str) -> dict[str, torch.Tensor]:
     return {**{key: value.grad for key, value in path.items()}, **{i: s.grad for i, s in enumerate(students)}}
 
 
-@pytest.mark.parametrize(('implementation', 'tolerance', 'roundings'), [('plain', 1e-5, 3), ('fast', 1e-4, 20)])
-def test_equals_the_reference(review_case_name, implementation, tolerance, roundings):
-    case = ReferenceCase(review_case_name, torch.float32)
+@pytest.mark.parametrize('implementation', ['plain', 'fast'])
+def test_equals_the_reference(review_case_name, implementation):
+    """In double precision, as the rounding of single precision depends on the number of threads."""
+    case = ReferenceCase(review_case_name, torch.float64)
     connector = reference_connector(case, implementation)
     students = [s.requires_grad_() for s in case.levels('student')]
     teachers = case.levels('teacher')
@@ -49,15 +50,16 @@ def test_equals_the_reference(review_case_name, implementation, tolerance, round
     for output, expected in zip(outputs, case.levels('out')):
         close(output, expected, 1e-5)
     close(loss, case.tensor('loss'), 1e-5)
-    # Sums that cancel leave little of single precision: the reference numbers are that far from exact ones, too.
+    # The reference is of single precision, of which gradients that are sums of opposite numbers lose some digits.
     exact = exact_gradients(review_case_name)
-    for i, (student, expected) in enumerate(zip(students, case.levels('grad_student'))):
-        close(student.grad, expected, tolerance, roundings * (expected - exact[i]).abs().max())
-    expected_gradients = case.group('grad')
-    for name, parameter in connector.named_parameters():
-        expected = expected_gradients.pop(name)
-        close(parameter.grad, expected, tolerance, roundings * (expected - exact[name]).abs().max())
-    assert not expected_gradients
+    gradients = {
+        **dict(enumerate(case.levels('grad_student'))), **case.group('grad')}
+    actual = {**dict(enumerate(students)), **dict(connector.named_parameters())}
+    assert actual.keys() == gradients.keys()
+    for name, expected in gradients.items():
+        rounding = (expected - exact[name]).abs().max()
+        assert rounding <= 1e-4 * expected.abs().max() + 1e-15
+        close(actual[name].grad, expected, 1e-5, rounding)
     expected_buffers = case.group('after')
     assert len(expected_buffers) >= 4 * len(students)
     for name, expected in expected_buffers.items():

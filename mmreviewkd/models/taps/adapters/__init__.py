@@ -1,4 +1,4 @@
-"""What makes feature maps of what passes a tap, where a network keeps its features in another shape."""
+"""Adapters: modules that turn the features at a tap, such as tokens, into maps ``[N, C, H, W]``."""
 
 from .channels_last_to_map import ChannelsLastToMap
 from .tokens_to_map import TokensToMap, token_grid, tokens_to_map

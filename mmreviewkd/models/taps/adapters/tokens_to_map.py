@@ -1,22 +1,24 @@
-"""Tokens of a transformer, folded back to the map of patches they stand for."""
+"""Adapter that arranges the tokens of a transformer as a map, one pixel per image patch."""
 
 from torch import Tensor, nn
 
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.errors import ConfigError, TapError, strict_keys
+from mmreviewkd.utils.checks import number
+from mmreviewkd.utils.errors import TapError, strict_keys
 
 
 def token_grid(count: int, image_size: tuple[int, int]) -> tuple[int, int] | None:
-    """Rows and columns of square patches that cut an image into ``count`` tokens.
+    """Infer the grid of square patches that divides an image into ``count`` tokens.
 
-    A rest at the right and lower edges may be dropped, as by a convolution, or padded to whole patches.
+    A remainder at the right and lower edges may be dropped, as by a convolution without padding, or padded to whole
+    patches.
 
     Args:
-        count (int): How many tokens.
+        count (int): Number of tokens.
         image_size (tuple[int, int]): ``(H, W)`` of the image in pixels.
 
     Returns:
-        tuple[int, int], optional: ``(h, w)`` with ``h * w == count``, or None where no side of a patch gives that.
+        tuple[int, int], optional: ``(h, w)`` with ``h * w == count``, or None if no patch size gives that.
     """
     height, width = image_size
     for side in range(1, max(height, width) + 1):
@@ -27,12 +29,12 @@ def token_grid(count: int, image_size: tuple[int, int]) -> tuple[int, int] | Non
 
 
 def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_extra_tokens: int = 0) -> Tensor:
-    """Fold tokens to a map, row by row; nothing is copied.
+    """Arrange tokens as a map, row by row, as a view.
 
     Args:
         tokens (Tensor): ``[N, K + h * w, C]``.
         grid (tuple[int, int]): ``(h, w)``.
-        num_extra_tokens (int): ``K``, those in front that stand for no patch. Defaults to 0.
+        num_extra_tokens (int): ``K``, the leading tokens that belong to no patch. Defaults to 0.
 
     Returns:
         Tensor: ``[N, C, h, w]``.
@@ -43,11 +45,11 @@ def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_extra_tokens: int =
 @MODELS.register_module()
 @strict_keys
 class TokensToMap(nn.Module):
-    """See :func:`tokens_to_map`; the grid follows from the size of the images, see :func:`token_grid`.
+    """Arrange tokens ``[N, K + h * w, C]`` as a map, on the grid that :func:`token_grid` infers from the image size.
 
     Args:
-        num_extra_tokens (int): Tokens in front that stand for no patch: 1 for a class token, 2 where a distillation
-            token is beside it. Defaults to 0.
+        num_extra_tokens (int): Number ``K`` of leading tokens that belong to no patch: 1 for a class token, 2 for a
+            class and a distillation token. Defaults to 0.
 
     Raises:
         ConfigError: If the number is negative.
@@ -55,32 +57,33 @@ class TokensToMap(nn.Module):
 
     def __init__(self, num_extra_tokens: int = 0) -> None:
         super().__init__()
-        if num_extra_tokens < 0:
-            raise ConfigError(f'num_extra_tokens must be 0 or more, but is {num_extra_tokens}')
-        self.num_extra_tokens = num_extra_tokens
+        self.num_extra_tokens = number(num_extra_tokens, 'TokensToMap: num_extra_tokens', at_least=0, integer=True)
 
     def forward(self, tokens: Tensor, image_size: tuple[int, int] | None) -> Tensor:
-        """``[N, K + h * w, C]`` to ``[N, C, h, w]``.
+        """Arrange the tokens of a batch as maps; see :func:`tokens_to_map`.
 
         Args:
-            tokens (Tensor): What passed the tap.
+            tokens (Tensor): The value at the tap, ``[N, K + h * w, C]``.
             image_size (tuple[int, int], optional): ``(H, W)`` of the images in pixels.
 
+        Returns:
+            Tensor: ``[N, C, h, w]``.
+
         Raises:
-            TapError: If these are no tokens, or they make no grid over such an image; the message tells how many
-                extra tokens would leave one.
+            TapError: If the value is no such tensor, or its tokens form no grid over images of this size; the message
+                gives the number of extra tokens that would leave one.
         """
         if not isinstance(tokens, Tensor) or tokens.dim() != 3:
-            found = tuple(tokens.shape) if isinstance(tokens, Tensor) else f'of type {type(tokens).__name__}'
-            raise TapError(f'gives no tokens [N, L, C] for TokensToMap, but what passes is {found}')
+            found = f'a tensor {tuple(tokens.shape)}' if isinstance(tokens, Tensor) else f'a {type(tokens).__name__}'
+            raise TapError(f'gives no tokens [N, L, C] for TokensToMap, but {found}')
         if image_size is None:
-            raise TapError('gives tokens, but the model runs on no batch of images whose size would tell their grid')
+            raise TapError('gives tokens, but their grid is unknown, as the batch is no tensor [N, C, H, W]')
         count = tokens.shape[1]
         grid = token_grid(count - self.num_extra_tokens, image_size)
         if grid is None:
             fitting = [k for k in range(17) if token_grid(count - k, image_size)]
             hint = f'num_extra_tokens={fitting[0]} would leave a grid' if fitting \
-                else 'does the network cut images into square patches, and keep them all?'
+                else 'the adapter needs square patches that are all kept'
             raise TapError(
                 f'gives {count} tokens, of which num_extra_tokens={self.num_extra_tokens} leaves '
                 f'{count - self.num_extra_tokens}, no grid of patches over images of '

@@ -4,11 +4,13 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 
-from mmreviewkd.models import FeatureTaps, TokensToMap, token_grid
+from mmreviewkd.models import FeatureTaps, TokensToMap
+from mmreviewkd.models.taps.adapters import token_grid
 from mmreviewkd.utils import ConfigError, TapError
 
 
 def backbone(**config):
+    pytest.importorskip('mmpretrain')
     torch.manual_seed(0)
     model = MODELS.build(dict(_scope_='mmpretrain', **config))
     model.eval()
@@ -87,7 +89,7 @@ def test_what_makes_no_grid_is_named_with_what_would(config, tap, message):
 
 
 def test_without_a_batch_of_images_there_is_no_grid():
-    with pytest.raises(TapError, match='size would tell their grid'):
+    with pytest.raises(TapError, match='their grid is unknown'):
         TokensToMap()(torch.zeros(1, 4, 2), None)
 
 

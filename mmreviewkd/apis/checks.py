@@ -1,0 +1,108 @@
+"""Checks of a whole config, before a runner is built from it."""
+
+import logging
+import os
+from collections.abc import Mapping
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmreviewkd.utils.config_keys import misspelt_keys
+from mmreviewkd.utils.errors import ConfigError
+
+_FINITE_LOSS_HOOK = 'mmreviewkd.FiniteLossHook'
+# The environment variables that MMEngine reads, and what sets them.
+_LAUNCHERS = {
+    'pytorch': (
+        ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'torchrun or tools/dist_train.sh'),
+    'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun or tools/slurm_train.sh'),
+    'mpi': (('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK', 'MASTER_ADDR'), 'mpirun'),
+}
+_TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')
+_TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator')
+_VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
+
+
+def check_config(cfg: Config) -> None:
+    """Refuse a config without a model, with one of several keys that belong together, or of a wrong kind.
+
+    Near matches of known keys are warned of.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        ConfigError: If the config has such a fault.
+    """
+    misspelt = misspelt_keys(cfg)
+    for key, meant in misspelt.items():
+        print_log(
+            f'config: nothing reads the key {key!r}; did you mean {meant!r}?', 'current', level=logging.WARNING)
+    require_keys(cfg, ('model',))
+    if not isinstance(cfg.model, dict) or 'type' not in cfg.model:
+        raise ConfigError(f'config: `model` must be a dict with a `type`, but is {cfg.model!r:.80}')
+    for group in (_TRAINING, _TESTING, _VALIDATION):
+        if any(cfg.get(key) is not None for key in group):
+            require_keys(cfg, group)
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
+                'optim_wrapper', 'default_hooks', 'env_cfg', 'randomness', 'auto_scale_lr'):
+        if cfg.get(key) is not None and not isinstance(cfg[key], dict):
+            raise ConfigError(f'config: `{key}` must be a dict, but is {cfg[key]!r:.80}')
+    hooks = cfg.get('custom_hooks') or []
+    if not isinstance(hooks, list) or not all(isinstance(hook, dict) and 'type' in hook for hook in hooks):
+        raise ConfigError(f'config: `custom_hooks` must be a list of dicts with a `type`, but is {hooks!r:.200}')
+
+
+def require_keys(cfg: Mapping, keys: tuple[str, ...], why: str = '', where: str = 'config') -> None:
+    """Refuse a config that lacks keys.
+
+    Args:
+        cfg (Mapping): The config, or a dict in it.
+        keys (tuple[str, ...]): The keys it must have.
+        why (str): What needs them, for the message. Defaults to ''.
+        where (str): The config key of the dict, for the message. Defaults to 'config'.
+
+    Raises:
+        ConfigError: If one is missing or None; the message suggests near matches among the keys there are.
+    """
+    missing = [key for key in keys if cfg.get(key) is None]
+    if not missing:
+        return
+    misspelt = misspelt_keys(cfg)
+    hints = [f'did you mean `{meant}` by `{key}`?' for key, meant in misspelt.items() if meant in missing]
+    present = [key for key in keys if key not in missing]
+    beside = f', but has {" and ".join(f"`{key}`" for key in present)}; these belong together' if present else ''
+    names = ' and '.join(f'`{key}`' for key in missing)
+    file = getattr(cfg, 'filename', None)
+    raise ConfigError(
+        f'{where}{f" {str(file)!r}" if file else ""} has no {names}{beside}{why and f" ({why})"}. {" ".join(hints)}'
+        .rstrip(' .'))
+
+
+def check_launcher(launcher: str) -> None:
+    """Refuse a launcher whose environment variables are not set.
+
+    Args:
+        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        ConfigError: If a variable is missing, or the launcher unknown.
+    """
+    if launcher == 'none':
+        return
+    if launcher not in _LAUNCHERS:
+        raise ConfigError(f"launcher must be 'none', 'pytorch', 'slurm' or 'mpi', but is {launcher!r}")
+    variables, program = _LAUNCHERS[launcher]
+    missing = [name for name in variables if not os.environ.get(name)]
+    if missing:
+        raise ConfigError(
+            f'launcher: {launcher!r} needs the environment variables {", ".join(variables)}, of which '
+            f'{", ".join(missing)} {"is" if len(missing) == 1 else "are"} not set; start with {program}, or leave '
+            '--launcher out')
+
+
+def add_finite_loss_hook(cfg: Config) -> None:
+    """Add a :class:`~mmreviewkd.engine.hooks.FiniteLossHook` to a config that trains and has none."""
+    hooks = cfg.get('custom_hooks') or []
+    if cfg.get('train_cfg') is not None and all(hook['type'] != _FINITE_LOSS_HOOK for hook in hooks):
+        cfg.custom_hooks = [*hooks, dict(type=_FINITE_LOSS_HOOK)]

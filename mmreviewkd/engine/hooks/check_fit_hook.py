@@ -1,0 +1,50 @@
+"""Weights that a run loads must be its model's."""
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmreviewkd.registry import HOOKS
+from mmreviewkd.utils.checkpoint import check_fit, state_dict_of
+from mmreviewkd.utils.errors import CheckpointError
+
+
+@HOOKS.register_module()
+class CheckFitHook(Hook):
+    """Refuse ``--resume`` and ``load_from`` of weights that do not fit the model.
+
+    MMEngine warns of them and goes on with random weights. :func:`mmreviewkd.apis.train` adds this hook to every run.
+    """
+
+    priority = 'HIGHEST'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check what was read, before it is loaded.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): What was read; weights under 'model' or at the top are put under 'state_dict', where
+                MMEngine looks for them.
+
+        Raises:
+            CheckpointError: If the weights do not fit, or training cannot go on from the checkpoint.
+        """
+        key = '--resume' if runner._resume else 'load_from'
+        source = repr(runner._load_from) if runner._load_from else f'the latest checkpoint in {runner.work_dir!r}'
+        where = f'{key}: {source}'
+        state = state_dict_of(checkpoint, where)
+        if runner._resume:
+            _check_resumable(checkpoint, where)
+        check_fit(runner.model.module if is_model_wrapper(runner.model) else runner.model, state, where)
+        if 'state_dict' not in checkpoint:
+            checkpoint['state_dict'] = state
+
+
+def _check_resumable(checkpoint: dict, where: str) -> None:
+    meta = checkpoint.get('meta')
+    missing = [key for key in ('meta', 'message_hub') if not isinstance(checkpoint.get(key), dict)]
+    missing += [f'meta.{key}' for key in ('epoch', 'iter') if isinstance(meta, dict) and type(meta.get(key)) is not int]
+    if missing:
+        raise CheckpointError(
+            f'{where} is no checkpoint of a training run (without {", ".join(missing)}), so training cannot go on from '
+            'it; to begin with its weights, leave --resume out and set load_from, as in --cfg-options load_from=FILE')

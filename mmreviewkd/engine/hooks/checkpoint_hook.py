@@ -1,0 +1,150 @@
+"""Checkpoints from which a killed run resumes bit for bit."""
+
+from collections import deque
+
+from mmengine.dist import get_rank, get_world_size, is_main_process
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.runner import Runner
+
+from mmreviewkd.engine.resumable_loader import ResumableDataLoader
+from mmreviewkd.engine.run_state import (
+    KEY,
+    end_resumed_epoch,
+    gather_run_state,
+    position_by_count,
+    restore_gradients,
+    restore_place,
+    restore_random_state,
+    run_pending_validation,
+)
+from mmreviewkd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class CheckpointHook(MMEngineCheckpointHook):
+    """MMEngine's ``CheckpointHook``, with which nothing is lost; the arguments are the same.
+
+    An old checkpoint is deleted after the new one is complete. Checkpoints also hold the random state of every process
+    and data worker, the place in the epoch and gradients being accumulated, so that a killed run resumes at the
+    iteration of its checkpoint with the same augmentation, and ends with the same weights. A validation that the kill
+    prevented is made up for.
+    """
+
+    _saving = None
+    _resumed = None
+    _validated = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Restore the random state of a run that resumes between two epochs, and validate if that was due."""
+        super().before_train(runner)
+        if not (runner._resume and runner._has_loaded):
+            return
+        state = self._state_of_this_process(runner)
+        if state is None:
+            place = dict(position=position_by_count(runner, (self._resumed or {}).get('batches')), workers=None)
+            self._resumed = dict(validated=True, passes=0, mine=place)
+            return
+        self._resumed['mine'] = state
+        restore_gradients(runner, state)
+        if not state['position']:
+            if state['workers'] is not None:
+                runner.train_dataloader.resume(0, state['workers'])
+            restore_random_state(state)
+            self._end_resuming(runner)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Return to the place in the epoch of a run that resumes there."""
+        if self._resumed is None:
+            return
+        state = self._resumed['mine']
+        restore_place(runner, state, self._resumed['passes'])
+        restore_random_state(state)
+        if hasattr(runner.train_loop, 'dataloader_iterator'):
+            self._end_resuming(runner)
+        self._resumed = None
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save the checkpoint where it is due."""
+        end_resumed_epoch(runner)
+        super().after_train_epoch(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Add the state of the run."""
+        if self._saving is not None:
+            checkpoint[KEY] = self._saving
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep the state of the run until its loop starts."""
+        if runner._resume:
+            self._resumed = checkpoint.get(KEY)
+
+    def _end_resuming(self, runner: Runner) -> None:
+        validated, self._resumed = self._resumed['validated'], None
+        if not validated:
+            run_pending_validation(runner)
+
+    def _state_of_this_process(self, runner: Runner) -> dict | None:
+        """What was saved for this process, if this run is set up as the one that saved it."""
+        saved, loader = self._resumed, runner.train_dataloader
+        if saved is None:
+            runner.logger.warning(
+                'The checkpoint holds no state of its random generators, so the run does not resume bit for bit')
+            return None
+        here = dict(processes=get_world_size(), batches=len(loader), num_workers=loader.num_workers)
+        there = dict(processes=len(saved['ranks']), batches=saved['batches'], num_workers=saved['num_workers'])
+        if here != there or not isinstance(loader, ResumableDataLoader):
+            runner.logger.warning(
+                f'The run does not resume bit for bit: it was saved with {there}, and resumes with {here}')
+            return None
+        return saved['ranks'][get_rank()]
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self._saving = gather_run_state(runner, self._validated)
+        limit, self.max_keep_ckpts = self.max_keep_ckpts, -1  # delete nothing yet
+        steps = []
+        if limit > 0:
+            steps = [*(kept for kept in self.keep_ckpt_ids if kept != step), step]
+            # A run killed before the old checkpoint is deleted finds it in this list, and deletes it then.
+            runner.message_hub.update_info('keep_ckpt_ids', steps)
+        try:
+            super()._save_checkpoint_with_step(runner, step, meta)
+        finally:
+            self.max_keep_ckpts, self._saving = limit, None
+        if limit > 0:
+            for old in steps[:-limit]:
+                self._remove(self.file_backend.join_path(self.out_dir, self.filename_tmpl.format(old)))
+            self.keep_ckpt_ids = deque(steps[-limit:], limit)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        if not self.save_best:
+            return
+        before = self._best()
+        self._set_best(dict.fromkeys(before))  # delete nothing yet
+        self._validated = True
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self._validated = False
+            self._set_best({key: path or before[key] for key, path in self._best().items()})
+        for key, path in self._best().items():
+            if before[key] and before[key] != path:
+                self._remove(before[key])
+
+    def _best(self) -> dict[str | None, str | None]:
+        """The files of the best checkpoints, by metric where there are several."""
+        return dict(self.best_ckpt_path_dict) if hasattr(self, 'best_ckpt_path_dict') else {None: self.best_ckpt_path}
+
+    def _set_best(self, paths: dict[str | None, str | None]) -> None:
+        if hasattr(self, 'best_ckpt_path_dict'):
+            self.best_ckpt_path_dict = paths
+        else:
+            self.best_ckpt_path = paths[None]
+
+    def _remove(self, path: str) -> None:
+        if not is_main_process():
+            return
+        if self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif self.file_backend.isdir(path):  # as DeepSpeed saves
+            self.file_backend.rmtree(path)

@@ -1,0 +1,60 @@
+"""Which checkpoint of a work dir a run resumes from."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from mmreviewkd.utils.checkpoint import load_checkpoint
+from mmreviewkd.utils.errors import CheckpointError
+
+
+def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, dict] | None:
+    """Find the newest complete checkpoint that a run can resume from.
+
+    The file that ``last_checkpoint`` names comes first. Where there is none, or it is damaged, the others of the work
+    dir follow, newest first.
+
+    Args:
+        work_dir (str): The work dir.
+        warn (Callable[[str], None]): Told of every file that is passed over.
+
+    Returns:
+        tuple[str, dict] or None: The path and the checkpoint's ``meta``; None if no checkpoint was ever written.
+
+    Raises:
+        CheckpointError: If there are checkpoints, but no complete one.
+    """
+    folder, note = Path(work_dir), Path(work_dir) / 'last_checkpoint'
+    named = note.read_text(errors='replace').strip() if note.is_file() else None
+    candidates = _candidates(folder)
+    if named:
+        if not Path(named).is_file():
+            warn(f'{note} names {named}, which does not exist')
+            candidates += [path for path in _candidates(Path(named).parent) if path not in candidates]
+        else:
+            candidates = [Path(named), *(path for path in candidates if path.resolve() != Path(named).resolve())]
+    elif named == '':
+        warn(f'{note} is empty')
+    reasons = []
+    for path in candidates:
+        try:
+            found = load_checkpoint(str(path), where='--resume')
+        except CheckpointError as error:
+            reasons.append(str(error))
+            warn(f'{path} is passed over: {error}')
+            continue
+        if 'optimizer' not in found or 'meta' not in found:
+            continue
+        if str(path) != named and (named is not None or reasons):
+            warn(f'The run resumes from the newest complete checkpoint, {path}')
+        return str(path), found['meta']
+    if named or reasons:
+        raise CheckpointError(
+            f'--resume: no checkpoint in {work_dir!r} is complete'
+            f'{": " + reasons[0] if reasons else ""}; name another file, or train anew in another work dir')
+    return None
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """Checkpoints of a training, newest first. Names that start with a dot are of files that were never completed."""
+    files = [path for path in folder.glob('*.pth') if not path.name.startswith(('.', 'best_'))]
+    return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)

@@ -1,0 +1,110 @@
+"""A data loader that resumes in the middle of an epoch."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .worker_streams import WorkerStreams
+
+
+class ResumableDataLoader(DataLoader):
+    """A data loader that knows its place in the epoch and the random states of its workers, and can return to them.
+
+    Batches already trained with are skipped by their indices; no image of them is read. Batch ``i`` of an epoch is
+    made by worker ``i % num_workers``, and stays so after resuming: up to ``num_workers - 1`` batches are made again
+    and discarded, so that every worker resumes at its own turn.
+    """
+
+    @classmethod
+    def adopt(cls, loader: DataLoader, resuming: bool) -> 'ResumableDataLoader':
+        """Turn a data loader into a resumable one.
+
+        Args:
+            loader (DataLoader): As MMEngine built it.
+            resuming (bool): Whether :meth:`resume` is going to be called: workers then start no sooner.
+
+        Returns:
+            ResumableDataLoader: ``loader`` itself.
+        """
+        loader.__class__ = cls  # a copy would have to repeat the arguments of every version of torch
+        loader.position = 0
+        loader._made = [0] * loader.num_workers  # by each worker, before this epoch
+        loader._resuming = resuming
+        loader._prepared = loader._remaining = None
+        loader._placeholders = 0
+        loader._streams = None
+        if loader.num_workers:
+            loader._streams = WorkerStreams(
+                loader.num_workers, loader.prefetch_factor or 2, loader.worker_init_fn, loader.collate_fn)
+            loader.worker_init_fn, loader.collate_fn = loader._streams.start, loader._streams.collate
+        return loader
+
+    def worker_states(self) -> Tensor | None:
+        """The random states from which the workers produce what follows, ``[num_workers, RANDOM_STATE_BYTES]``."""
+        if self._streams is None or (self.position == 0 and not self.persistent_workers):
+            return None
+        return self._streams.states_before([made + self.position // self.num_workers for made in self._made])
+
+    def resume(self, position: int, worker_states: Tensor | None, placeholders: int = 0) -> None:
+        """Prepare the rest of an epoch, for the next iteration over this loader.
+
+        Args:
+            position (int): Batches of the epoch that were trained with.
+            worker_states (Tensor, optional): What :meth:`worker_states` gave then.
+            placeholders (int): How many times ``None`` is yielded first: ``IterBasedTrainLoop`` discards as many
+                batches as were trained with. Defaults to 0.
+        """
+        lanes = max(self.num_workers, 1)
+        discarded = position % lanes
+        remaining = self._remaining = _Remaining(self.batch_sampler, position - discarded)
+        if self._streams is not None:
+            self._streams.start_from(worker_states, position // lanes)
+        self._prepared = super().__iter__()
+        if self._streams is not None:
+            self._streams.start_from(None, 0)
+        self._remaining, remaining.skip = None, 0  # persistent workers keep it for the epochs to come
+        for _ in range(discarded):
+            next(self._prepared)
+        self.position, self._placeholders = position, placeholders
+
+    @property
+    def _index_sampler(self) -> Any:
+        return super()._index_sampler if self._remaining is None else self._remaining
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._batches(None if self._resuming else self._start())
+
+    def _start(self) -> Iterator[Any]:
+        self.position = 0
+        return super().__iter__()
+
+    def _batches(self, iterator: Iterator[Any] | None) -> Iterator[Any]:
+        if iterator is None:
+            self._resuming = False
+            iterator, self._prepared = self._prepared or self._start(), None
+        for _ in range(self._placeholders):
+            yield None
+        self._placeholders = 0
+        for batch in iterator:
+            self.position += 1
+            yield batch
+        if self.persistent_workers:
+            self._made = [
+                made + len(range(worker, self.position, self.num_workers)) for worker, made in enumerate(self._made)]
+        self.position = 0
+
+
+class _Remaining:
+    """A batch sampler without its first batches."""
+
+    def __init__(self, batch_sampler: Any, skip: int) -> None:
+        self.batch_sampler, self.skip = batch_sampler, skip
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return itertools.islice(iter(self.batch_sampler), self.skip, None)
+
+    def __len__(self) -> int:
+        return len(self.batch_sampler)

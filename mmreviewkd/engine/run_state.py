@@ -1,0 +1,127 @@
+"""What a run needs, beyond MMEngine's checkpoints, to resume bit for bit."""
+
+import torch
+from mmengine.dist import all_gather_object
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner
+
+from mmreviewkd.utils.random import get_random_state, set_random_state
+
+from .resumable_loader import ResumableDataLoader
+
+KEY = 'mmreviewkd_run_state'
+
+
+def gather_run_state(runner: Runner, validated: bool) -> dict:
+    """The state of all processes of a run; to be called by all of them.
+
+    Args:
+        runner (Runner): The runner, at the end of an iteration or epoch.
+        validated (bool): Whether the validation that may follow has run already.
+
+    Returns:
+        dict: Tensors and plain Python, the same on every process.
+    """
+    loader = runner.train_dataloader
+    return dict(
+        validated=validated, batches=len(loader), num_workers=loader.num_workers,
+        passes=getattr(getattr(runner.train_loop, 'dataloader_iterator', None), '_epoch', 0),
+        ranks=all_gather_object(_state_of_this_process(runner)))
+
+
+def _state_of_this_process(runner: Runner) -> dict:
+    loader = runner.train_dataloader
+    state = dict(random=get_random_state(), position=None)
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state()
+    if isinstance(loader, ResumableDataLoader):
+        state.update(position=loader.position, workers=loader.worker_states())
+    wrapper = runner.optim_wrapper
+    if isinstance(wrapper, OptimWrapper) and wrapper.inner_count % wrapper._accumulative_counts:
+        state['gradients'] = {
+            name: parameter.grad.cpu() for name, parameter in runner.model.named_parameters()
+            if parameter.grad is not None}
+    return state
+
+
+def restore_random_state(state: dict) -> None:
+    """Restore the generators of this process.
+
+    Args:
+        state (dict): One of the ``ranks`` of :func:`gather_run_state`.
+    """
+    if 'random' in state:
+        set_random_state(state['random'])
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state['cuda'].cpu())
+
+
+def restore_gradients(runner: Runner, state: dict) -> None:
+    """Restore gradients that were being accumulated.
+
+    Args:
+        runner (Runner): The runner, its weights resumed.
+        state (dict): One of the ``ranks`` of :func:`gather_run_state`.
+    """
+    for name, parameter in runner.model.named_parameters():
+        if name in state.get('gradients', {}):
+            parameter.grad = state['gradients'][name].to(parameter)
+
+
+def restore_place(runner: Runner, state: dict, passes: int) -> None:
+    """Let the training data loader go on behind the batches that were trained with, and the loop count from there.
+
+    Args:
+        runner (Runner): The runner, at the start of the epoch it resumes.
+        state (dict): One of the ``ranks`` of :func:`gather_run_state`.
+        passes (int): How many times an iteration-based loop had been through its data.
+    """
+    loop, loader, position = runner.train_loop, runner.train_dataloader, state['position']
+    if position is None or not isinstance(loader, ResumableDataLoader):
+        return
+    endless = getattr(loop, 'dataloader_iterator', None)
+    if endless is not None:
+        endless._epoch = passes
+        for sampler in (loader.sampler, getattr(loader.batch_sampler, 'sampler', None)):
+            if hasattr(sampler, 'set_epoch'):
+                sampler.set_epoch(passes)
+                break
+        loader.resume(position, state['workers'], placeholders=loop.iter)
+        return
+    loader.resume(position, state['workers'])
+    run_iter = loop.run_iter
+    loop.run_iter = lambda index, batch: run_iter(index + position, batch)
+
+
+def position_by_count(runner: Runner, batches: int | None) -> int | None:
+    """The place in the epoch as far as the counts of epochs and iterations tell.
+
+    Args:
+        runner (Runner): The runner, its counts resumed.
+        batches (int, optional): Length of an epoch when the checkpoint was written. Defaults to the length now.
+
+    Returns:
+        int or None: Batches of the epoch that were trained with. None for an iteration-based loop, which reads and
+        discards by itself.
+    """
+    loop, length = runner.train_loop, len(runner.train_dataloader)
+    if hasattr(loop, 'dataloader_iterator'):
+        return None
+    batches = batches or length
+    done = min(max(loop.iter - loop.epoch * batches, 0), batches)
+    return done * length // batches
+
+
+def end_resumed_epoch(runner: Runner) -> None:
+    """Undo what :func:`restore_place` changed in an epoch-based loop."""
+    vars(runner.train_loop).pop('run_iter', None)
+
+
+def run_pending_validation(runner: Runner) -> None:
+    """Validate if the loop would have done so next when the checkpoint was written."""
+    loop = runner.train_loop
+    epoch_based = not hasattr(loop, 'dataloader_iterator')
+    done, last = (loop.epoch, loop.max_epochs) if epoch_based else (loop.iter, loop.max_iters)
+    loop._decide_current_val_interval()
+    if runner.val_loop is not None and done >= loop.val_begin and (done % loop.val_interval == 0 or done == last):
+        runner.val_loop.run()

@@ -1,0 +1,90 @@
+"""MMEngine's runner, with which nothing is lost."""
+
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import broadcast_object_list, is_main_process, master_only
+from mmengine.fileio import LocalBackend, get_file_backend
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import DataLoader
+
+from mmreviewkd.registry import RUNNERS
+from mmreviewkd.utils.checkpoint import save_atomically
+from mmreviewkd.utils.files import remove_partial_files
+from mmreviewkd.utils.lock import locked_work_dir
+
+from .newest_checkpoint import newest_checkpoint
+from .resumable_loader import ResumableDataLoader
+
+_CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', MMEngineCheckpointHook)
+
+
+@RUNNERS.register_module()
+class ResumableRunner(Runner):
+    """MMEngine's ``Runner``, whose killed runs resume bit for bit; the arguments are the same.
+
+    Checkpoints are written completely or not at all, and by :class:`~mmreviewkd.engine.hooks.CheckpointHook` where
+    the config asks for MMEngine's. Resuming takes the newest complete checkpoint. A second training in the same work
+    dir is refused.
+    """
+
+    def train(self) -> nn.Module:
+        """Train, or resume training; see the base class.
+
+        Raises:
+            ConfigError: If another training uses the work dir.
+            CheckpointError: If the run is to resume and there are checkpoints, but no complete one.
+        """
+        with locked_work_dir(self.work_dir):
+            if is_main_process():
+                remove_partial_files(Path(self.work_dir))
+            self._choose_checkpoint()
+            return super().train()
+
+    def build_dataloader(
+            self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
+        """Build a data loader; that of training can resume in the middle of an epoch."""
+        built = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        if dataloader is self._train_dataloader and type(built) is DataLoader:
+            return ResumableDataLoader.adopt(built, resuming=self._resume)
+        return built
+
+    def register_default_hooks(self, hooks: dict | None = None) -> None:
+        """Register the default hooks, of them this package's ``CheckpointHook`` in the place of MMEngine's."""
+        hooks = dict(hooks or {})
+        checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
+        if isinstance(checkpoint, dict) and checkpoint.get('type') in _CHECKPOINT_HOOKS:
+            hooks['checkpoint'] = {**checkpoint, 'type': 'mmreviewkd.CheckpointHook'}
+        super().register_default_hooks(hooks)
+
+    @master_only
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint completely or not at all; see the base class for the arguments."""
+        if not isinstance(get_file_backend(out_dir, backend_args=kwargs.get('backend_args')), LocalBackend):
+            super().save_checkpoint(out_dir, filename, *args, **kwargs)
+            return
+        save = super().save_checkpoint
+        save_atomically(
+            lambda partial: save(str(Path(partial).parent), Path(partial).name, *args, **kwargs),
+            Path(out_dir) / filename)
+
+    def _choose_checkpoint(self) -> None:
+        """Resume from the newest complete checkpoint where none is named, with the seed of the run that wrote it."""
+        if not self._resume or self._load_from is not None:
+            return
+        chosen = [None, None]
+        if is_main_process():
+            found = newest_checkpoint(self.work_dir, self.logger.warning)
+            chosen = [found[0], found[1].get('seed')] if found else chosen
+        broadcast_object_list(chosen)
+        path, seed = chosen
+        if path is None:
+            self.logger.info(f'{self.work_dir} holds no checkpoint yet: the run starts from the beginning')
+            self._resume = False
+            return
+        self._load_from = path
+        if seed is not None and seed != self.seed:
+            self._randomness_cfg.update(seed=seed)
+            self.set_randomness(**self._randomness_cfg)

@@ -1,0 +1,125 @@
+"""Between a level's modules and the fast path: may it stand in for them, and running it on their parameters."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as module_state
+
+from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, review_level
+
+from .attention_based_fusion import AttentionBasedFusion
+
+_CONV = dict(stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
+_HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
+_GLOBAL_HOOKS = tuple(f'_global{hooks}' for hooks in _HOOKS)
+
+
+def fast_level(
+        block: AttentionBasedFusion, feature: Tensor, residual: Tensor | None, target_size: tuple[int, int],
+        plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
+    """Compute what ``block(feature, residual, target_size)`` gives by :func:`~mmreviewkd.ops.review_level`.
+
+    Args:
+        block (AttentionBasedFusion): The level; the running statistics of its normalizations are updated.
+        feature (Tensor): The student's feature, ``[N, C, h, w]``.
+        residual (Tensor, optional): The fused map of the next coarser level, ``[N, M, h', w']``.
+        target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature, as in the plan.
+        plan (LevelPlan): A plan with ``way='fast'``.
+
+    Returns:
+        tuple[Tensor, Tensor | None]: The output, ``[N, O, H, W]``, and the fused map, ``[N, M, H, W]``, or None at the
+        finest level.
+    """
+    (conv1, norm1), (conv2, norm2) = block.conv1, block.conv2
+    for norm in (norm1, norm2):
+        if norm.training and norm.track_running_stats:
+            norm.num_batches_tracked.add_(1)
+    attention = None if block.att_conv is None else (block.att_conv[0].weight, block.att_conv[0].bias)
+    return review_level(
+        feature, residual, conv1.weight, _batch_norm(norm1), attention, conv2.weight, _batch_norm(norm2), plan)
+
+
+def _batch_norm(module: nn.BatchNorm2d) -> BatchNorm:
+    momentum = module.momentum if module.training and module.track_running_stats else None
+    return BatchNorm(
+        module.weight, module.bias, module.running_mean, module.running_var, module.training, momentum, module.eps)
+
+
+def map_dtype(block: nn.Module, feature_dtype: torch.dtype, device: torch.device) -> torch.dtype | None:
+    """The dtype in which the fast path computes a level's maps.
+
+    Args:
+        block (nn.Module): The level.
+        feature_dtype (torch.dtype): Of the student's feature.
+        device (torch.device): Of the student's feature.
+
+    Returns:
+        torch.dtype or None: The parameters' or autocast's; None if the fast path does not support the combination.
+    """
+    dtypes = {p.dtype for p in block.parameters()}
+    if len(dtypes) != 1 or any(p.device != device for p in block.parameters()):
+        return None
+    parameters, = dtypes
+    autocast = _autocast_dtype(device.type)
+    if autocast is None:
+        return parameters if feature_dtype == parameters and parameters.itemsize >= 4 else None
+    fits = parameters == torch.float32 and feature_dtype in (torch.float32, torch.float16, torch.bfloat16)
+    return autocast if fits else None
+
+
+def obstacle(block: nn.Module) -> str | None:
+    """Why only the modules of a level themselves can compute it; None if the fast path may stand in for them.
+
+    It may for the modules that an :class:`AttentionBasedFusion` is built with, whoever holds them, as long as nothing
+    observes or replaces what they compute: no hooks, no parametrizations, no other normalization in their place, no
+    cumulative running statistics.
+
+    Args:
+        block (nn.Module): The level.
+    """
+    if type(block) is not AttentionBasedFusion:
+        return f'{type(block).__name__} is computed by its modules'
+    if any(getattr(module_state, hooks) for hooks in _GLOBAL_HOOKS):
+        return 'a global module hook is registered'
+    for name, module in block.named_modules():
+        if any(getattr(module, hooks) for hooks in _HOOKS):
+            return f'{name or "the level"} has a hook'
+    pairs = ('conv1', block.conv1, (1, 1), (0, 0)), ('conv2', block.conv2, (3, 3), (1, 1))
+    for name, pair, kernel_size, padding in pairs:
+        if not _is_plain_pair(pair, kernel_size, padding):
+            return f'{name} is not as built'
+    attention = block.att_conv
+    if attention is None or (
+            type(attention) is nn.Sequential and len(attention) == 2 and type(attention[1]) is nn.Sigmoid
+            and _is_plain_conv(attention[0], (1, 1), (0, 0)) and attention[0].bias is not None):
+        return None
+    return 'att_conv is not as built'
+
+
+def is_compiling() -> bool:
+    """Whether ``torch.compile`` is tracing, which the fast path would only obstruct."""
+    return getattr(torch.compiler, 'is_compiling', lambda: False)()
+
+
+def _is_plain_pair(pair: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int]) -> bool:
+    if type(pair) is not nn.Sequential or len(pair) != 2 or type(pair[1]) is not nn.BatchNorm2d:
+        return False
+    conv, norm = pair
+    cumulative = norm.training and norm.track_running_stats and norm.momentum is None
+    return (
+        _is_plain_conv(conv, kernel_size, padding) and conv.bias is None and norm.running_mean is not None
+        and not cumulative and all(type(p) is nn.Parameter for p in (norm.weight, norm.bias)))
+
+
+def _is_plain_conv(conv: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int]) -> bool:
+    return (
+        type(conv) is nn.Conv2d and conv.kernel_size == kernel_size and conv.padding == padding
+        and all(getattr(conv, name) == value for name, value in _CONV.items())
+        and type(conv._parameters.get('weight')) is nn.Parameter)
+
+
+def _autocast_dtype(device_type: str) -> torch.dtype | None:
+    if hasattr(torch, 'get_autocast_dtype'):
+        return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
+    if device_type == 'cpu':
+        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
+    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None

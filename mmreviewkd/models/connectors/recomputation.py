@@ -1,0 +1,42 @@
+"""Activation checkpointing of a level that counts each batch once in its running statistics."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+def checkpointed(compute: Callable, block: nn.Module) -> Callable:
+    """Wrap a computation so that only its inputs are kept, and it runs again in the backward pass.
+
+    Args:
+        compute (Callable): Computes ``block``.
+        block (nn.Module): Whose running statistics are updated in the forward pass, but not when it runs again.
+
+    Returns:
+        Callable: With the arguments and results of ``compute``.
+    """
+    def contexts() -> tuple[contextlib.AbstractContextManager[Any], contextlib.AbstractContextManager[Any]]:
+        return contextlib.nullcontext(), _running_statistics_unchanged(block)
+
+    return partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
+
+
+@contextlib.contextmanager
+def _running_statistics_unchanged(block: nn.Module) -> Iterator[None]:
+    norms = [
+        norm for norm in block.modules()
+        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
+    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, (momentum, count) in zip(norms, before):
+            norm.momentum = momentum
+            norm.num_batches_tracked.copy_(count)

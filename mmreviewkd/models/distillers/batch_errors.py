@@ -1,0 +1,37 @@
+"""Name the batch behind errors that a network raises deep inside."""
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from mmreviewkd.utils.errors import ConfigError
+
+_TOO_SMALL = ('too small', 'greater than actual input size')
+_NO_STATISTICS = 'Expected more than 1 value per channel'
+
+
+@contextlib.contextmanager
+def batch_errors_named(images: Tensor) -> Iterator[None]:
+    """Turn errors about too small images or a batch of one image into a ConfigError.
+
+    Args:
+        images (Tensor): The batch, ``[N, C, H, W]``.
+
+    Raises:
+        ConfigError: If a level has less than one pixel, or a normalization layer gets one value per channel.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        message = str(error).splitlines()[0] if str(error) else ''
+        if _NO_STATISTICS in message and len(images) == 1:
+            raise ConfigError(
+                'a batch of one image has a level of 1 x 1 pixel, of which batch normalization cannot compute '
+                'statistics; set train_dataloader.drop_last=True to leave out a last batch of one image, or '
+                f'train_dataloader.batch_size > 1 ({message})') from error
+        if _NO_STATISTICS not in message and not any(hint in message for hint in _TOO_SMALL):
+            raise
+        raise ConfigError(
+            f'images of {images.shape[-2]} x {images.shape[-1]} pixels make a level smaller than 1 pixel; use larger '
+            f'images in the training pipeline, or fewer levels ({message})') from error

@@ -1,0 +1,91 @@
+"""Group a distiller's parameters for the optimizer like those of its student trained alone."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from torch import nn
+
+from .review_distiller import ReviewDistiller
+
+
+def add_distiller_params(
+        constructor: DefaultOptimWrapperConstructor, params: list[dict], distiller: ReviewDistiller) -> None:
+    """Add the parameter groups of a distiller.
+
+    The constructor groups the student's parameters under the names that they have without distillation, so that
+    layer-wise learning rates, which parse these names, apply as usual. The parameters of the connector and the losses
+    are named ``connector.*``, ``distill_loss.*`` and ``logit_loss.*``, and follow the general options of
+    ``paramwise_cfg`` at the base learning rate: ``custom_keys={'connector': dict(lr_mult=2.0)}`` changes it.
+
+    Args:
+        constructor (DefaultOptimWrapperConstructor): The constructor that the config names.
+        params (list[dict]): The list of parameter groups; extended in place.
+        distiller (ReviewDistiller): The distiller.
+    """
+    plain = DefaultOptimWrapperConstructor(
+        dict(constructor.optim_wrapper_cfg, optimizer=constructor.optimizer_cfg), constructor.paramwise_cfg)
+    paramwise_cfg = constructor.paramwise_cfg
+    constructor.paramwise_cfg = _with_student_names(paramwise_cfg, distiller.student)
+    try:
+        constructor.add_params(params, distiller.student)
+    finally:
+        constructor.paramwise_cfg = paramwise_cfg
+    own: list[dict] = []
+    for name, part in distiller.named_children():
+        if name not in ('student', 'data_preprocessor'):  # the preprocessor is also the student's
+            plain.add_params(own, part, prefix=name)
+    if any('param_names' in group for group in params):  # torch wants names in all groups or in none
+        names = {id(parameter): name for name, parameter in distiller.named_parameters()}
+        for group in own:
+            group['param_names'] = [names[id(parameter)] for parameter in group['params']]
+    params += own
+
+
+def install() -> None:
+    """Make MMEngine's optimizer constructors, and those derived from them, call :func:`add_distiller_params`.
+
+    MMEngine calls the constructor of ``optim_wrapper.constructor`` with the whole model, and offers no way for a model
+    to group its own parameters. Models other than a :class:`ReviewDistiller` are grouped as before.
+    """
+    call = DefaultOptimWrapperConstructor.__call__
+    if getattr(call, 'groups_distillers', False):
+        return
+
+    @functools.wraps(call)
+    def call_for_distillers(self: DefaultOptimWrapperConstructor, model: nn.Module) -> OptimWrapper:
+        distiller = getattr(model, 'module', model)
+        if not isinstance(distiller, ReviewDistiller):
+            return call(self, model)
+        with _grouping(self, distiller):
+            return call(self, model)
+
+    call_for_distillers.groups_distillers = True
+    DefaultOptimWrapperConstructor.__call__ = call_for_distillers
+
+
+@contextlib.contextmanager
+def _grouping(constructor: DefaultOptimWrapperConstructor, distiller: ReviewDistiller) -> Iterator[None]:
+    add_params = constructor.add_params
+
+    def add(params: list[dict], module: nn.Module, **kwargs: object) -> None:
+        if module is distiller:
+            add_distiller_params(constructor, params, distiller)
+        else:
+            add_params(params, module, **kwargs)
+
+    constructor.add_params = add
+    try:
+        yield
+    finally:
+        del constructor.add_params
+
+
+def _with_student_names(paramwise_cfg: dict, student: nn.Module) -> dict:
+    """Custom keys such as ``student.backbone``, written for the distiller's names, without their prefix."""
+    if 'custom_keys' not in paramwise_cfg or hasattr(student, 'student'):
+        return paramwise_cfg
+    keys = {'' if key == 'student' else key.removeprefix('student.'): value
+            for key, value in paramwise_cfg['custom_keys'].items()}
+    return {**paramwise_cfg, 'custom_keys': keys}

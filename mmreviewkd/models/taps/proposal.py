@@ -1,0 +1,271 @@
+"""Propose the taps of a pair of models: levels by stride, matched between student and teacher."""
+
+import itertools
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from torch import nn
+
+from mmreviewkd.utils.errors import TapError
+
+from .survey import Feature, Survey, survey
+
+# A model whose blocks all have one stride (a plain transformer) is tapped at this many depths, evenly spaced.
+_DEPTHS = 4
+# On images of this side and more, a stride below 4 is the stem's: thin features at many pixels.
+_LARGE_IMAGE, _STEM_STRIDE = 128, 4
+
+
+@dataclass(frozen=True)
+class Levels:
+    """The levels that a model offers for review.
+
+    Args:
+        maps (tuple[Feature, ...]): Features with more than one pixel, fine to coarse.
+        pooled (Feature, optional): The pooled vector. Defaults to None.
+        depths (tuple[Feature, ...]): The blocks of a model of one stride, in order, of which any number can be taken as
+            levels. Defaults to ().
+        left_out (tuple[str, ...]): What was left out, and why. Defaults to ().
+    """
+
+    maps: tuple[Feature, ...]
+    pooled: Feature | None = None
+    depths: tuple[Feature, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """The proposed taps of a pair.
+
+    Args:
+        student (tuple[Feature, ...]): The student's levels, fine to coarse.
+        teacher (tuple[Feature, ...]): The teacher's levels, one for each of the student's.
+        left_out (tuple[str, ...]): What was left out, and why. Defaults to ().
+    """
+
+    student: tuple[Feature, ...]
+    teacher: tuple[Feature, ...]
+    left_out: tuple[str, ...] = field(default=())
+
+    @property
+    def student_taps(self) -> list[str | dict]:
+        """The student's ``taps``, as a config writes them."""
+        return _as_config(self.student)
+
+    @property
+    def teacher_taps(self) -> list[str | dict]:
+        """The teacher's ``taps``, as a config writes them."""
+        return _as_config(self.teacher)
+
+    def table(self) -> list[str]:
+        """One line per level: its stride, then tap, channels and size of student and teacher."""
+        rows = [('stride', 'student', '', '', 'teacher', '', '')]
+        for own, other in zip(self.student, self.teacher):
+            stride = 'pooled' if own.kind == 'vector' or own.size == (1, 1) else f'{own.stride:g}'
+            rows.append((stride, *_cells(own), *_cells(other)))
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
+        return lines + [f'left out: {text}' for text in self.left_out]
+
+
+def propose_taps(student: nn.Module, teacher: nn.Module) -> Proposal:
+    """Propose which features of a student and a teacher to compare.
+
+    Of a detector or segmenter with a neck these are the levels of its neck; of other models the last feature at each
+    stride, before the last ReLU where the module ends in one, and the pooled vector. Levels of the same stride belong
+    together.
+
+    Args:
+        student (nn.Module): An MMEngine ``BaseModel``.
+        teacher (nn.Module): Another one.
+
+    Raises:
+        TapError: If the two have no level in common.
+        ConfigError: If a model runs on no blank image.
+    """
+    return match_levels(find_levels(student), find_levels(teacher))
+
+
+def find_levels(model: nn.Module) -> Levels:
+    """Find the levels that a model offers for review; see :func:`propose_taps`."""
+    return levels_of(survey(model))
+
+
+def levels_of(found: Survey) -> Levels:
+    """Choose the levels among the features of a survey; see :func:`propose_taps`.
+
+    Args:
+        found (Survey): The features of a model.
+    """
+    neck = _pyramid([f for f in found.features if f.module == 'neck'])
+    if neck:
+        return Levels(neck)
+    last = _backbone_ends(found)
+    inside = [f for f in found.features if f.order <= last and not f.module.startswith('neck')]
+    pooled = _pooled(found, last)
+    backbone = _pyramid([f for f in inside if f.module == _part_of(found)])
+    if backbone:
+        return Levels(backbone, pooled)
+    spatial = [f for f in inside if f.kind != 'vector' and f.size[0] > 1 and f.module != _part_of(found)]
+    depths = _blocks_of_one_stride(spatial)
+    if depths:
+        return Levels((), pooled, depths)
+    by_stride: dict[float, list[Feature]] = {}
+    for feature in spatial:
+        by_stride.setdefault(feature.stride, []).append(feature)
+    maps, left_out = [], []
+    for stride in sorted(by_stride):
+        level = _end_of_stage(by_stride[stride], inside)
+        reason = _why_not(level, by_stride, found.image[1])
+        if reason:
+            left_out.append(f'{level.tap} (stride {stride:g}): {reason}')
+        else:
+            maps.append(level)
+    return Levels(tuple(maps), pooled, (), tuple(left_out))
+
+
+def match_levels(student: Levels, teacher: Levels) -> Proposal:
+    """Match the levels of a student and a teacher by stride.
+
+    A model of one stride gives as many evenly spaced blocks as the other has maps. Two models that share fewer than two
+    strides, such as two networks for small images with different stems, are matched in order from the coarsest.
+
+    Args:
+        student (Levels): The student's levels.
+        teacher (Levels): The teacher's levels.
+
+    Raises:
+        TapError: If the two have no level in common.
+    """
+    left_out = [f'student {text}' for text in student.left_out] + [f'teacher {text}' for text in teacher.left_out]
+    if student.depths or teacher.depths:
+        wanted = len(student.maps or teacher.maps) or min(_DEPTHS, len(student.depths), len(teacher.depths))
+        own, other = (
+            levels.maps or _evenly(levels.depths, wanted) for levels in (student, teacher))
+        own, other = own[-min(len(own), len(other)):], other[-min(len(own), len(other)):]
+    else:
+        own, other = _same_strides(student.maps, teacher.maps)
+        if len(own) < min(2, len(student.maps), len(teacher.maps)):
+            count = min(len(student.maps), len(teacher.maps))
+            own, other = student.maps[len(student.maps) - count:], teacher.maps[len(teacher.maps) - count:]
+        for name, levels, kept in (('student', student.maps, own), ('teacher', teacher.maps, other)):
+            left_out += [
+                f'{name} {f.tap} (stride {f.stride:g}): the other model has no level of this stride'
+                for f in levels if f not in kept]
+    if student.pooled and teacher.pooled:
+        own, other = (*own, student.pooled), (*other, teacher.pooled)
+    if not own:
+        raise TapError(
+            f"taps='auto': student and teacher have no level in common; name them: the student has "
+            f'{_listed(student)}, the teacher {_listed(teacher)}')
+    return Proposal(tuple(own), tuple(other), tuple(left_out))
+
+
+def _pyramid(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The maps that one module returns together, fine to coarse; none if it returns fewer than two."""
+    maps = [f for f in features if f.kind != 'vector' and f.size[0] > 1]
+    return tuple(sorted(maps, key=lambda f: f.stride)) if len(maps) > 1 else ()
+
+
+def _part_of(found: Survey) -> str:
+    """The name of the backbone."""
+    names = {f.module.split('.')[0] for f in found.features}
+    return next((name for name in ('backbone', 'img_backbone', 'encoder') if name in names), '')
+
+
+def _backbone_ends(found: Survey) -> float:
+    part = _part_of(found)
+    orders = [f.order for f in found.features if part and f.module.split('.')[0] == part]
+    return max(orders) if orders else float('inf')
+
+
+def _pooled(found: Survey, last: float) -> Feature | None:
+    """The vector of the neck, or of the backbone if it gives one itself."""
+    for name in ('neck', _part_of(found)):
+        vectors = [f for f in found.features if f.module == name and f.size == (1, 1)]
+        if vectors:
+            return vectors[-1]
+    return None
+
+
+def _blocks_of_one_stride(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """The blocks of a model in which nearly all features have one stride, such as a plain transformer."""
+    blocks = [f for f in features if f.composite and re.search(r'\.\d+$', f.module)]
+    groups: dict[tuple, list[Feature]] = {}
+    for block in blocks:
+        groups.setdefault((block.module.rpartition('.')[0], block.type, block.size), []).append(block)
+    largest = max(groups.values(), key=len, default=[])
+    strides = {f.stride for f in blocks if largest and f.type == largest[0].type}
+    return tuple(largest) if len(largest) > _DEPTHS and len(strides) == 1 else ()
+
+
+def _end_of_stage(features: Sequence[Feature], inside: Sequence[Feature]) -> Feature:
+    """The last feature of a stride that is not inside of the block which reduces it to the next."""
+    strides = {f.module: f.stride for f in inside if f.kind != 'vector'}
+
+    def reducing_blocks(feature: Feature) -> int:
+        steps = feature.module.split('.')
+        owners = ('.'.join(steps[:i]) for i in range(1, len(steps)))
+        return sum(strides.get(owner, 0) > feature.stride for owner in owners)
+
+    fewest = min(map(reducing_blocks, features))
+    outer = [f for f in features if reducing_blocks(f) == fewest]
+    return next((f for f in reversed(outer) if f.composite), outer[-1])
+
+
+def _why_not(level: Feature, strides: Iterable[float], image: int) -> str:
+    """Why a level is left out; empty if it is kept."""
+    if image >= _LARGE_IMAGE and level.stride < _STEM_STRIDE:
+        return 'the stem, thin features at many pixels'
+    if level.stride < 1:
+        return 'larger than the image'
+    near = [
+        other for other in strides if 1 < max(other, level.stride) / min(other, level.stride) < 1.3
+        and not _is_power_of_two(level.stride) and (_is_power_of_two(other) or other > level.stride)]
+    if near:
+        return f'nearly the size of the level of stride {near[0]:g}'
+    return ''
+
+
+def _is_power_of_two(stride: float) -> bool:
+    return math.log2(stride).is_integer()
+
+
+def _evenly(features: Sequence[Feature], count: int) -> tuple[Feature, ...]:
+    count = min(count, len(features))
+    return tuple(features[(i + 1) * len(features) // count - 1] for i in range(count))
+
+
+def _same_strides(
+        student: Sequence[Feature], teacher: Sequence[Feature]) -> tuple[tuple[Feature, ...], tuple[Feature, ...]]:
+    pairs = []
+    for stride in dict.fromkeys(f.stride for f in student):
+        own = [f for f in student if f.stride == stride]
+        other = [f for f in teacher if f.stride == stride]
+        count = min(len(own), len(other))
+        pairs += zip(own[len(own) - count:], other[len(other) - count:])
+    return tuple(own for own, _ in pairs), tuple(other for _, other in pairs)
+
+
+def _as_config(features: Sequence[Feature]) -> list[str | dict]:
+    """The features as ``taps``; a module all of whose maps are taken in their order is named once."""
+    taps: list[str | dict] = []
+    for path, group in itertools.groupby(features, key=lambda f: f.path):
+        group = list(group)
+        whole = [f'{path}:output[{i}]' for i in range(group[0].outputs)]
+        taps += [path] if len(group) > 1 and [f.tap for f in group] == whole else [f.config() for f in group]
+    return taps
+
+
+def _cells(feature: Feature) -> tuple[str, str, str]:
+    tap = feature.config()
+    name = tap if isinstance(tap, str) else f'{tap["tap"]} ({tap["type"]})'
+    return name, f'{feature.channels} channels', f'{feature.size[0]} x {feature.size[1]}'
+
+
+def _listed(levels: Levels) -> str:
+    features = [*levels.maps, *levels.depths, *([levels.pooled] if levels.pooled else [])]
+    return ', '.join(f.tap for f in features) or 'no features'

@@ -1,0 +1,15 @@
+"""The paper's mathematics as pure functions of tensors: each file holds a definition, or a faster form tested on it."""
+
+from .attention_based_fusion import attention_based_fusion, resize_nearest
+from .attention_transfer_loss import attention_transfer_loss
+from .fast_hierarchical_context_loss import fast_level_hcl
+from .feature_l2_loss import feature_l2_loss
+from .hierarchical_context_loss import hierarchical_context_loss, level_hcl
+from .logit_distillation_loss import logit_distillation_loss
+from .review_level import LevelPlan, LevelShape, plan_level, review_level
+
+__all__ = [
+    'LevelPlan', 'LevelShape', 'attention_based_fusion', 'attention_transfer_loss', 'fast_level_hcl',
+    'feature_l2_loss', 'hierarchical_context_loss', 'level_hcl', 'logit_distillation_loss', 'plan_level',
+    'resize_nearest', 'review_level'
+]

@@ -1,0 +1,36 @@
+"""Checks and casts shared by losses that compare feature maps level by level."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+
+def paired_levels(
+        student_features: Tensor | Sequence[Tensor],
+        teacher_features: Tensor | Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Check that two sets of maps have the same shapes, and cast half precision to float32.
+
+    Args:
+        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level.
+        teacher_features (Tensor or Sequence[Tensor]): As many maps of the same shapes.
+
+    Returns:
+        tuple[tuple[Tensor, ...], tuple[Tensor, ...]]: The student's and the teacher's maps.
+
+    Raises:
+        ValueError: If the numbers of levels or the shapes at a level differ.
+    """
+    student, teacher = (
+        (features,) if isinstance(features, Tensor) else tuple(features)
+        for features in (student_features, teacher_features))
+    student_shapes, teacher_shapes = [tuple(f.shape) for f in student], [tuple(f.shape) for f in teacher]
+    if student_shapes != teacher_shapes:
+        raise ValueError(
+            f'student and teacher features must have the same shapes to be compared, but are {student_shapes} and '
+            f'{teacher_shapes}; a connector maps the student\'s features to the teacher\'s shapes')
+    return tuple(map(at_least_single, student)), tuple(map(at_least_single, teacher))
+
+
+def at_least_single(feature: Tensor) -> Tensor:
+    """Cast a half-precision tensor to float32; return any other as it is."""
+    return feature.float() if feature.dtype.itemsize < 4 else feature

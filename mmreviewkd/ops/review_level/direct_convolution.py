@@ -1,0 +1,35 @@
+"""``conv2`` of a fused map by the library's convolution."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+class DirectConvolution:
+    """3x3 convolution with padding 1 of rows, the definition (Eq. 11).
+
+    Args:
+        kernels (tuple[Tensor]): What :meth:`kernels` gives.
+        dtype (torch.dtype): Of the maps.
+    """
+
+    def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:
+        self.weight = kernels[0].to(dtype).contiguous()
+        self.gradients = (torch.zeros_like(kernels[0]),)
+
+    @staticmethod
+    def kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:
+        """The weight ``[O, M, 3, 3]`` itself."""
+        return (weight,)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """``[n, h, w, M]`` to ``[n, h, w, O]``."""
+        return F.conv2d(rows.permute(0, 3, 1, 2), self.weight, padding=1).permute(0, 2, 3, 1)
+
+    def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
+        """Gradient of ``rows``, ``[n, h, w, M]``; that of the weight is added to ``gradients``."""
+        grad_rows, grad_weight, _ = torch.ops.aten.convolution_backward(
+            grad.permute(0, 3, 1, 2), rows.permute(0, 3, 1, 2), self.weight, [0], [1, 1], [1, 1], [1, 1], False,
+            [0, 0], 1, [True, True, False])
+        self.gradients[0].add_(grad_weight)
+        return grad_rows.permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,217 @@
+"""A level of the review path, exactly, in a fraction of its time and memory (derived in docs/fast_path.md).
+
+In training, ``BN(conv1(s))`` is affine in ``s``, and its variance a quadratic form of the covariance of ``s``. So the
+maps with ``M`` channels are computed from ``s`` by one product, a few images at a time, used and dropped, and computed
+again in the backward pass. Kept are the two attention maps and the output of ``conv2``, beside what is kept anyway: the
+level's input, the coarser residual and the fused map of a level that is not the finest.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+from .chunks import Chunks
+from .composed_convolution import ComposedConvolution
+from .direct_convolution import DirectConvolution
+from .folding import BatchNorm, Folded, fold, update_running_statistics
+from .layout import coarse_rows, coarse_rows_adjoint, resize_rows, resize_rows_adjoint, to_maps, to_rows
+from .mixing import MixGradients, attend, attend_adjoint, fuse, fuse_adjoint, weigh, weigh_adjoint
+from .moments import Moments, add_moments_adjoint, moments
+from .normalization import normalize, normalize_adjoint
+from .plan import LevelPlan
+from .winograd_convolution import WinogradConvolution
+
+CONVOLUTIONS = {'direct': DirectConvolution, 'composed': ComposedConvolution, 'winograd': WinogradConvolution}
+
+
+def review_level(
+        feature: Tensor, residual: Tensor | None, conv1: Tensor, norm1: BatchNorm,
+        attention: tuple[Tensor, Tensor] | None, conv2: Tensor, norm2: BatchNorm,
+        plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
+    """Compute a level of the review path (paper, Sec. 3.2 and 3.3); there is no double backward.
+
+    Args:
+        feature (Tensor): The student's feature ``s``, ``[N, C, h, w]``.
+        residual (Tensor, optional): The fused map of the next coarser level, ``[N, M, h', w']``.
+        conv1 (Tensor): Weight ``[M, C, 1, 1]``.
+        norm1 (BatchNorm): Of ``conv1``; its running statistics are updated in place.
+        attention (tuple[Tensor, Tensor], optional): Weight ``[2, 2M, 1, 1]`` and bias ``[2]`` of the attention; None
+            where the level has no attention, and then the residual is not used.
+        conv2 (Tensor): Weight ``[O, M, 3, 3]``.
+        norm2 (BatchNorm): Of ``conv2``; its running statistics are updated in place.
+        plan (LevelPlan): How to compute the level.
+
+    Returns:
+        tuple[Tensor, Tensor | None]: The output that is compared with the teacher's feature, ``[N, O, H, W]``, and the
+        fused map, ``[N, M, H, W]``, or None at the finest level.
+    """
+    return FusedLevel.apply(
+        feature, None if attention is None else residual, conv1, norm1.weight, norm1.bias, *(attention or (None, None)),
+        conv2, norm2.weight, norm2.bias, _Call(norm1, norm2, plan))
+
+
+class _Call(NamedTuple):
+    """The non-tensor arguments of a level, and its running statistics."""
+
+    norm1: BatchNorm
+    norm2: BatchNorm
+    plan: LevelPlan
+
+
+class FusedLevel(torch.autograd.Function):
+    """The level as one node of the autograd graph; see :func:`review_level`."""
+
+    @staticmethod
+    def forward(
+            ctx: FunctionCtx, feature: Tensor, residual: Tensor | None, weight1: Tensor, gamma1: Tensor, beta1: Tensor,
+            att_weight: Tensor | None, att_bias: Tensor | None, weight2: Tensor, gamma2: Tensor, beta2: Tensor,
+            call: _Call) -> tuple[Tensor, Tensor | None]:
+        """The output of the level and its fused map."""
+        norm1, norm2, plan = call
+        convolution_class = CONVOLUTIONS[plan.convolution]
+        composed = plan.convolution == 'composed'
+        with torch.autocast(feature.device.type, enabled=False):
+            # 1. Statistics of conv1, and the small tensors.
+            matrix1 = weight1.flatten(1)
+            chunks = Chunks(feature, plan.images, weight1.dtype)
+            if norm1.from_batch:
+                measured = moments(chunks, matrix1, plan.covariance)
+                update_running_statistics(norm1, matrix1, measured, chunks.pixels)
+            else:
+                measured = Moments(None, None, norm1.running_var)
+            folded = fold(
+                weight1, gamma1, beta1, att_weight, att_bias, weight2, measured, norm1.eps, measured.mean,
+                norm1.running_mean, convolution_class.kernels)
+            convolution = convolution_class(folded.kernels, plan.dtype)
+
+            # 2. Chunk by chunk: attention, fused map, conv2.
+            size = plan.shape.target_size
+            attention = None if residual is None else feature.new_empty((2, *chunks.grid), dtype=weight1.dtype)
+            fused_rows = None
+            if not plan.shape.is_finest or plan.keeps_fused:
+                fused_rows = feature.new_empty((len(feature), *size, len(weight1)), dtype=plan.dtype)
+            convolved = []
+            for part in chunks.parts:
+                rows = chunks.rows(part, measured.mean)
+                coarse = z = None
+                if residual is not None:
+                    coarse = coarse_rows(residual[part], chunks.grid[1:], plan.dtype)
+                    attention[:, part] = z = attend(rows, coarse, folded)
+                weighted = weigh(rows, z, plan.dtype)
+                if not composed or fused_rows is not None:
+                    fused = resize_rows(fuse(weighted, z, coarse, folded), size)
+                    if fused_rows is not None:
+                        fused_rows[part] = fused
+                convolved.append(
+                    convolution.forward(weighted, z[1], coarse) if composed else to_maps(convolution.forward(fused)))
+            convolved = convolved[0] if len(convolved) == 1 else torch.cat(convolved)
+
+            # 3. The normalization of conv2.
+            output, mean2, inverse_std2 = normalize(convolved, norm2._replace(weight=gamma2, bias=beta2))
+        ctx.set_materialize_grads(False)
+        ctx.call = call
+        ctx.save_for_backward(
+            feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention,
+            fused_rows if plan.keeps_fused else None, convolved, mean2, inverse_std2, *measured,
+            None if norm1.from_batch else norm1.running_mean,
+            *((None, None) if norm2.from_batch else (norm2.running_mean, norm2.running_var)))
+        return output, None if plan.shape.is_finest else to_maps(fused_rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+            ctx: FunctionCtx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients of the arguments of :meth:`forward`."""
+        if grad_output is None and grad_fused is None:
+            return (None,) * 11
+        given = grad_output if grad_fused is None else grad_fused
+        with torch.autocast(given.device.type, enabled=False):
+            return _backward(ctx, grad_output, grad_fused)
+
+
+def _backward(
+        ctx: FunctionCtx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
+    (feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention, kept_fused, convolved,
+     mean2, inverse_std2, *measured, running_mean1, running_mean2, running_var2) = ctx.saved_tensors
+    norm1, norm2, plan = ctx.call
+    measured, dtype, size = Moments(*measured), plan.dtype, plan.shape.target_size
+    composed = plan.convolution == 'composed'
+    chunks = Chunks(feature, plan.images, weight1.dtype)
+
+    # 1. The small tensors again, as a graph from the parameters and moments.
+    leaves = [
+        None if t is None else t.detach().requires_grad_()
+        for t in (weight1, gamma1, beta1, att_weight, att_bias, weight2, *measured)]
+    convolution_class = CONVOLUTIONS[plan.convolution] if grad_output is not None else None
+    with torch.enable_grad():
+        graph = fold(
+            *leaves[:6], Moments(*leaves[6:]), norm1.eps, measured.mean, running_mean1,
+            _no_kernels if convolution_class is None else convolution_class.kernels)
+    folded = Folded(*(t if t is None else t.detach() for t in graph[:3]), tuple(k.detach() for k in graph.kernels))
+    grads = Folded(*(t if t is None else torch.zeros_like(t) for t in folded[:3]), ())
+
+    # 2. The normalization of conv2.
+    convolution = grad_gamma2 = grad_beta2 = None
+    if grad_output is not None:
+        convolution = convolution_class(folded.kernels, dtype)
+        saved_norm2 = norm2._replace(weight=gamma2, running_mean=running_mean2, running_var=running_var2)
+        grad_convolved, grad_gamma2, grad_beta2 = normalize_adjoint(
+            grad_output, convolved, saved_norm2, mean2, inverse_std2)
+
+    # 3. Chunk by chunk, each map computed again: the adjoints of conv2, fused map, attention.
+    grad_rows = feature.new_empty((*chunks.grid, feature.shape[1]), dtype=weight1.dtype)
+    grad_residual = None
+    if residual is not None:
+        grad_residual = torch.empty_like(residual, dtype=dtype, memory_format=torch.channels_last)
+    for part in chunks.parts:
+        rows = chunks.rows(part, measured.mean)
+        coarse = z = None
+        if residual is not None:
+            coarse, z = coarse_rows(residual[part], chunks.grid[1:], dtype), attention[:, part]
+        weighted = weigh(rows, z, dtype)
+        mix, grad = MixGradients(), None if grad_fused is None else to_rows(grad_fused[part])
+        if convolution is not None and composed:
+            grad_weighted, *grad_coarse = convolution.backward(grad_convolved[part], weighted, z[1], coarse)
+            mix = MixGradients(grad_weighted[..., :-1], grad_weighted[..., -1], *grad_coarse)
+        elif convolution is not None:
+            fused = kept_fused[part] if kept_fused is not None else resize_rows(
+                fuse(weighted, z, coarse, folded), size)
+            through_conv2 = convolution.backward(to_rows(grad_convolved[part]), fused)
+            grad = through_conv2 if grad is None else through_conv2.add_(grad)
+            del fused, through_conv2
+        if grad is not None:
+            grad = resize_rows_adjoint(grad, chunks.grid[1:])
+            mix = fuse_adjoint(grad, weighted, z, coarse, folded, grads).plus(mix)
+        if residual is None:
+            grad_rows[part] = mix.own
+            continue
+        grad_z = weigh_adjoint(mix, rows, z, grad_rows[part])
+        grad_coarse = attend_adjoint(grad_z, z, rows, coarse, folded, grads, grad_rows[part]).add_(mix.coarse)
+        grad_residual[part] = coarse_rows_adjoint(grad_coarse, residual.shape[-2:])
+
+    # 4. From the small tensors to parameters and moments, by autograd.
+    grads = grads._replace(kernels=() if convolution is None else convolution.gradients)
+    there = [leaf for leaf in leaves if leaf is not None]
+    found = iter(torch.autograd.grad(graph.tensors(), there, grads.tensors(), allow_unused=True))
+    grad_leaves = [None if leaf is None else next(found) for leaf in leaves]
+
+    # 5. Through the batch's statistics to the input.
+    if norm1.from_batch:
+        matrix1 = weight1.flatten(1)
+        through_variance = add_moments_adjoint(grad_rows, Moments(*grad_leaves[6:]), chunks, matrix1, measured.mean)
+        if through_variance is not None:
+            grad_leaves[0] += through_variance.view_as(weight1)
+
+    grad_feature = to_maps(grad_rows).to(feature.dtype)
+    if feature.is_contiguous() and not feature.is_contiguous(memory_format=torch.channels_last):
+        grad_feature = grad_feature.contiguous()
+    return (
+        grad_feature if ctx.needs_input_grad[0] else None,
+        None if residual is None else grad_residual.to(residual.dtype), *grad_leaves[:6], grad_gamma2, grad_beta2, None)
+
+
+def _no_kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:
+    """Stands in for a convolution's kernels where the output has no gradient."""
+    return ()

@@ -1,0 +1,124 @@
+"""Fusing a chunk of images with the coarser residual, and the adjoint of every step.
+
+Each step is followed by its adjoint. ``rows`` are ``c``, ``[n, h, w, C]``; ``coarse`` is ``r``,
+``[n, h', 1, w', 1, M]`` (see :mod:`.layout`); ``attention`` is ``z``, ``[2, n, h, w]``. Gradients of the small tensors
+are added to ``grads``.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from .folding import Folded
+from .layout import as_blocks
+
+# Larger blocks are summed by one reduction, smaller ones pixel by pixel of the block.
+_MOST_BLOCK_PIXELS = 16
+
+
+# 1. Attention.
+
+def attend(rows: Tensor, coarse: Tensor, folded: Folded) -> Tensor:
+    """Attention maps ``z = sigmoid(att_conv([x ; u]))``, ``[2, n, h, w]``, without ``x`` and ``u`` (Eq. 8)."""
+    n, h, w, _ = rows.shape
+    logits = torch.addmm(folded.attention[:, -1], rows.flatten(0, 2), folded.attention[:, :-1].t())
+    logits = logits.view(n, h, w, 2)
+    as_blocks(logits, coarse).add_(coarse @ folded.coarse_attention.t().to(coarse.dtype))
+    return logits.sigmoid_().movedim(-1, 0)
+
+
+def attend_adjoint(
+        grad_attention: Tensor, attention: Tensor, rows: Tensor, coarse: Tensor, folded: Folded, grads: Folded,
+        grad_rows: Tensor) -> Tensor:
+    """Adjoint of :func:`attend`; adds to ``grad_rows`` and returns the gradient of ``coarse`` (Eq. 18)."""
+    logits = (grad_attention * attention * (1 - attention)).movedim(0, -1)
+    flat = logits.reshape(-1, 2)
+    grads.attention[:, :-1].addmm_(flat.t(), rows.flatten(0, 2))
+    grads.attention[:, -1].add_(flat.sum(0))
+    grad_rows += (flat @ folded.attention[:, :-1]).view_as(grad_rows)
+    pooled = as_blocks(logits, coarse).sum((2, 4), keepdim=True).to(coarse.dtype)
+    grads.coarse_attention.add_(pooled.flatten(0, 4).t() @ coarse.flatten(0, 4))
+    return pooled @ folded.coarse_attention.to(coarse.dtype)
+
+
+# 2. The level's own summand, before its channels are mixed.
+
+def weigh(rows: Tensor, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
+    """``y = z0 [c ; 1]``, ``[n, h, w, C + 1]``; ``z0`` is 1 where no residual is fused (Eq. 9)."""
+    weighted = rows.new_empty((*rows.shape[:3], rows.shape[3] + 1), dtype=dtype)
+    if attention is None:
+        weighted[..., :-1] = rows
+        weighted[..., -1] = 1
+    else:
+        torch.mul(rows, attention[0].unsqueeze(-1), out=weighted[..., :-1])
+        weighted[..., -1] = attention[0]
+    return weighted
+
+
+class MixGradients(NamedTuple):
+    """Gradients of what is fused, or None.
+
+    Args:
+        own (Tensor, optional): Of ``z0 c``, the first ``C`` channels of ``y``, ``[n, h, w, C]``.
+        own_attention (Tensor, optional): Of ``z0``, the last channel of ``y``, ``[n, h, w]``.
+        coarse_attention (Tensor, optional): Of ``z1``, ``[n, h, w]``.
+        coarse (Tensor, optional): Of ``r``, ``[n, h', 1, w', 1, M]``.
+    """
+
+    own: Tensor | None = None
+    own_attention: Tensor | None = None
+    coarse_attention: Tensor | None = None
+    coarse: Tensor | None = None
+
+    def plus(self, other: 'MixGradients') -> 'MixGradients':
+        """The sum, in the memory of ``self`` where both are there."""
+        return MixGradients(*(b if a is None else a if b is None else a.add_(b) for a, b in zip(self, other)))
+
+
+def weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows: Tensor) -> Tensor:
+    """Adjoint of :func:`weigh`: overwrites ``grad_rows``, returns the gradient of ``z`` (Eq. 17)."""
+    torch.mul(mix.own, attention[0].unsqueeze(-1), out=grad_rows)
+    return torch.stack(((mix.own * rows).sum(-1) + mix.own_attention, mix.coarse_attention))
+
+
+# 3. The fused map.
+
+def fuse(weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, folded: Folded) -> Tensor:
+    """``f = [A b] y + z1 u``, ``[n, h, w, M]`` (Eq. 10)."""
+    affine = folded.affine.to(weighted.dtype).t()
+    if attention is None:
+        return weighted @ affine
+    fused = as_blocks(attention[1].to(weighted.dtype).unsqueeze(-1), coarse) * coarse
+    return fused.view(-1, fused.shape[-1]).addmm_(weighted.flatten(0, 2), affine).view(*weighted.shape[:3], -1)
+
+
+def fuse_adjoint(
+        grad: Tensor, weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, folded: Folded,
+        grads: Folded) -> MixGradients:
+    """Adjoint of :func:`fuse` for the gradient ``g`` of the fused map (Eq. 14 to 16)."""
+    dtype, flat = grads.affine.dtype, grad.flatten(0, 2)
+    kernel, shift = folded.affine[:, :-1].to(grad.dtype), folded.affine[:, -1].to(grad.dtype)
+    grads.affine.add_(flat.t() @ weighted.flatten(0, 2))
+    own = (flat @ kernel).to(dtype).view(*grad.shape[:3], -1)
+    if attention is None:
+        return MixGradients(own)
+    return MixGradients(
+        own, (flat @ shift).to(dtype).view(grad.shape[:3]),
+        (as_blocks(grad, coarse) * coarse).sum(-1, dtype=dtype).view(grad.shape[:3]),
+        _sum_over_blocks(grad, attention[1].to(grad.dtype), coarse))
+
+
+def _sum_over_blocks(grad: Tensor, attention: Tensor, coarse: Tensor) -> Tensor:
+    """``z1 g`` summed over the pixels of each block, in the shape of ``coarse`` (Eq. 16)."""
+    grad, attention = as_blocks(grad, coarse), as_blocks(attention.unsqueeze(-1), coarse)
+    n, rows, height, columns, width, channels = grad.shape
+    if rows == columns == 1:
+        return (attention.reshape(n, 1, -1) @ grad.reshape(n, -1, channels)).view_as(coarse)
+    if height * width > _MOST_BLOCK_PIXELS:
+        return (grad * attention).sum((2, 4), keepdim=True)
+    total = torch.zeros_like(coarse)
+    for i in range(height):
+        for j in range(width):
+            total.addcmul_(grad[:, :, i:i + 1, :, j:j + 1], attention[:, :, i:i + 1, :, j:j + 1])
+    return total

@@ -1,0 +1,76 @@
+"""Moments of a level's input, from which the normalization after ``conv1`` is known without its output.
+
+The output of ``conv1`` is ``W s`` at each pixel. Its mean is ``W`` times the mean of ``s``. Its variance follows from
+the covariance ``[C, C]`` of ``s``, or, where ``C`` is large against ``M`` or against the number of pixels, is summed
+from chunks of the output, which are dropped (docs/fast_path.md, Eq. 2 to 4).
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+from .chunks import Chunks
+
+
+class Moments(NamedTuple):
+    """Moments of the pixels of a batch; exactly one of ``covariance`` and ``variance`` is given.
+
+    Args:
+        mean (Tensor, optional): Of ``s``, ``[C]``; None where running statistics normalize.
+        covariance (Tensor, optional): Of ``s``, ``[C, C]``.
+        variance (Tensor, optional): Of ``W s``, ``[M]``, or the running variance.
+    """
+
+    mean: Tensor | None
+    covariance: Tensor | None
+    variance: Tensor | None
+
+
+def moments(chunks: Chunks, weight: Tensor, from_covariance: bool) -> Moments:
+    """Measure the moments of a batch.
+
+    Args:
+        chunks (Chunks): The level's input.
+        weight (Tensor): ``W``, ``[M, C]``.
+        from_covariance (bool): Take the covariance of the input rather than the variance of the product.
+
+    Returns:
+        Moments: Of the batch.
+    """
+    mean = chunks.mean()  # Eq. 2
+    if from_covariance:
+        covariance = weight.new_zeros((weight.shape[1], weight.shape[1]))
+        for _, rows in chunks.flat_rows(mean):
+            covariance.addmm_(rows.t(), rows)  # Eq. 3
+        return Moments(mean, covariance / chunks.pixels, None)
+    squares = sum((rows @ weight.t()).square_().sum(0) for _, rows in chunks.flat_rows(mean))  # Eq. 4
+    return Moments(mean, None, squares / chunks.pixels)
+
+
+def add_moments_adjoint(
+        grad_rows: Tensor, grad_moments: Moments, chunks: Chunks, weight: Tensor, mean: Tensor) -> Tensor | None:
+    """Adjoint of :func:`moments`.
+
+    Args:
+        grad_rows (Tensor): Gradient of the rows, ``[N, h, w, C]``, to which that through the moments is added.
+        grad_moments (Moments): Gradients of the moments.
+        chunks (Chunks): The level's input.
+        weight (Tensor): ``W``, ``[M, C]``.
+        mean (Tensor): The mean in the moments, ``[C]``.
+
+    Returns:
+        Tensor or None: The gradient of ``W`` through the variance, ``[M, C]``; None where the covariance was taken.
+    """
+    through_mean = grad_moments.mean / chunks.pixels  # Eq. 21
+    if grad_moments.covariance is not None:
+        through_covariance = (grad_moments.covariance + grad_moments.covariance.t()) / chunks.pixels
+        for part, rows in chunks.flat_rows(mean):
+            grad_rows[part] += through_mean.addmm(rows, through_covariance).view_as(grad_rows[part])  # Eq. 22
+        return None
+    grad_weight = weight.new_zeros(weight.shape)
+    factor = grad_moments.variance * (2 / chunks.pixels)
+    for part, rows in chunks.flat_rows(mean):
+        grad_product = (rows @ weight.t()).mul_(factor)  # Eq. 23
+        grad_weight.addmm_(grad_product.t(), rows)
+        grad_rows[part] += through_mean.addmm(grad_product, weight).view_as(grad_rows[part])
+    return grad_weight

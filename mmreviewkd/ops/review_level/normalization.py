@@ -1,0 +1,94 @@
+"""The normalization after ``conv2``, with sums that stay accurate over many pixels.
+
+On CPUs the library's batch normalization of channels_last maps sums all pixels one after the other in float32: with
+65,536 pixels it is off by 1e-5, and so is every gradient behind it. Here each sum is taken over groups of pixels, which
+are then combined (docs/fast_path.md, Eq. 24 to 26). Other devices and half precision are left to the library.
+"""
+
+import torch
+from torch import Tensor
+
+from .folding import BatchNorm
+from .layout import to_maps
+
+GROUP_PIXELS = 2048
+
+
+def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
+    """Normalize, and update the running statistics.
+
+    Args:
+        maps (Tensor): ``h``, ``[N, O, H, W]``.
+        norm (BatchNorm): The normalization.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: The normalized maps, and the batch's mean and inverse standard deviation, ``[O]``
+        each, for :func:`normalize_adjoint`.
+    """
+    if not _groups_pay(maps, norm):
+        unchanged = norm.from_batch and norm.momentum is None
+        return torch.native_batch_norm(
+            maps, norm.weight, norm.bias, *((None, None) if unchanged else (norm.running_mean, norm.running_var)),
+            norm.from_batch, norm.momentum or 0.0, norm.eps)
+    groups = _groups(maps)
+    pixels = maps.numel() // maps.shape[1]
+    means, variances = map(torch.stack, zip(*(torch.batch_norm_update_stats(g, None, None, 0.0) for g in groups)))
+    shares = means.new_tensor([g.shape[-1] / pixels for g in groups])[:, None]
+    mean = (shares * means).sum(0)  # Eq. 24
+    variance = (shares * (variances + (means - mean).square())).sum(0)
+    if norm.momentum is not None:
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (pixels / (pixels - 1)), norm.momentum)
+    output, _, _ = torch.native_batch_norm(maps, norm.weight, norm.bias, mean, variance, False, 0.0, norm.eps)
+    return output, mean, (variance + norm.eps).rsqrt()
+
+
+def normalize_adjoint(
+        grad: Tensor, maps: Tensor, norm: BatchNorm, mean: Tensor,
+        inverse_std: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Adjoint of :func:`normalize`.
+
+    Args:
+        grad (Tensor): Gradient of the normalized maps, ``[N, O, H, W]``.
+        maps (Tensor): ``h``, ``[N, O, H, W]``.
+        norm (BatchNorm): The normalization.
+        mean (Tensor): As returned by :func:`normalize`.
+        inverse_std (Tensor): As returned by :func:`normalize`.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: Gradients of ``maps``, of the weight and of the bias.
+    """
+    grad = grad.contiguous(memory_format=torch.channels_last)
+    running = (None, None) if norm.from_batch else (norm.running_mean, norm.running_var)
+
+    def library(grad: Tensor, maps: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+        return torch.ops.aten.native_batch_norm_backward(
+            grad, maps, norm.weight, *running, mean, inverse_std, norm.from_batch, norm.eps, wanted)
+
+    if not _groups_pay(maps, norm):
+        return library(grad, maps, [True, True, True])
+    pixels = maps.numel() // maps.shape[1]
+    pairs = [*zip(_groups(grad), _groups(maps))]
+    sums = [library(*pair, [False, True, True]) for pair in pairs]
+    grad_weight, grad_bias = (torch.stack([s[i] for s in sums]).sum(0) for i in (1, 2))  # Eq. 25
+    own = norm.weight * inverse_std
+    slope = own * inverse_std * grad_weight / -pixels
+    shift = own * grad_bias / -pixels - slope * mean
+    grad_rows = torch.empty_like(maps.permute(0, 2, 3, 1), memory_format=torch.contiguous_format)
+    parts = grad_rows.flatten(0, 2).split(GROUP_PIXELS)
+    for (grad_group, group), part in zip(pairs, parts):
+        rows, grad_of_rows = (g[0, :, 0].t() for g in (group, grad_group))
+        torch.addcmul(shift, rows, slope, out=part).addcmul_(grad_of_rows, own)  # Eq. 26
+    return to_maps(grad_rows), grad_weight, grad_bias
+
+
+def _groups_pay(maps: Tensor, norm: BatchNorm) -> bool:
+    return (
+        norm.from_batch and maps.device.type == 'cpu' and maps.dtype.itemsize >= 4
+        and maps.numel() // maps.shape[1] > GROUP_PIXELS)
+
+
+def _groups(maps: Tensor) -> list[Tensor]:
+    """The pixels of ``[N, O, H, W]`` in groups ``[1, O, 1, pixels]``, in the channels_last memory format."""
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+    return [group[None, None].permute(0, 3, 1, 2) for group in rows.split(GROUP_PIXELS)]

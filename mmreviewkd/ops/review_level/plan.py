@@ -1,0 +1,209 @@
+"""Which of several exact ways to compute a level is taken, and why: judged from shapes alone."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+
+from .layout import repeats_whole_blocks
+
+IMPLEMENTATIONS = ('auto', 'plain', 'fast')
+
+# A batch of fewer pixels is left to the modules: the gradient through its statistics all but cancels, so that its value
+# is the order of rounding.
+LEAST_PIXELS = 8
+
+# The constants below are printed by `python tools/measure_costs.py` with how they are measured. They are those of an
+# x86 CPU with two cores in float32; on other devices only LEAST_CHANNELS and LEAST_MAP are used.
+CHUNK_BYTES = 8 * 2**20
+"""Size of a chunk's fused map: fits the last cache, and stays below what an allocator asks the system for each time."""
+LEAST_CHANNELS = 32
+"""Of ``M``: below, products of so few channels are slower than the plain modules."""
+LEAST_MAP = 2**18
+"""Of ``M`` times the pixels of the batch: below, what a level keeps is not worth computing anything twice."""
+MARGIN = 0.85
+"""Share of the definition's cost that another convolution has to promise."""
+SPREADING_CHANNELS = 32
+"""Composed: spreading the nine products over blocks, in channels of a 3x3 convolution."""
+COMPOSING = 4 / 3
+"""Composed: making the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
+WINOGRAD_RATE = 0.2
+"""Winograd: time of its products per product of the definition."""
+WINOGRAD_CHANNEL = 30
+"""Winograd: transforms of a channel of a pixel, in products of the definition at one pixel."""
+WINOGRAD_WEIGHT = 500
+"""Winograd: transforms of a weight and its gradient, in products of the definition at one pixel."""
+
+
+class LevelShape(NamedTuple):
+    """Shapes of a level.
+
+    Args:
+        batch (int): Images.
+        in_channels (int): ``C``.
+        mid_channels (int): ``M``.
+        out_channels (int): ``O``.
+        size (tuple[int, int]): ``(h, w)`` of the student's feature.
+        target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
+        coarse_size (tuple[int, int], optional): ``(h', w')`` of the residual; None where none is fused.
+        is_finest (bool): Whether no finer level takes the fused map.
+    """
+
+    batch: int
+    in_channels: int
+    mid_channels: int
+    out_channels: int
+    size: tuple[int, int]
+    target_size: tuple[int, int]
+    coarse_size: tuple[int, int] | None
+    is_finest: bool
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of the student's feature in the batch."""
+        return self.batch * self.size[0] * self.size[1]
+
+
+@dataclass(frozen=True)
+class LevelPlan:
+    """How a level is computed; ``print(plan)`` tells it in a line.
+
+    Args:
+        way (str): ``'plain'``, by the modules that define the level, or ``'fast'``.
+        reason (str): Why.
+        shape (LevelShape): Of the level.
+        dtype (torch.dtype): Of the maps.
+        covariance (bool): Whether the statistics of ``conv1`` come from the covariance of its input.
+        convolution (str): ``'direct'``, ``'composed'`` or ``'winograd'``, see :func:`convolution_costs`.
+        keeps_fused (bool): Whether the fused map is kept for the backward pass rather than computed again.
+        images (int): Images per chunk.
+        costs (dict[str, float]): Of each convolution, in multiples of the direct one.
+    """
+
+    way: str
+    reason: str
+    shape: LevelShape
+    dtype: torch.dtype | None = None
+    covariance: bool = False
+    convolution: str = 'direct'
+    keeps_fused: bool = False
+    images: int = 0
+    costs: dict[str, float] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if self.way == 'plain':
+            return f'plain: {self.reason}'
+        costs = ', '.join(f'{name} {cost:.2f}' for name, cost in self.costs.items())
+        return (
+            f'fast: {self.reason}; conv2 {self.convolution} (costs: {costs or "not compared"}), statistics from the '
+            f'{"covariance of the input" if self.covariance else "output of conv1"}, fused map '
+            f'{"kept" if self.keeps_fused else "recomputed" if self.convolution != "composed" else "not needed"}, '
+            f'{self.images} of {self.shape.batch} images at a time')
+
+
+def plan_level(
+        shape: LevelShape, device: torch.device, dtype: torch.dtype | None, implementation: str = 'auto',
+        obstacle: str | None = None) -> LevelPlan:
+    """Plan a level.
+
+    Args:
+        shape (LevelShape): Of the level.
+        device (torch.device): Of the maps.
+        dtype (torch.dtype, optional): Of the maps: the parameters', or autocast's; None with an ``obstacle``.
+        implementation (str): ``'plain'`` or ``'fast'`` if one is asked for; ``'auto'`` for whichever is cheaper.
+            Defaults to 'auto'.
+        obstacle (str, optional): Why only the modules that define the level can compute it. Defaults to None.
+
+    Returns:
+        LevelPlan: The plan.
+    """
+    if implementation == 'plain':
+        return LevelPlan('plain', "implementation='plain'", shape)
+    if obstacle is not None:
+        return LevelPlan('plain', obstacle, shape)
+    smallest = shape.batch * min(shape.size[0] * shape.size[1], shape.target_size[0] * shape.target_size[1])
+    if smallest < LEAST_PIXELS:
+        return LevelPlan('plain', f'{smallest} pixels in the batch are too few for the fast way', shape)
+    reason = "implementation='fast'"
+    if implementation == 'auto':
+        values = shape.pixels * shape.mid_channels
+        if shape.mid_channels < LEAST_CHANNELS:
+            return LevelPlan('plain', f'{shape.mid_channels} channels are too narrow for the fast way to pay', shape)
+        if values < LEAST_MAP:
+            return LevelPlan('plain', f'maps of {values} values are too small for the fast way to pay', shape)
+        reason = f'maps of {values} values are worth not keeping'
+    costs = convolution_costs(shape, device, dtype)
+    convolution = cheapest_convolution(costs)
+    return LevelPlan(
+        'fast', reason, shape, dtype, covariance_pays(shape), convolution,
+        # The fused map of a level that is not the finest is kept anyway, as the residual of the next one. That of the
+        # finest is recomputed, unless that would cost as much as conv1 of a student as wide as the path.
+        convolution != 'composed' and (not shape.is_finest or shape.in_channels >= shape.mid_channels),
+        images_per_chunk(shape, device, dtype), costs)
+
+
+def covariance_pays(shape: LevelShape) -> bool:
+    """Whether the statistics of ``conv1`` are cheaper from the covariance of its input than from its output.
+
+    In a training step the covariance ``[C, C]`` costs a product for itself, one for the gradient of the input and three
+    of the size of the weights; without it ``conv1`` runs once more forward and three times backward.
+
+    Args:
+        shape (LevelShape): Of the level.
+    """
+    pixels, c, m = shape.pixels, shape.in_channels, shape.mid_channels
+    return 2 * pixels * c**2 + 3 * m * c**2 < 4 * pixels * c * m
+
+
+def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Cost of ``conv2`` by each convolution that applies, in multiples of the direct one's.
+
+    Costs are counted in products of channels per pixel, at the speed of the direct convolution:
+
+    - direct: ``M O``.
+    - composed: ``O (C + 1)`` per pixel, ``O M`` per coarse pixel, spreading, and composing the kernel. It applies where
+      the residual's pixels are repeated over whole blocks, and the level is not resized after fusing.
+    - winograd: a fraction of ``M O`` over whole tiles, and transforms of the maps and the weights.
+
+    They are known on CPUs alone, and half precision would be rounded more often than by the definition; elsewhere
+    nothing but the direct convolution is compared.
+
+    Args:
+        shape (LevelShape): Of the level.
+        device (torch.device): Of the maps.
+        dtype (torch.dtype): Of the maps.
+
+    Returns:
+        dict[str, float]: Cost by name; empty where nothing is compared.
+    """
+    if device.type != 'cpu' or dtype.itemsize < 4:
+        return {}
+    (h, w), c, m, o = shape.target_size, shape.in_channels, shape.mid_channels, shape.out_channels
+    products, pixels = m * o, shape.batch * h * w
+    tiled = (h + -h % 4) * (w + -w % 4) / (h * w)
+    padded = (h + 2) * (w + 2) / (h * w)
+    costs = {
+        'direct': products,
+        'winograd': (
+            WINOGRAD_RATE * tiled * products + WINOGRAD_CHANNEL * padded * (m + o)
+            + WINOGRAD_WEIGHT * products / pixels),
+    }
+    coarse, whole = shape.coarse_size, shape.target_size == shape.size
+    if coarse is not None and whole and repeats_whole_blocks(coarse, shape.size):
+        share = coarse[0] * coarse[1] / (h * w)
+        costs['composed'] = o * (c + 1 + m * share + SPREADING_CHANNELS) + COMPOSING * products * c / pixels
+    return {name: cost / products for name, cost in costs.items()}
+
+
+def cheapest_convolution(costs: dict[str, float]) -> str:
+    """The name of the lowest cost; the direct convolution unless another one promises :data:`MARGIN` of its cost."""
+    return min(costs, key=lambda name: costs[name] * (MARGIN if name == 'direct' else 1)) if costs else 'direct'
+
+
+def images_per_chunk(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> int:
+    """Images whose fused maps fit :data:`CHUNK_BYTES`, at least one; on other devices than CPUs the whole batch."""
+    if device.type != 'cpu':
+        return max(1, shape.batch)
+    pixels = max(shape.size[0] * shape.size[1], shape.target_size[0] * shape.target_size[1])
+    wide = max(dtype.itemsize, 4)  # the rows of a chunk are in the parameters' precision
+    return max(1, min(shape.batch, CHUNK_BYTES // max(1, shape.mid_channels * pixels * wide)))

@@ -1,0 +1,145 @@
+"""Measure a training step: time, bytes kept for the backward pass, FLOPs, and peak memory on a GPU."""
+
+import contextlib
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+_aten = torch.ops.aten
+
+
+def bytes_kept(step: Callable[[], Tensor], parameters: Iterable[Tensor] = ()) -> tuple[int, Tensor]:
+    """Count the bytes that autograd saves in a forward pass for the backward pass, each storage once.
+
+    Args:
+        step (Callable): Runs the forward pass.
+        parameters (Iterable[Tensor]): Tensors whose storages are not counted. Defaults to ().
+
+    Returns:
+        tuple[int, Tensor]: The bytes, and what the step returned.
+    """
+    ignored = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    kept = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in ignored:
+            kept[storage.data_ptr()] = storage  # a reference, so that no other tensor is allocated at its address
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        result = step()
+    return sum(storage.nbytes() for storage in kept.values()), result
+
+
+def flops(step: Callable[[], Tensor]) -> int:
+    """Count the floating point operations of the matrix products and convolutions of a step and its backward pass."""
+    counter = FlopCounterMode(display=False, custom_mapping={
+        _aten.addmm_: lambda a, b, c, **_: 2 * b[0] * b[1] * c[1],
+        _aten.baddbmm_: lambda a, b, c, **_: 2 * b[0] * b[1] * b[2] * c[2],
+        _aten.convolution_backward: _convolution_backward_flops,
+    })
+    # The counter's module tracker adds hooks to every module, and a level with hooks is computed by its modules.
+    counter.mod_tracker = _NoModuleTracker()
+    with counter:
+        step().backward()
+    return counter.get_total_flops()
+
+
+def _convolution_backward_flops(
+        grad: Sequence[int], inputs: Sequence[int], weight: Sequence[int], *arguments: Any, **_: Any) -> int:
+    """FLOPs of the gradients that the output mask asks for; torch's own formula counts grouped ones as dense."""
+    return 2 * math.prod(grad) * math.prod(weight[1:]) * sum(arguments[-1][:2])
+
+
+class _NoModuleTracker(contextlib.nullcontext):
+    """Stands in for ``torch.utils.module_tracker.ModuleTracker``."""
+
+    parents = ('Global',)
+
+
+def seconds(step: Callable[[], Tensor], device: torch.device) -> float:
+    """Wall time of a step and its backward pass."""
+    for parameter in parameters_of(step):
+        parameter.grad = None
+    _synchronize(device)
+    start = time.perf_counter()
+    step().backward()
+    _synchronize(device)
+    return time.perf_counter() - start
+
+
+def peak_bytes(step: Callable[[], Tensor], device: torch.device) -> int | None:
+    """Peak of the memory that a step and its backward pass allocate on a GPU; None on a CPU."""
+    if device.type != 'cuda':
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    seconds(step, device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def parameters_of(step: partial) -> list[nn.Parameter]:
+    """The parameters of the modules among a step's arguments."""
+    return [p for argument in step.args if isinstance(argument, nn.Module) for p in argument.parameters()]
+
+
+def measure(steps: Mapping[str, partial], runs: int, device: torch.device) -> dict[str, dict]:
+    """Measure steps in turns, as ratios to the base: the faster of the floors, or the textbook where there is none.
+
+    Args:
+        steps (Mapping[str, partial]): The steps by column, see :mod:`.steps`.
+        runs (int): How often each is timed.
+        device (torch.device): Where they run.
+
+    Returns:
+        dict[str, dict]: By column ``milliseconds``, ``bytes``, ``flops`` and ``peak_bytes``, and the ratios ``time``,
+        ``kept`` and ``arithmetic``; the base has ``base=True``.
+    """
+    times = {column: [] for column in steps}
+    for step in steps.values():
+        seconds(step, device)
+    for _ in range(runs):
+        for column, step in steps.items():
+            times[column].append(seconds(step, device))
+    medians = {column: statistics.median(values) for column, values in times.items()}
+    floors = [column for column in steps if column.startswith('floor')]
+    base = min(floors, key=medians.get) if floors else 'textbook, NCHW'
+    rows = {}
+    for column, step in steps.items():
+        kept, loss = bytes_kept(step, parameters_of(step))
+        loss.backward()
+        rows[column] = dict(
+            milliseconds=1e3 * medians[column],
+            time=statistics.median(a / b for a, b in zip(times[column], times[base])),
+            bytes=kept, flops=flops(step), peak_bytes=peak_bytes(step, device))
+    for row in rows.values():
+        row['kept'] = row['bytes'] / rows[base]['bytes']
+        row['arithmetic'] = row['flops'] / rows[base]['flops']
+    rows[base]['base'] = True
+    return rows
+
+
+def machine(device: torch.device) -> dict:
+    """Processor, threads, device and versions that figures depend on."""
+    name = platform.processor() or platform.machine()
+    if Path('/proc/cpuinfo').exists():
+        models = [line.split(':')[1] for line in Path('/proc/cpuinfo').read_text().splitlines() if 'model name' in line]
+        name = models[0].strip() if models else name
+    return dict(
+        cpu=name, threads=torch.get_num_threads(), torch=torch.__version__, python=platform.python_version(),
+        device=torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu')
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == 'cuda':
+        torch.cuda.synchronize(device)

@@ -1,0 +1,73 @@
+"""Report the benchmark's figures as Markdown tables, a plot and a page."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmreviewkd.studies.output import fill_marks, pyplot, save_figure
+
+from .steps import FORMATS
+
+_BEGIN, _END = '<!-- measured -->', '<!-- end of what was measured -->'
+
+
+def table(name: str, rows: Mapping[str, dict]) -> str:
+    """A Markdown table of one case: a row for each column of :func:`~.measuring.measure`, the base in bold."""
+    lines = [f'### {name}', '', '| | ms | time | MB kept | kept | GFLOP | FLOP |', '|---|---|---|---|---|---|---|']
+    for column, row in rows.items():
+        mark = '**' if row.get('base') else ''
+        lines.append(
+            f'| {mark}{column}{mark} | {row["milliseconds"]:.0f} | {row["time"]:.2f} | {row["bytes"] / 1e6:.0f} | '
+            f'{row["kept"]:.2f} | {row["flops"] / 1e9:.0f} | {row["arithmetic"]:.2f} |')
+    return '\n'.join(lines) + '\n'
+
+
+def summary(cases: Mapping[str, Mapping[str, dict]]) -> str:
+    """A Markdown table with one row for each case: time and bytes kept of textbook and ours, as ratios to the base."""
+    lines = ['| pair | textbook, time · kept | ours, time · kept |', '|---|---|---|']
+    for name, rows in cases.items():
+        cells = [f'{_headline(rows, what, "time"):.2f} · {_headline(rows, what, "kept"):.2f}'
+                 for what in ('textbook', 'ours')]
+        lines.append(f'| {name} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def draw(cases: Mapping[str, Mapping[str, dict]], file: Path) -> None:
+    """Draw the summary as bars, textbook and ours beside the base."""
+    figure, axes = pyplot().subplots(1, 2, figsize=(11, 0.8 + 0.6 * len(cases)), sharey=True)
+    for axis, key, label in zip(axes, ('time', 'kept'), ('time of a step', 'bytes kept for the backward pass')):
+        for offset, (what, color) in enumerate((('textbook', '#b0b0b0'), ('ours', '#1f77b4'))):
+            values = [_headline(rows, what, key) for rows in cases.values()]
+            bars = axis.barh([i + 0.38 * offset for i in range(len(cases))], values, 0.36, color=color, label=what)
+            axis.bar_label(bars, fmt='%.2f', padding=3, fontsize=8)
+        axis.axvline(1, color='black', linewidth=0.8)
+        axis.set_title(f'{label}, ratio to the base')
+        axis.margins(x=0.12)
+        axis.spines[['top', 'right']].set_visible(False)
+    axes[0].set_yticks([i + 0.19 for i in range(len(cases))], [*cases])
+    axes[0].invert_yaxis()
+    axes[1].legend(frameon=False)
+    figure.tight_layout()
+    save_figure(figure, file)
+
+
+def fill_page(result: Mapping, page: Path) -> None:
+    """Put tables, plot and machine into a page, between its marks ``<!-- measured -->`` and ``<!-- end ... -->``.
+
+    Args:
+        result (Mapping): ``machine``, ``runs`` and, as ``pairs``, the figures by case.
+        page (Path): The page; the plot goes beside it.
+
+    Raises:
+        ConfigError: If the page does not hold both marks once.
+    """
+    machine = ', '.join(f'{key} {value}' for key, value in result['machine'].items())
+    tables = '\n'.join(table(name, rows) for name, rows in result['pairs'].items())
+    content = (f'\n{summary(result["pairs"])}\n![Time and memory]({page.stem}.png)\n\nMachine: {machine}; medians of '
+               f'{result["runs"]} runs.\n\n{tables}')
+    fill_marks(page, {_BEGIN: content}, _END)
+    draw(result['pairs'], page.with_suffix('.png'))
+
+
+def _headline(rows: Mapping[str, dict], what: str, figure: str) -> float:
+    """A figure of textbook or ours in the faster of the two memory formats."""
+    return min((rows[f'{what}, {f}'] for f in FORMATS if f'{what}, {f}' in rows), key=lambda row: row['time'])[figure]

@@ -1,0 +1,140 @@
+"""The training steps that the benchmark compares, one a column of its tables."""
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
+from mmreviewkd.registry import MODELS
+
+from .cases import PAIRS, PYRAMIDS, Pair, pair_of_config
+from .textbook import TextbookConnector, TextbookLoss
+
+FORMATS = {'NCHW': torch.contiguous_format, 'channels_last': torch.channels_last}
+Step = Callable[[], Tensor]
+
+
+def steps_of_pair(pair: Pair, device: torch.device) -> dict[str, Step]:
+    """The steps of a pair by column, each with its own copy of the same initial weights.
+
+    Args:
+        pair (Pair): The pair.
+        device (torch.device): Where to run.
+
+    Returns:
+        dict[str, Callable]: Steps; each runs a forward pass and returns the loss, a scalar.
+    """
+    init_default_scope(pair.scope)
+    config, (inputs, samples) = pair.distiller(), pair.batch(device)
+
+    def column(
+            step: Callable, change: Callable = lambda model: model, memory_format: str = 'NCHW',
+            fold: bool = True) -> Step:
+        model = change(_built(config, device, fold)).to(memory_format=FORMATS[memory_format])
+        return partial(step, model, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
+
+    steps = {}
+    for memory_format in FORMATS:
+        steps[f'floor, {memory_format}'] = column(_floor, memory_format=memory_format, fold=False)
+        steps[f'textbook, {memory_format}'] = column(_distillation, _with_textbook, memory_format, fold=False)
+        steps[f'ours, {memory_format}'] = column(_distillation, memory_format=memory_format)
+    ours = partial(column, _distillation, memory_format='channels_last')
+    steps['ours, teacher not folded'] = ours(fold=False)
+    steps['ours, connector plain'] = ours(partial(_with_connector, implementation='plain'))
+    steps['ours, HCL as in the textbook'] = ours(_with_textbook_loss)
+    steps['ours, with_cp'] = ours(partial(_with_connector, with_cp=True))
+    return steps
+
+
+def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device) -> dict[str, Step]:
+    """The steps of connector and HCL alone, on features of a pyramid of 256 channels.
+
+    Args:
+        sizes (list[tuple[int, int]]): ``(H, W)`` of its levels, fine to coarse.
+        device (torch.device): Where to run.
+
+    Returns:
+        dict[str, Callable]: As :func:`steps_of_pair` gives them.
+    """
+    torch.manual_seed(0)
+    connector = ReviewConnector([256] * len(sizes), [256] * len(sizes), 256).train().to(device)
+    maps = [[torch.randn(1, 256, *size, device=device) for size in sizes] for _ in range(2)]
+
+    def column(change: Callable, loss: nn.Module, memory_format: str) -> Step:
+        students, teachers = ([m.contiguous(memory_format=FORMATS[memory_format]) for m in side] for side in maps)
+        changed = change(copy.deepcopy(connector)).to(memory_format=FORMATS[memory_format])
+        return partial(_review, changed, loss, [f.clone().requires_grad_() for f in students], teachers)
+
+    hcl, steps = HierarchicalContextLoss(), {}
+    for memory_format in FORMATS:
+        steps[f'textbook, {memory_format}'] = column(textbook_of, TextbookLoss(), memory_format)
+        steps[f'ours, {memory_format}'] = column(lambda model: model, hcl, memory_format)
+    steps['ours, connector plain'] = column(partial(_with_connector, implementation='plain'), hcl, 'NCHW')
+    steps['ours, HCL as in the textbook'] = column(lambda model: model, TextbookLoss(), 'NCHW')
+    steps['ours, with_cp'] = column(partial(_with_connector, with_cp=True), hcl, 'NCHW')
+    return steps
+
+
+def steps_of(name: str, device: torch.device) -> dict[str, Step]:
+    """The steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path."""
+    if name in PYRAMIDS:
+        return steps_of_pyramid(PYRAMIDS[name], device)
+    return steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device)
+
+
+def textbook_of(connector: ReviewConnector) -> TextbookConnector:
+    """The textbook's connector with the weights of ours."""
+    plain = TextbookConnector(
+        [b.conv1[0].in_channels for b in connector.blocks], [b.conv2[0].out_channels for b in connector.blocks],
+        connector.mid_channels)
+    plain.load_state_dict(connector.state_dict(), strict=True)
+    return plain.to(next(connector.parameters()).device)
+
+
+def _floor(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
+    """The teacher's inference and the student's own training, with nothing of the distillation."""
+    with torch.no_grad():
+        model.frozen_teacher.model.extract_feat(inputs)
+    return _total(model.student(inputs, samples, mode='loss'))
+
+
+def _distillation(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
+    return _total(model.loss(inputs, samples))
+
+
+def _review(connector: nn.Module, loss: Callable, features: list[Tensor], teachers: list[Tensor]) -> Tensor:
+    return loss(connector(features, [teacher.shape[-2:] for teacher in teachers]), teachers)
+
+
+def _total(losses: dict) -> Tensor:
+    values = [value for name, value in losses.items() if 'loss' in name]
+    return sum(v.mean() if isinstance(v, Tensor) else sum(item.mean() for item in v) for v in values)
+
+
+def _with_textbook(model: nn.Module) -> nn.Module:
+    model.connector = textbook_of(model.connector)
+    return _with_textbook_loss(model)
+
+
+def _with_textbook_loss(model: nn.Module) -> nn.Module:
+    model.distill_loss = TextbookLoss(model.distill_loss.loss_weight)
+    return model
+
+
+def _with_connector(model: nn.Module, **settings: Any) -> nn.Module:
+    for name, value in settings.items():
+        setattr(getattr(model, 'connector', model), name, value)
+    return model
+
+
+def _built(config: dict, device: torch.device, fold: bool) -> nn.Module:
+    torch.manual_seed(0)
+    model = MODELS.build(copy.deepcopy(config))
+    model.frozen_teacher.fold = fold  # the floor and the textbook must not profit from folded batch norms
+    model.init_weights()
+    return model.train().to(device)

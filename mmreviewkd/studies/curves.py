@@ -1,0 +1,60 @@
+"""Training curves: read from MMEngine's logs, and plotted."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from .output import pyplot, save_figure
+
+_DISTILLATION_LOSSES = ('loss_distill', 'loss_logit')
+
+
+def training_curve(work_dir: Path) -> dict:
+    """Read the scalars that a run logged, across its interruptions; of a repeated step, the last line counts.
+
+    Args:
+        work_dir (Path): The run's work dir.
+
+    Returns:
+        dict: ``train_minutes``, and ``curve`` with ``iteration``, ``loss`` (of the student's own task, without the
+        distillation losses) and, by metric, ``validation`` as pairs of step and value.
+    """
+    lines, validation = {}, {}
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in map(json.loads, file.read_text().splitlines()):
+            (lines if 'loss' in line else validation)[line['step']] = line
+    steps = sorted(lines)
+    metrics = sorted({key for line in validation.values() for key in line} - {'step', 'time', 'data_time'})
+    # Beside the total, `loss`, a line holds its summands; of a model with a single loss it holds the total alone.
+    task = [
+        sum(value for key, value in lines[step].items()
+            if 'loss' in key and key not in ('loss', *_DISTILLATION_LOSSES)) or lines[step]['loss']
+        for step in steps]
+    minutes = sum((b - a) * lines[b]['time'] for a, b in zip([0, *steps], steps)) / 60
+    return dict(
+        train_minutes=minutes,
+        curve=dict(
+            iteration=steps, loss=task,
+            validation={key: [(step, validation[step][key]) for step in sorted(validation) if key in validation[step]]
+                        for key in metrics}))
+
+
+def plot_curves(results: Sequence[dict], metric: str, file: Path) -> None:
+    """Plot the training losses and a validation metric of several runs.
+
+    Args:
+        results (Sequence[dict]): As :meth:`~mmreviewkd.studies.training.Training.run` returns them.
+        metric (str): The validation metric.
+        file (Path): The image file to write.
+    """
+    figure, (left, right) = pyplot().subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for result in results:
+        curve = result['curve']
+        left.plot(curve['iteration'], curve['loss'], label=result['name'])
+        right.plot(*zip(*curve['validation'].get(metric, [(0, 0)])), marker='o', label=result['name'])
+    left.set(xlabel='iteration', ylabel='loss of the task', yscale='log')
+    right.set(xlabel='epoch', ylabel=metric)
+    left.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    save_figure(figure, file)

@@ -1,0 +1,149 @@
+"""The kill test: runs that are killed and resumed end with the weights of runs that are not."""
+
+import multiprocessing
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+
+from mmreviewkd.apis import build_runner, read_config
+from mmreviewkd.utils.errors import ConfigError
+
+_CONFIG = 'mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'
+_AUGMENTED = [
+    dict(type='RandomCrop', crop_size=28, padding=2),
+    dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+    dict(type='Rotate', angle=15.0, prob=0.5, random_negative_prob=0.5),
+    dict(type='PackInputs'),
+]
+# By name, arguments of `small_config`.
+CASES = {
+    'epochs': dict(accumulate=5),
+    'epochs saved by epoch': dict(by_epoch=True),
+    'epochs, two workers': dict(workers=2),
+    'epochs, two persistent workers': dict(workers=2, persistent=True),
+    'iterations': dict(iterations=True),
+    'iterations, three persistent workers': dict(iterations=True, workers=3, persistent=True, interval=2),
+}
+
+
+def small_config(
+        data_root: str, iterations: bool = False, workers: int = 0, persistent: bool = False, by_epoch: bool = False,
+        interval: int = 3, accumulate: int = 2) -> Config:
+    """A distillation of 12 iterations with everything that keeps a state.
+
+    That is EMA, accumulated gradients, augmentation, Mixup, a one-cycle schedule and the best checkpoint.
+
+    Args:
+        data_root (str): Folder of Fashion-MNIST's extracted files; a few hundred images are enough.
+        iterations (bool): Train by iterations with an ``InfiniteSampler``, not by epochs. Defaults to False.
+        workers (int): Worker processes of the data loader. Defaults to 0.
+        persistent (bool): Whether the workers stay from epoch to epoch. Defaults to False.
+        by_epoch (bool): Save a checkpoint every epoch, whatever ``interval``. Defaults to False.
+        interval (int): Iterations from checkpoint to checkpoint. Defaults to 3.
+        accumulate (int): Iterations whose gradients are accumulated. Defaults to 2.
+    """
+    cfg = read_config(_CONFIG)
+    student = cfg.model.student
+    cfg.model.teacher = dict(model=student.model, checkpoint='init_cfg', taps=student.taps)
+    student.model.train_cfg = dict(augments=dict(type='Mixup', alpha=1.0))  # draws in the main process
+    cfg.custom_hooks = [
+        dict(type='EMAHook', momentum=0.1, update_buffers=True), dict(type='mmreviewkd.ExportStudentHook')]
+    cfg.train_dataloader.update(batch_size=32, num_workers=workers, persistent_workers=persistent)
+    cfg.train_dataloader.dataset.update(data_root=data_root, pipeline=_AUGMENTED, indices=180)
+    cfg.val_dataloader.dataset.update(data_root=data_root, indices=20)
+    cfg.test_cfg = cfg.test_dataloader = cfg.test_evaluator = None
+    cfg.optim_wrapper.accumulative_counts = accumulate
+    cfg.default_hooks.checkpoint = dict(
+        type='CheckpointHook', interval=1 if by_epoch else interval, by_epoch=by_epoch, max_keep_ckpts=1, save_best='auto')
+    if iterations:
+        cfg.train_dataloader.sampler = dict(type='InfiniteSampler')
+        cfg.train_cfg = dict(by_epoch=False, max_iters=12, val_interval=interval)
+        cfg.param_scheduler = dict(type='OneCycleLR', eta_max=0.1, total_steps=12, by_epoch=False)
+        cfg.log_processor = dict(by_epoch=False)
+    else:
+        cfg.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=1)
+        cfg.param_scheduler.total_steps = 2
+    return cfg
+
+
+def kill_test(
+        configs: dict[str, Config], kills: int, out_dir: str, seed: int = 0,
+        report: Callable[[str], None] = print) -> int:
+    """Kill runs with SIGKILL at random moments, resume them, and compare their students with those of whole runs.
+
+    Args:
+        configs (dict[str, Config]): What is trained, by name; the kills go round them. Each exports a student.
+        kills (int): Number of kills. Each is of a run of its own.
+        out_dir (str): Folder for the work dirs.
+        seed (int): Seed of the moments. Defaults to 0.
+        report (Callable[[str], None]): Told of every kill. Defaults to :func:`print`.
+
+    Returns:
+        int: How many students differ from that of the whole run in any bit.
+
+    Raises:
+        ConfigError: If ``out_dir`` is not empty, or a run fails by itself.
+    """
+    out = Path(out_dir)
+    if out.exists() and any(out.iterdir()):
+        raise ConfigError(f'--out-dir: {out_dir!r} is not empty; runs there would resume instead of starting')
+    moments = random.Random(seed)
+    processes = multiprocessing.get_context('forkserver')
+    processes.set_forkserver_preload(['mmreviewkd.apis', 'mmpretrain.datasets', 'mmpretrain.models'])
+    whole = {}
+    for name in list(configs)[:kills]:
+        whole[name] = _run_to_its_end(processes, configs[name], out / name / 'whole')
+        report(f'{name}: the whole run took {whole[name]:.1f} s')
+    different = 0
+    for number in range(kills):
+        name = list(configs)[number % len(configs)]
+        folder, moment = out / name / f'killed_{number}', moments.uniform(0, whole[name])
+        process = _start(processes, configs[name], folder)
+        process.join(moment)
+        process.kill()
+        process.join()
+        files = sorted(path.name for path in folder.glob('*.pth')) if folder.exists() else []
+        _run_to_its_end(processes, configs[name], folder)
+        equal = _equal(_student(out / name / 'whole'), _student(folder))
+        different += not equal
+        report(
+            f'kill {number + 1} of {kills}: {name}, after {moment:.1f} s, with {", ".join(files) or "no checkpoint"}: '
+            f'the student is {"equal" if equal else "DIFFERENT"}')
+    return different
+
+
+def _start(processes: multiprocessing.context.BaseContext, cfg: Config, work_dir: Path) -> multiprocessing.Process:
+    work_dir.parent.mkdir(parents=True, exist_ok=True)
+    process = processes.Process(target=_train, args=(cfg.to_dict(), str(work_dir)))
+    process.start()
+    return process
+
+
+def _run_to_its_end(processes: multiprocessing.context.BaseContext, cfg: Config, work_dir: Path) -> float:
+    begin = time.monotonic()
+    process = _start(processes, cfg, work_dir)
+    process.join()
+    if process.exitcode:
+        raise ConfigError(f'the run of {work_dir} ended with exit code {process.exitcode}; see {work_dir}.log')
+    return time.monotonic() - begin
+
+
+def _train(config: dict, work_dir: str) -> None:
+    log = os.open(f'{work_dir}.log', os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    torch.set_num_threads(1)
+    build_runner(Config({**config, 'work_dir': work_dir, 'resume': True, 'load_from': None})).train()
+
+
+def _student(work_dir: Path) -> dict[str, torch.Tensor]:
+    return torch.load(work_dir / 'student' / 'student.pth', weights_only=True)['state_dict']
+
+
+def _equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())

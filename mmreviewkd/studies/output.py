@@ -1,0 +1,49 @@
+"""Write results: JSON, figures and generated parts of Markdown pages, each file whole or not at all."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmreviewkd.utils.checkpoint import save_atomically
+from mmreviewkd.utils.errors import ConfigError
+
+
+def write_json(content: Any, file: Path) -> None:
+    """Write a JSON file."""
+    save_atomically(lambda path: Path(path).write_text(json.dumps(content, indent=1) + '\n'), file)
+
+
+def pyplot() -> Any:
+    """``matplotlib.pyplot`` on a backend that needs no display; imported on the first call, as it is slow."""
+    import matplotlib
+    matplotlib.use('agg')
+    from matplotlib import pyplot
+    return pyplot
+
+
+def save_figure(figure: Any, file: Path) -> None:
+    """Write a matplotlib figure in the format of the file's suffix, and close it."""
+    save_atomically(lambda path: figure.savefig(path, dpi=120), Path(file))
+    pyplot().close(figure)
+
+
+def fill_marks(page: Path, contents: Mapping[str, str], end: str) -> None:
+    """Replace what a Markdown page has between pairs of marks; the marks stay.
+
+    Args:
+        page (Path): The page.
+        contents (Mapping[str, str]): The new contents, by the mark (a line of its own) that each follows.
+        end (str): The mark that ends each.
+
+    Raises:
+        ConfigError: If the page does not hold a mark and, after it, the end exactly once.
+    """
+    text = page.read_text()
+    for begin, content in contents.items():
+        place = re.compile(rf'({re.escape(begin)}\n).*?({re.escape(end)})', re.DOTALL)
+        text, found = place.subn(lambda match, content=content: f'{match[1]}{content}\n{match[2]}', text)
+        if found != 1:
+            raise ConfigError(f'{page} must hold {begin} and {end} once, not {found} times')
+    save_atomically(lambda path: Path(path).write_text(text), page)

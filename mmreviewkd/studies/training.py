@@ -1,0 +1,169 @@
+"""One training of a study: run in its own process (or in this one), tested, and recorded once."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from mmengine.analysis import FlopAnalyzer
+from mmengine.registry import DefaultScope
+
+from mmreviewkd.apis import train
+from mmreviewkd.models.build import build_model
+from mmreviewkd.utils.config import load_config, model_config
+from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.random import preserved_random_state
+
+from .curves import training_curve
+from .output import write_json
+from .without_plugin import command_to_test_student
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, the export of its student and its test.
+
+    Args:
+        name (str): Its name in tables and figures.
+        config (str): The path of its config file.
+        work_dir (Path): The folder for its logs, checkpoints and result.
+        options (Mapping): Settings that override the config's, by dotted keys.
+    """
+
+    name: str
+    config: str
+    work_dir: Path
+    options: Mapping = field(default_factory=dict)
+
+    @property
+    def result_file(self) -> Path:
+        """The file of the result, which exists once training, export and test have finished."""
+        return self.work_dir / 'result.json'
+
+    @property
+    def checkpoint(self) -> Path:
+        """The latest checkpoint.
+
+        Raises:
+            ConfigError: If there is none.
+        """
+        pointer = self.work_dir / 'last_checkpoint'
+        if not pointer.exists():
+            raise ConfigError(f'{self.work_dir} holds no checkpoint yet')
+        return Path(pointer.read_text().strip())
+
+    def run(self) -> dict:
+        """Train, export and test, or return the recorded result; an interrupted training is resumed.
+
+        Returns:
+            dict: ``metrics`` by the evaluator's names, ``parameters``, ``flops`` of one image, ``train_minutes`` and
+            ``curve`` (see :func:`~mmreviewkd.studies.curves.training_curve`), and ``wall_seconds`` and
+            ``cpu_seconds`` since the last start.
+
+        Raises:
+            ConfigError: If a tool fails; the message names its log.
+        """
+        if self.result_file.exists():
+            return json.loads(self.result_file.read_text())
+        print(f'{self.name}: training, log in {self.work_dir / "train.log"}', flush=True)
+        started, cpu = time.monotonic(), _cpu_seconds()
+        metrics = self._train_and_test()
+        result = dict(
+            name=self.name, config=self.config, options={key: str(value) for key, value in self.options.items()},
+            metrics=metrics, **complexity(self.config), **training_curve(self.work_dir),
+            wall_seconds=time.monotonic() - started, cpu_seconds=_cpu_seconds() - cpu)
+        write_json(result, self.result_file)
+        return result
+
+    def _train_and_test(self) -> dict:
+        _run_python(
+            [_tools() / 'train.py', self.config, '--work-dir', self.work_dir, '--resume', *self._cfg_options()],
+            self.work_dir / 'train.log')
+        return self._test()
+
+    def _test(self) -> dict:
+        student = self.work_dir / 'student' / 'student.py'
+        test_dir = self.work_dir / 'test'
+        if student.exists():
+            scope = load_config(self.config, 'config').default_scope
+            command = command_to_test_student(scope, student, '--work-dir', test_dir)
+        else:
+            command = [
+                _tools() / 'test.py', self.config, self.checkpoint, '--work-dir', test_dir, *self._cfg_options()]
+        _run_python(command, self.work_dir / 'test.log')
+        return json.loads(max(test_dir.glob('*/*.json')).read_text().splitlines()[-1])
+
+    def _cfg_options(self) -> list[str]:
+        return ['--cfg-options', *(f'{key}={value}' for key, value in self.options.items())] if self.options else []
+
+
+class ShortTraining(Training):
+    """A training that takes less time than starting a process, run in this process.
+
+    Its metrics are those of its last validation. It writes no checkpoint, so it restarts after an interruption.
+    """
+
+    def _train_and_test(self) -> dict:
+        shutil.rmtree(self.work_dir, ignore_errors=True)
+        self.work_dir.mkdir(parents=True)
+        with open(self.work_dir / 'train.log', 'w') as log, \
+                contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            try:
+                train(self.config, str(self.work_dir), cfg_options=dict(self.options))
+            except Exception as error:
+                traceback.print_exc()
+                raise ConfigError(
+                    f'{self.name!r} failed, see {log.name}: {type(error).__name__}: {error}') from error
+        validation = training_curve(self.work_dir)['curve']['validation']
+        if not validation:
+            raise ConfigError(f'{self.config}: {self.name!r} ended without a validation, see train_cfg.val_interval')
+        return {key: values[-1][1] for key, values in validation.items()}
+
+
+def complexity(config: str) -> dict[str, int]:
+    """Count the parameters of a config's model (of a distiller's student) and its FLOPs for one test image.
+
+    Args:
+        config (str): A config file with the test images' ``input_shape``; ``(3, 224, 224)`` without one.
+
+    Returns:
+        dict[str, int]: ``parameters``, and ``flops`` in multiply-adds, of a detector up to its neck.
+    """
+    cfg = load_config(config, 'config')
+    model = cfg.model.student.model if 'student' in cfg.model else cfg.model
+    with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
+        network = build_model(model_config(model, 'model'), 'model').eval()
+        if hasattr(network, 'with_neck') and cfg.default_scope == 'mmdet':
+            network.forward = network.extract_feat
+        image = torch.zeros(1, *cfg.get('input_shape', (3, 224, 224)))
+        flops = FlopAnalyzer(network, image).unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
+    return dict(parameters=sum(p.numel() for p in network.parameters()), flops=int(flops))
+
+
+def _cpu_seconds() -> float:
+    """CPU time of this process and of its finished child processes."""
+    return sum(os.times()[:4])
+
+
+def _tools() -> Path:
+    """The tools of a checkout, or those that were installed with the package."""
+    package = Path(__file__).parent.parent
+    return next(folder for folder in (package.parent / 'tools', package / '.mim' / 'tools') if folder.is_dir())
+
+
+def _run_python(command: Sequence, log: Path) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, 'a') as file:
+        done = subprocess.run([sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT)
+    if done.returncode:
+        last = (log.read_text().strip().splitlines() or ['no output'])[-1]
+        tool = next(str(part) for part in command if str(part).endswith('.py'))
+        raise ConfigError(f'{tool} ended with exit code {done.returncode}, see {log}: {last}')

@@ -1,0 +1,36 @@
+"""Files that are written completely or not at all."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from mmreviewkd.utils.files import cannot_write
+
+
+def save_atomically(write: Callable[[str], object], path: Path) -> None:
+    """Write a file completely or not at all.
+
+    Args:
+        write (Callable[[str], object]): Writes to the path it is given.
+        path (Path): Where the file ends up; its folder is made.
+
+    Raises:
+        CheckpointError: If it cannot be written, as on a full disk; the message names the file and the free space. What
+            was there before is left as it was.
+    """
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
+        os.close(handle)
+        write(partial)
+        os.chmod(partial, 0o644)
+        with open(partial, 'rb') as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        raise cannot_write(path, error) from error
+    finally:
+        if partial is not None:
+            Path(partial).unlink(missing_ok=True)

@@ -1,0 +1,84 @@
+"""Whether the weights of a checkpoint are those of a model."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mmreviewkd.utils.errors import CheckpointError
+
+
+def state_dict_of(checkpoint: Mapping, where: str = 'checkpoint') -> dict[str, Tensor]:
+    """The weights in a checkpoint, whatever its layout.
+
+    Args:
+        checkpoint (Mapping): An MMEngine checkpoint, or one that holds its weights under 'model', or bare weights.
+        where (str): The config key and file, for messages. Defaults to 'checkpoint'.
+
+    Returns:
+        dict[str, Tensor]: The weights, without the 'module.' that parallel training puts before every name.
+
+    Raises:
+        CheckpointError: If there are none, or their names are not text.
+    """
+    for key in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+            break
+    state = {name: value for name, value in checkpoint.items() if isinstance(value, Tensor)}
+    if not state:
+        raise CheckpointError(
+            f"{where} holds no weights: there are no tensors under 'state_dict', 'model' or at the top, but the keys "
+            f'{[*checkpoint][:5]!r:.200}')
+    unnamed = [name for name in state if not isinstance(name, str)]
+    if unnamed:
+        raise CheckpointError(
+            f"{where} does not name its weights by text, such as 'backbone.conv1.weight', but by {unnamed[0]!r:.60}")
+    if all(name.startswith('module.') for name in state):
+        state = {name[len('module.'):]: value for name, value in state.items()}
+    return state
+
+
+def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Refuse weights that do not fit a model exactly.
+
+    Weights that fit as soon as the model has renamed or resized, while it loads them, what older versions of it saved
+    (mmpretrain's Swin and Vision Transformers do), are let pass; the model then holds them.
+
+    Args:
+        model (nn.Module): The model.
+        state (Mapping[str, Tensor]): The weights by name.
+        where (str): The config key and file, for messages.
+
+    Raises:
+        CheckpointError: If names are missing or left over, or shapes differ; it counts and names them.
+    """
+    own = model.state_dict()
+    misfits = {
+        'missing': [name for name in own if name not in state and not name.endswith('num_batches_tracked')],
+        'unexpected': [name for name in state if name not in own and not name.startswith('data_preprocessor.')],
+        'of another shape': [
+            f'{name} {tuple(state[name].shape)}, not {tuple(own[name].shape)}'
+            for name in own if name in state and state[name].shape != own[name].shape],
+    }
+    if any(misfits.values()) and not _fits_once_loaded(model, state):
+        counts = '; '.join(
+            f'{len(names)} {kind} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
+            for kind, names in misfits.items() if names)
+        raise CheckpointError(
+            f'{where} does not fit {type(model).__name__}: of {len(own)} entries, {counts}')
+
+
+def _fits_once_loaded(model: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    try:
+        rest = model.load_state_dict(state, strict=False)
+    except Exception:  # whatever a model's own conversion makes of weights of another one
+        return False
+    return all(name.endswith('num_batches_tracked') for name in rest.missing_keys) and all(
+        name.startswith('data_preprocessor.') for name in rest.unexpected_keys)
+
+
+def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load weights that fit a model exactly; see :func:`check_fit`."""
+    check_fit(model, state, where)
+    # Not strict only towards what check_fit lets pass: counters of batches and the buffers of a preprocessor.
+    model.load_state_dict(state, strict=False)

@@ -1,0 +1,100 @@
+"""Errors of components that MMEngine builds from a config, as messages that name the component."""
+
+import contextlib
+import difflib
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import mmengine.registry
+from mmengine.registry import Registry
+
+from .errors import ConfigError
+
+_UNKNOWN_TYPE = re.compile(r'(?P<name>[\w.]+) is not in the (?:(?P<scope>[\w.]+)::)?(?P<registry>[\w ]+) registry')
+# Functions of MMEngine's registries and runner that only build, never train.
+_BUILDING = (
+    'build_from_cfg', 'build_dataloader', 'build_evaluator', 'build_train_loop', 'build_val_loop', 'build_test_loop',
+    'build_optim_wrapper', 'build_param_scheduler', 'scale_lr')
+
+
+@contextlib.contextmanager
+def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
+    """Turn errors that are raised while a component is built from its config into a ConfigError.
+
+    A type that is not registered gets suggestions of near matches. Other errors name the type that was being built,
+    the exception and the line of code that raised it. Errors raised outside of building pass unchanged.
+
+    Args:
+        where (str): The config key, or 'config', for messages.
+        everything (bool): Whether the block does nothing but build, so that all of its errors are named. Defaults to
+            False.
+
+    Raises:
+        ConfigError: If a component could not be built.
+    """
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
+        named = _named(error, where, everything)
+        if named is None:
+            raise
+        raise ConfigError(named) from error
+
+
+def _named(error: Exception, where: str, everything: bool) -> str | None:
+    frames = list(traceback.walk_tb(error.__traceback__))
+    built = [
+        frame for frame, _ in frames
+        if frame.f_code.co_name in _BUILDING and frame.f_globals['__name__'].startswith('mmengine.')]
+    if not built and not everything:
+        return None
+    message = ' '.join(str(error.args[0] if isinstance(error, KeyError) and error.args else error).split())
+    unknown = _UNKNOWN_TYPE.search(message)
+    if unknown:
+        return f'{where}: {unknown[0]}; {_advice(**unknown.groupdict())}'
+    config = built[-1].f_locals.get('cfg') if built else None
+    kind = config.get('type') if isinstance(config, dict) else None
+    component = f' ({getattr(kind, "__name__", kind)})' if kind else ''
+    frame, line = frames[-1]
+    place = '/'.join(Path(frame.f_code.co_filename).parts[-3:])
+    return f'{where}{component} cannot be built: {type(error).__name__}: {message:.300} ({place}:{line})'
+
+
+def check_type(config: dict, registry: Registry, where: str) -> None:
+    """Refuse a config dict whose type is not registered.
+
+    Args:
+        config (dict): The config dict of a component.
+        registry (Registry): The registry it is built by.
+        where (str): The config key, for the message.
+
+    Raises:
+        ConfigError: If the type is a name that is not registered; the message suggests near matches.
+    """
+    kind = config.get('type')
+    if not isinstance(kind, str):
+        return
+    with registry.switch_scope_and_registry(None) as scoped:
+        if scoped.get(kind) is None:
+            raise ConfigError(
+                f'{where}: {kind} is not in the {scoped.scope}::{scoped.name} registry; '
+                f'{_advice(kind, scoped.scope, scoped.name)}')
+
+
+def _advice(name: str, scope: str | None, registry: str) -> str:
+    """A sentence part with the registered types whose names are nearest to ``name``."""
+    families = [
+        [root, *root.children.values()] for root in vars(mmengine.registry).values() if isinstance(root, Registry)]
+    family = next((family for family in families if any(member.name == registry for member in family)), [])
+    known = {}
+    for member in sorted(family, key=lambda member: member.scope == scope):
+        known.update((key, member.scope) for key in member.module_dict)
+    near = difflib.get_close_matches(name.rpartition('.')[2], known, n=3, cutoff=0.6)
+    suggestion = f'did you mean {" or ".join(repr(f"{known[key]}.{key}") for key in near)}? Otherwise ' if near else ''
+    return (
+        f"{suggestion}give the type its scope (such as 'mmpretrain.ImageClassifier') or install the package it comes "
+        'from')

@@ -1,0 +1,42 @@
+"""Files that could not be written, and what is left of them."""
+
+import errno
+import re
+import shutil
+from pathlib import Path
+
+from .errors import CheckpointError
+
+# As `save_atomically` names what it is still writing, such as `.epoch_1.pth.k3j2h1ab.pth`.
+_PARTIAL = re.compile(r'\..+(\.\w+)\.\w{8}\1')
+
+
+def cannot_write(path: Path, error: Exception) -> Exception:
+    """The error to raise for a file that could not be written.
+
+    Args:
+        path (Path): The file.
+        error (Exception): What writing it raised.
+
+    Returns:
+        Exception: A :class:`CheckpointError` that names the file and the free space, if the disk is what failed; else
+        ``error`` itself.
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    free = shutil.disk_usage(folder).free
+    # torch's own writer reports a full disk as a RuntimeError.
+    by_torch = isinstance(error, RuntimeError) and ('write' in str(error) or 'inline_container' in str(error))
+    if not isinstance(error, OSError) and not by_torch:
+        return error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else 'the disk is full or failing'
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        reason = 'it exceeds the largest size that this process may write'
+    return CheckpointError(
+        f'cannot write {str(path)!r}: {reason}; {free / 2**20:.0f} MiB free there. Earlier files are as they were')
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete what runs killed while writing left in a folder."""
+    for path in folder.glob('.*'):
+        if _PARTIAL.fullmatch(path.name):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""Checkpoints are tested as the student of a distiller, and as any other model."""
+
+import pickle
+
+import pytest
+import torch
+from conftest import review_config, small_run
+from mmengine.registry import MODELS
+
+from mmreviewkd.apis import test as run_test
+from mmreviewkd.utils import CheckpointError
+
+
+def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path):
+    torch.manual_seed(0)
+    config, alone = tmp_path / 'review.py', tmp_path / 'alone.py'
+    small_run('resnet8_review-resnet14.py', fashion_mnist).dump(config)
+    small_run('resnet8.py', fashion_mnist).dump(alone)
+    distiller = MODELS.build(review_config())
+    torch.save(dict(state_dict=distiller.state_dict()), tmp_path / 'distiller.pth')
+    torch.save(dict(state_dict=distiller.student.state_dict()), tmp_path / 'student.pth')
+    found = {}
+    for name, cfg in (('distiller', config), ('student', alone)):
+        run_test(str(cfg), str(tmp_path / f'{name}.pth'), str(tmp_path / name), str(tmp_path / f'{name}.pkl'),
+                 cfg_options=dict(experiment_name=f'tested_{name}'))
+        with open(tmp_path / f'{name}.pkl', 'rb') as file:
+            found[name] = torch.stack([result['pred_score'] for result in pickle.load(file)])
+    assert found['student'].shape == (200, 10)
+    assert torch.equal(found['distiller'], found['student'])
+
+    with pytest.raises(CheckpointError, match='does not fit'):
+        run_test(str(config), str(tmp_path / 'student.pth'), str(tmp_path), cfg_options=dict(experiment_name='misfit'))

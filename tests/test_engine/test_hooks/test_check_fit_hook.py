@@ -1,0 +1,89 @@
+"""What a run loads must fit its model, whichever key names it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import small_run
+from mmengine.runner import Runner
+
+from mmreviewkd.apis import train
+from mmreviewkd.utils import CheckpointError
+
+REVIEW = 'resnet8_review-resnet14.py'
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory, fashion_mnist):
+    """A config file; the checkpoint and the student of a run of it."""
+    folder = tmp_path_factory.mktemp('run')
+    cfg = small_run(REVIEW, fashion_mnist, train_cfg=dict(max_epochs=1), experiment_name='fit')
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.dump(folder / 'review.py')
+    train(str(folder / 'review.py'), work_dir=str(folder / 'run'))
+    return folder / 'review.py', folder / 'run' / 'epoch_1.pth', folder / 'run' / 'student' / 'student.pth'
+
+
+def weights_of(run, load_from, tmp_path, monkeypatch):
+    """The weights with which training would begin."""
+    seen = {}
+    monkeypatch.setattr(Runner, 'call_hook', _stop_before_training(Runner.call_hook, seen))
+    with pytest.raises(KeyboardInterrupt):
+        train(str(run[0]), work_dir=str(tmp_path), cfg_options=dict(load_from=str(load_from)))
+    return seen
+
+
+def _stop_before_training(call_hook, seen):
+    def call(self, name, **kwargs):
+        if name == 'before_train_epoch':
+            seen.update({key: value.clone() for key, value in self.model.state_dict().items()})
+            raise KeyboardInterrupt
+        call_hook(self, name, **kwargs)
+    return call
+
+
+@pytest.mark.parametrize('layout', ['model', 'module'])
+def test_weights_that_fit_are_loaded_from_every_layout(layout, run, tmp_path, monkeypatch):
+    state = torch.load(run[1], weights_only=False)['state_dict']
+    saved = dict(model=dict(model=state), module={f'module.{name}': value for name, value in state.items()})[layout]
+    torch.save(saved, tmp_path / 'weights.pth')
+    found = weights_of(run, tmp_path / 'weights.pth', tmp_path, monkeypatch)
+    assert all(torch.equal(found[name], state[name]) for name in state)
+
+
+def test_weights_that_do_not_fit_are_refused_by_the_key_that_names_them(run, tmp_path):
+    config, checkpoint, student = run
+    cases = [(dict(cfg_options=dict(load_from=str(student))), f"load_from: '{student}' does not fit ReviewDistiller"),
+             (dict(resume=str(tmp_path / 'other.pth')), f"--resume: '{tmp_path}/other.pth' does not fit")]
+    changed = torch.load(checkpoint, weights_only=False)
+    changed['state_dict'].pop('student.head.fc.weight')
+    torch.save(changed, tmp_path / 'other.pth')
+    for options, message in cases:
+        with pytest.raises(CheckpointError, match=rf'^{message}.*: of \d+ entries, \d+ missing \(') as caught:
+            train(str(config), work_dir=str(tmp_path / 'new'), **options)
+    assert '1 missing (student.head.fc.weight)' in str(caught.value)
+
+
+def test_the_latest_checkpoint_is_checked_too(run, tmp_path):
+    torch.save(dict(meta=dict(epoch=1, iter=1), message_hub={}, state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pth')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'a.pth'))
+    with pytest.raises(CheckpointError, match=r'^--resume: the latest checkpoint in .* does not fit ReviewDistiller'):
+        train(str(run[0]), work_dir=str(tmp_path), resume=True)
+
+
+@pytest.mark.parametrize(('content', 'message'), [
+    (None, r'is no checkpoint of a training run \(without message_hub, meta.epoch, meta.iter\).*set load_from'),
+    ({}, 'holds no weights'), ({0: torch.ones(1)}, 'does not name its weights by text'),
+    (dict(state_dict=dict(a=torch.ones(1)), meta=[], message_hub={}), r'\(without meta\)')])
+def test_what_training_cannot_go_on_from_is_named(content, message, run, tmp_path):
+    path: Path = run[2] if content is None else tmp_path / 'odd.pth'
+    if content is not None:
+        torch.save(content, path)
+    with pytest.raises(CheckpointError, match=f"^--resume: '{path}' .*{message}"):
+        train(str(run[0]), work_dir=str(tmp_path / 'new'), resume=str(path))
+
+
+def test_a_whole_run_is_resumed(run, tmp_path):
+    cfg = dict(train_cfg=dict(max_epochs=2))
+    train(str(run[0]), work_dir=str(tmp_path), resume=str(run[1]), cfg_options=cfg)
+    assert torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2

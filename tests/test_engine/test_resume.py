@@ -1,0 +1,86 @@
+"""A run that is interrupted anywhere ends with the weights of one that is not, bit for bit."""
+
+import itertools
+
+import pytest
+import torch
+from mmengine.hooks import Hook
+
+from mmreviewkd.apis import build_runner
+from mmreviewkd.studies.kill_test import CASES, small_config
+
+COUNT = itertools.count()
+
+
+class Interrupted(Exception):
+    """Stands for the kill."""
+
+
+class InterruptHook(Hook):
+    """Stop a run at a stage, the n-th time."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, stage: str, count: int) -> None:
+        self.stage, self.count = stage, count
+        setattr(self, stage, self._stop)
+
+    def _stop(self, *_, **__):
+        self.count -= 1
+        if self.count == 0:
+            raise Interrupted
+
+
+def config(fashion_mnist, work_dir, case):
+    cfg = small_config(str(fashion_mnist), **CASES[case])
+    cfg.work_dir = str(work_dir)
+    cfg.experiment_name = f'{case}_{work_dir.name}_{next(COUNT)}'  # MMEngine keeps one logger a name
+    return cfg
+
+
+def train(cfg, interrupt=None, resume=False):
+    cfg.resume = resume
+    runner = build_runner(cfg)
+    if interrupt is not None:
+        runner.register_hook(InterruptHook(*interrupt))
+        with pytest.raises(Interrupted):
+            runner.train()
+    else:
+        runner.train()
+    return runner
+
+
+def student(work_dir):
+    return torch.load(work_dir / 'student' / 'student.pth', weights_only=True)['state_dict']
+
+
+def assert_bit_equal(one, other):
+    assert list(one) == list(other)
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different, f'{len(different)} of {len(one)} differ'
+
+
+# Within an epoch, at its last iteration, and before the validation that follows is over.
+ANY, LAST, VALIDATION = ('after_train_iter', 4), ('after_train_iter', 6), ('after_val_epoch', 1)
+STOPS = {
+    'epochs': [ANY, LAST],
+    'epochs saved by epoch': [VALIDATION],
+    'epochs, two workers': [ANY],
+    'epochs, two persistent workers': [('after_train_iter', 10)],
+    'iterations': [ANY, VALIDATION],
+    'iterations, three persistent workers': [('after_train_iter', 9)],
+}
+
+
+@pytest.mark.parametrize('case', CASES)
+def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
+    train(config(fashion_mnist, tmp_path / 'whole', case))
+    expected = student(tmp_path / 'whole')
+    for index, stop in enumerate(STOPS[case]):
+        work_dir = tmp_path / str(index)
+        train(config(fashion_mnist, work_dir, case), interrupt=stop)
+        resumed = train(config(fashion_mnist, work_dir, case), resume=True)
+        assert resumed.iter == 12
+        assert_bit_equal(student(work_dir), expected)
+        files = sorted(path.name for path in work_dir.glob('*.pth'))
+        assert files == sorted(path.name for path in (tmp_path / 'whole').glob('*.pth')), stop

@@ -1,0 +1,68 @@
+"""Families of detectors that the paper does not distill."""
+
+import copy
+
+import pytest
+import torch
+from detection import few_rois, fpn_distiller, gradients, losses_of, mmdet_model, raw_batch, started, total
+from mmengine.registry import MODELS, init_default_scope
+
+
+@pytest.fixture(autouse=True)
+def _default_scope():
+    init_default_scope('mmdet')
+
+
+BEYOND_THE_PAPER = {
+    'fcos': 'fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py',
+    'atss': 'atss/atss_r50_fpn_1x_coco.py',
+    'cascade': 'cascade_rcnn/cascade-rcnn_r50_fpn_1x_coco.py',
+    'condinst': 'condinst/condinst_r50_fpn_ms-poly-90k_coco_instance.py',
+    'solov2': 'solov2/solov2-light_r50_fpn_ms-3x_coco.py',
+    'deformable_detr': 'deformable_detr/deformable-detr_r50_16xb2-50e_coco.py',
+    'rtmdet': 'rtmdet/rtmdet_s_8xb32-300e_coco.py',
+    'swin': 'swin/mask-rcnn_swin-t-p4-w7_fpn_1x_coco.py',
+}
+
+
+def _narrower(config):
+    student = copy.deepcopy(config)
+    student.backbone.depth = 18
+    student.neck.in_channels = [64, 128, 256, 512][-len(student.neck.in_channels):]
+    return student
+
+
+def _pair_beyond_the_paper(family):
+    teacher = few_rois(mmdet_model(BEYOND_THE_PAPER[family]))
+    if family == 'rtmdet':
+        return mmdet_model('rtmdet/rtmdet_tiny_8xb32-300e_coco.py'), teacher
+    if family == 'swin':
+        return _narrower(few_rois(mmdet_model('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'))), teacher
+    if family == 'deformable_detr':
+        teacher.encoder.num_layers = teacher.decoder.num_layers = 1
+    if family == 'cascade':
+        for head in teacher.roi_head.bbox_head:
+            head.fc_out_channels = 32
+    if family == 'solov2':
+        teacher.test_cfg.nms_pre = 10
+    return _narrower(teacher), teacher
+
+
+@pytest.mark.parametrize('family', BEYOND_THE_PAPER)
+def test_families_beyond_the_paper(family):
+    student, teacher = _pair_beyond_the_paper(family)
+    # Some of these models leave parameters to init_weights, as whatever was in memory.
+    model = started(fpn_distiller(student, teacher))
+    batch = raw_batch([(3, 64, 96), (3, 64, 80)], num_classes=80, with_mask=family in ('condinst', 'solov2', 'swin'))
+    loss = total(model, losses_of(model, batch))
+    loss.backward()
+    assert torch.isfinite(loss)
+    plain = MODELS.build(student)
+    total(started(plain), losses_of(plain, batch)).backward()
+    unused = {name for name, p in plain.named_parameters() if p.requires_grad and p.grad is None}
+    grads = gradients(model)
+    assert {name for name, p in model.named_parameters() if p.requires_grad and grads[name] is None} <= {
+        f'student.{name}' for name in unused}
+    assert all(parameter.grad is None for parameter in model.frozen_teacher.model.parameters())
+    results = model.eval().test_step(batch)
+    assert [len(result.pred_instances.bboxes) == len(result.pred_instances.scores) for result in results] == [True] * 2

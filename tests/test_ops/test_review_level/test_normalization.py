@@ -1,0 +1,49 @@
+"""Batch normalization summed by groups of pixels."""
+
+import pytest
+import torch
+from adjoint import assert_adjoint, normal
+from torch import nn
+
+from mmreviewkd.ops.review_level import BatchNorm, normalization
+from mmreviewkd.ops.review_level.normalization import normalize, normalize_adjoint
+
+
+def norm_of(weight, bias, from_batch=True, momentum=None):
+    return BatchNorm(
+        weight, bias, torch.full_like(bias, 0.3), torch.full_like(bias, 1.5), from_batch, momentum, 1e-5)
+
+
+@pytest.mark.parametrize('group', [4, 1000])
+@pytest.mark.parametrize('from_batch', [True, False])
+@pytest.mark.parametrize('size', [(5, 7), (7, 7), (1, 9)])
+def test_equals_the_module_with_its_gradients(group, from_batch, size, monkeypatch):
+    monkeypatch.setattr(normalization, 'GROUP_PIXELS', group)
+    maps, weight, bias = normal(2, 3, *size) + 2, normal(3, seed=1), normal(3, seed=2)
+    maps = maps.contiguous(memory_format=torch.channels_last)
+
+    def backward(grad, maps, weight, bias):
+        norm = norm_of(weight, bias, from_batch)
+        return normalize_adjoint(grad, maps, norm, *normalize(maps, norm)[1:])
+
+    assert_adjoint(
+        lambda maps, weight, bias: normalize(maps, norm_of(weight, bias, from_batch))[0], backward,
+        [maps, weight, bias])
+    norm, module = norm_of(weight, bias, from_batch, 0.1 if from_batch else None), nn.BatchNorm2d(3).double()
+    module.load_state_dict(dict(
+        weight=weight, bias=bias, running_mean=norm.running_mean, running_var=norm.running_var), strict=False)
+    torch.testing.assert_close(normalize(maps, norm)[0], module.train(from_batch)(maps))
+    torch.testing.assert_close(norm.running_mean, module.running_mean)
+    torch.testing.assert_close(norm.running_var, module.running_var)
+
+
+def test_many_pixels_are_summed_as_well_in_single_precision():
+    maps, grad = (
+        (3 * normal(16, 4, 64, 64, seed=i) + 1).float().contiguous(memory_format=torch.channels_last) for i in (0, 1))
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        norm = norm_of(torch.ones(4, dtype=dtype), torch.zeros(4, dtype=dtype))
+        output, *statistics = normalize(maps.to(dtype), norm)
+        found.append([output, *statistics, *normalize_adjoint(grad.to(dtype), maps.to(dtype), norm, *statistics)])
+    for actual, expected in zip(*found):
+        assert (actual - expected).abs().max() < 2e-6 * expected.abs().max()

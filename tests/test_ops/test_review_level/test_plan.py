@@ -1,0 +1,81 @@
+"""What is planned where one way is known to be the best, and what a plan says."""
+
+import pytest
+import torch
+
+from mmreviewkd.ops.review_level import LevelShape, plan_level
+from mmreviewkd.ops.review_level.plan import covariance_pays, images_per_chunk
+
+CPU = torch.device('cpu')
+
+
+def shape(batch, size, c, m, o, coarse, is_finest=True):
+    return LevelShape(batch, c, m, o, size, size, coarse, is_finest)
+
+
+def plan(*arguments, device=CPU, dtype=torch.float32, **settings):
+    return plan_level(shape(*arguments), device, dtype, **settings)
+
+
+@pytest.mark.parametrize(('arguments', 'way'), [
+    ((8, (56, 56), 64, 512, 64, (28, 28)), 'composed'),  # ResNet-34 to ResNet-18, finest
+    ((64, (32, 32), 64, 256, 64, (16, 16)), 'composed'),  # CIFAR ResNet-32x4 to 8x4, finest
+    ((64, (32, 32), 64, 256, 64, None), 'direct'),
+    ((8, (14, 14), 256, 512, 256, (7, 7)), 'winograd'),  # too few pixels to compose kernels for
+    ((64, (32, 32), 16, 64, 16, (16, 16)), 'direct'),  # CIFAR ResNet-56 to 20, finest
+    ((1, (128, 128), 256, 256, 256, (64, 64)), 'winograd'),  # a pyramid's finest
+    ((8, (7, 7), 512, 512, 512, (1, 1)), 'direct'),
+])
+def test_the_cheapest_convolution(arguments, way):
+    assert plan(*arguments, implementation='fast').convolution == way
+
+
+def test_a_level_that_is_resized_after_fusing_cannot_be_composed():
+    resized = shape(64, (32, 32), 64, 256, 64, (16, 16))._replace(target_size=(64, 64))
+    assert 'composed' not in plan_level(resized, CPU, torch.float32).costs
+
+
+@pytest.mark.parametrize(('device', 'dtype'), [('cuda', torch.float32), ('cpu', torch.bfloat16)])
+def test_the_definition_is_left_only_where_costs_are_known(device, dtype):
+    found = plan(1, (128, 128), 256, 256, 256, (64, 64), device=torch.device(device), dtype=dtype)
+    assert found.way == 'fast' and found.convolution == 'direct' and not found.costs
+
+
+def test_statistics_come_from_the_side_with_fewer_channels():
+    assert covariance_pays(shape(64, (32, 32), 64, 256, 1, None))
+    assert not covariance_pays(shape(8, (14, 14), 1024, 256, 1, None))
+    assert not covariance_pays(shape(16, (1, 1), 64, 256, 1, None))
+
+
+def test_chunks_hold_at_least_an_image_and_at_most_the_batch():
+    assert images_per_chunk(shape(4, (999, 999), 1, 999, 1, None), CPU, torch.float32) == 1
+    assert images_per_chunk(shape(4, (1, 1), 1, 1, 1, None), CPU, torch.float32) == 4
+    assert images_per_chunk(shape(64, (999, 999), 1, 999, 1, None), torch.device('cuda'), torch.float32) == 64
+
+
+@pytest.mark.parametrize(('arguments', 'way'), [
+    ((64, (32, 32), 8, 64, 8, None), 'fast'), ((64, (1, 1), 8, 256, 8, None), 'plain'),
+    ((128, (28, 28), 8, 16, 8, None), 'plain')])
+def test_auto_leaves_small_or_narrow_maps_to_the_modules(arguments, way):
+    assert plan(*arguments).way == way
+    assert plan(*arguments, implementation='fast').way == 'fast'
+    assert plan(*arguments, implementation='plain').way == 'plain'
+
+
+def test_few_pixels_and_obstacles_are_left_to_the_modules():
+    assert '7 pixels' in str(plan(7, (1, 1), 64, 512, 64, None, implementation='fast'))
+    assert str(plan(8, (9, 9), 64, 512, 64, None, implementation='fast', obstacle='conv2 has a hook')) == (
+        'plain: conv2 has a hook')
+
+
+def test_the_fused_map_is_kept_where_another_level_needs_it_or_the_student_is_wide():
+    assert plan(8, (28, 28), 64, 64, 64, None).keeps_fused
+    assert plan(8, (28, 28), 32, 64, 64, None, False).keeps_fused
+    assert not plan(8, (28, 28), 32, 64, 64, None).keeps_fused
+
+
+def test_a_plan_tells_way_reason_and_costs_in_a_line():
+    told = str(plan(8, (56, 56), 64, 512, 64, (28, 28)))
+    assert '\n' not in told
+    for part in ('fast: maps of 12845056 values', 'conv2 composed', 'direct 1.00', 'covariance', '1 of 8 images'):
+        assert part in told, told

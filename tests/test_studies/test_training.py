@@ -1,0 +1,56 @@
+"""A training is run, tested and recorded once."""
+
+import json
+
+import pytest
+import torch
+from conftest import ROOT, small_run
+from mmengine.registry import MODELS
+
+from mmreviewkd.studies.training import Training, complexity
+from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.config import model_config
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+
+
+def test_a_training_is_done_once(fashion_mnist, tmp_path):
+    config = tmp_path / 'resnet8_review.py'
+    small_run('resnet8_review-resnet14.py', fashion_mnist).dump(config)
+    teacher = MODELS.build(model_config('mmreviewkd::fashion_mnist/resnet14.py', 'teacher'))
+    torch.save(teacher.state_dict(), tmp_path / 'teacher.pth')
+    training = Training(
+        'review', str(config), tmp_path / 'run',
+        {'randomness.seed': 3, 'model.teacher.checkpoint': tmp_path / 'teacher.pth'})
+    result = training.run()
+    assert 0 <= result['metrics']['accuracy/top1'] <= 100
+    # Stem, three stages of one block with their shortcuts, and the classifier.
+    assert result['parameters'] == 19810
+    assert result['curve']['iteration'] == list(range(1, 13))
+    assert result['train_minutes'] > 0
+    # The loss of the task alone, not the total.
+    assert 0 < result['curve']['loss'][0] < 4
+    log = (training.work_dir / 'train.log').stat().st_mtime_ns
+    assert training.run() == json.loads(json.dumps(result))
+    assert (training.work_dir / 'train.log').stat().st_mtime_ns == log
+
+
+
+def test_a_failed_tool_is_named_with_its_log(tmp_path):
+    training = Training('absent', str(tmp_path / 'absent.py'), tmp_path / 'run')
+    with pytest.raises(ConfigError, match=r'train.log: error: config: there is no config file'):
+        training.run()
+    assert not training.result_file.exists()
+
+
+def test_complexity_is_that_of_the_student():
+    alone, pair = (complexity(str(ROOT / f'configs/fashion_mnist/{name}.py'))
+                   for name in ('resnet8', 'resnet8_review-resnet14'))
+    # Stem, three stages of one block with their shortcuts, and the classifier.
+    assert alone == pair and pair['parameters'] == 5142
+    # Multiply-adds of the convolutions and the classifier, and what fvcore counts for norms and pooling.
+    assert 0.5e6 < pair['flops'] < 0.8e6

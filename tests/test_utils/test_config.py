@@ -1,0 +1,72 @@
+"""References to configs and weights are resolved, or named where they cannot be."""
+
+import pytest
+from mmengine.config import ConfigDict
+
+from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.config import load_config, metafile_weights, model_config, without_pretrained
+
+RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
+
+
+def test_a_model_dict_is_copied():
+    given = dict(type='X', backbone=dict(depth=1))
+    found = model_config(given, 'student.model')
+    found.backbone.depth = 2
+    assert given['backbone']['depth'] == 1
+
+
+def test_a_reference_brings_its_preprocessor_and_scope():
+    found = model_config(RESNET, 'teacher.model')
+    assert (found.type, found._scope_, found.backbone.depth) == ('ImageClassifier', 'mmpretrain', 18)
+    assert found.data_preprocessor.num_classes == 1000
+
+
+def test_a_file_is_read_with_its_own_scope_and_preprocessor(tmp_path):
+    (tmp_path / 'a.py').write_text("default_scope = 'mmdet'\nmodel = dict(type='X', data_preprocessor=dict(type='P'))\n"
+                                   "data_preprocessor = dict(type='Q')\n")
+    found = model_config(str(tmp_path / 'a.py'), 'student.model')
+    assert (found._scope_, found.data_preprocessor.type) == ('mmdet', 'P')
+
+
+@pytest.mark.parametrize(('model', 'message'), [
+    (dict(depth=3), 'student.model must be a model dict with a `type`'),
+    (None, 'student.model must be a model dict with a `type`'),
+    ('absent.py', r"student.model: there is no config file 'absent.py' \(seen from /"),
+    ('nopackage::a.py', "needs the package 'nopackage', which is not installed"),
+    ('mmpretrain::resnet/resnet18_8xb32_in1kk.py', "mmpretrain has no config .* did you mean 'resnet/resnet18_8xb32_"),
+    ('mmpretrain::_base_/default_runtime.py', 'contains no `model` dict'),
+])
+def test_what_is_no_model_is_named(model, message):
+    with pytest.raises(ConfigError, match=message):
+        model_config(model, 'student.model')
+
+
+def test_configs_of_this_package_are_found_from_anywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load_config('mmreviewkd::fashion_mnist/resnet8.py', 'config').model.backbone.depth == 8
+
+
+def test_the_metafile_names_weights():
+    assert metafile_weights(RESNET, 'teacher.checkpoint').endswith('/resnet18_8xb32_in1k_20210831-fbbb1da6.pth')
+
+
+@pytest.mark.parametrize(('reference', 'message'), [
+    (dict(type='X'), "teacher.checkpoint is 'metafile', but the model is no 'package::path"),
+    ('mmpretrain::_base_/models/resnet18.py', "the metafile beside '.*' names no weights for it"),
+])
+def test_weights_that_no_metafile_names_are_an_error(reference, message):
+    with pytest.raises(ConfigError, match=message):
+        metafile_weights(reference, 'teacher.checkpoint')
+
+
+def test_pretrained_weights_are_removed_wherever_they_are():
+    pretrained = dict(type='Pretrained', checkpoint='torchvision://resnet18')
+    config = ConfigDict(
+        backbone=dict(init_cfg=pretrained, depth=18), heads=[dict(init_cfg=pretrained), dict(init_cfg=dict(type='X'))],
+        sizes=(1, 2), checkpoint=pretrained)
+    found = without_pretrained(config)
+    assert found == dict(
+        backbone=dict(depth=18), heads=[{}, dict(init_cfg=dict(type='X'))], sizes=(1, 2), checkpoint=pretrained)
+    assert isinstance(found.backbone, ConfigDict)
+    assert config.backbone.init_cfg == pretrained

@@ -1,0 +1,53 @@
+"""Random numbers drawn in between do not change those that follow."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mmreviewkd.utils.random import preserved_random_state
+
+
+def draw():
+    return random.random(), np.random.rand(), torch.rand(()).item()
+
+
+def seed(value=7):
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+
+
+def test_global_streams_continue_as_if_nothing_had_been_drawn():
+    seed()
+    expected = draw(), draw()
+    seed()
+    first = draw()
+    with preserved_random_state():
+        draw()
+        seed(99)
+    assert (first, draw()) == expected
+
+
+def test_what_is_drawn_within_is_reproducible_and_another_stream():
+    seed()
+    outside = torch.rand(3)
+    drawn = []
+    for skipped in (0, 5):
+        seed()
+        torch.rand(skipped)
+        with preserved_random_state():
+            drawn.append(torch.rand(3))
+    assert torch.equal(*drawn)
+    assert not torch.equal(drawn[0], outside)
+
+
+def test_an_error_within_restores_the_streams_too():
+    seed()
+    expected = draw()
+    seed()
+    with pytest.raises(KeyError), preserved_random_state():
+        draw()
+        raise KeyError
+    assert draw() == expected

@@ -1,0 +1,34 @@
+"""List what can be tapped in a model: every module that gives a feature, with its shape, stride and order."""
+
+import argparse
+
+from rich.console import Console
+from rich.table import Table
+
+from mmreviewkd.apis import list_taps
+from mmreviewkd.utils.errors import one_line_errors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='a config file, or package::path/of/config.py; of a distillation, its student')
+    parser.add_argument('--grep', default='', metavar='TEXT', help='only taps and module classes that contain this')
+    parser.add_argument('--size', type=int, metavar='PIXELS', help='side of the square image the model is run on')
+    args = parser.parse_args()
+    with one_line_errors():
+        found = list_taps(args.config, args.size)
+    channels, height, width = found.image
+    table = Table(title=f'{args.config}: features of an image of {channels} x {height} x {width}', title_justify='left')
+    for column in ('order', 'stride', 'tap', 'class', 'kind', 'channels', 'size', 'before the last ReLU'):
+        table.add_column(column, overflow='fold')
+    for f in found.features:
+        if args.grep.lower() in f'{f.tap} {f.type}'.lower():
+            extra = f' + {f.num_extra_tokens}' if f.num_extra_tokens else ''
+            table.add_row(
+                str(f.order), f'{f.stride:g}', f.tap, f.type, f.kind + extra, str(f.channels),
+                f'{f.size[0]} x {f.size[1]}', f.before_relu or '', style=None if f.composite else 'dim')
+    Console().print(table)
+
+
+if __name__ == '__main__':
+    main()
