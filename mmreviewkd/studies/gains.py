@@ -8,6 +8,8 @@ from pathlib import Path
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.errors import ConfigError
 
+from .output import pyplot, save_figure
+
 
 @dataclass(frozen=True)
 class PairedScores:
@@ -67,12 +69,10 @@ def draw_pairs(scores: Mapping[str, PairedScores], file: Path) -> None:
 
     Args:
         scores (Mapping[str, PairedScores]): The scores, by the name of the metric.
-        file (Path): The picture's file.
+        file (Path): The image file to write.
     """
-    import matplotlib
-    matplotlib.use('agg')
-    from matplotlib import pyplot
-    figure, panels = pyplot.subplots(1, len(scores), figsize=(4 * len(scores), 4), layout='constrained', squeeze=False)
+    figure, panels = pyplot().subplots(
+        1, len(scores), figsize=(4 * len(scores), 4), layout='constrained', squeeze=False)
     for axes, (metric, pairs) in zip(panels[0], scores.items()):
         for pair in zip(pairs.alone, pairs.distilled):
             axes.plot((0, 1), pair, color='0.7', marker='o', markerfacecolor='C0', markeredgewidth=0, zorder=1)
@@ -82,5 +82,30 @@ def draw_pairs(scores: Mapping[str, PairedScores], file: Path) -> None:
         axes.set(ylabel=metric, xlim=(-0.3, 1.3), title=f'{len(pairs.seeds)} seeds, {means[1] - means[0]:+.2f}')
         axes.grid(axis='y', alpha=0.3)
         axes.legend()
-    save_atomically(lambda path: figure.savefig(path, dpi=120), file)
-    pyplot.close(figure)
+    save_figure(figure, file)
+
+
+def compare_seeds(
+        seeds: Sequence[int], alone: Sequence[dict], distilled: Sequence[dict], metrics: Mapping[str, str],
+        scale: float, file: Path) -> None:
+    """Write each seed's scores with a paired test as Markdown, and draw them beside it; nothing for a single seed.
+
+    Args:
+        seeds (Sequence[int]): The seeds.
+        alone (Sequence[dict]): Results of the students alone, as
+            :meth:`~mmreviewkd.studies.training.Training.run` returns them, one a seed.
+        distilled (Sequence[dict]): Results of the distilled students, one a seed.
+        metrics (Mapping[str, str]): The evaluator's name of each metric, by the name to show.
+        scale (float): Factor that makes a metric a percentage.
+        file (Path): The Markdown file; the figure has the suffix ``.png``.
+    """
+    if len(seeds) < 2:
+        return
+    scores = {
+        name: PairedScores(seeds, *(
+            [scale * result['metrics'][key] for result in results] for results in (alone, distilled)))
+        for name, key in metrics.items() if key in alone[0]['metrics']}
+    save_atomically(
+        lambda path: Path(path).write_text('\n\n'.join(pairs.markdown(name) for name, pairs in scores.items()) + '\n'),
+        file)
+    draw_pairs(scores, file.with_suffix('.png'))

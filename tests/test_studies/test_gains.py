@@ -1,6 +1,6 @@
 import pytest
 
-from mmreviewkd.studies.gains import PairedScores, draw_pairs
+from mmreviewkd.studies.gains import PairedScores, compare_seeds
 from mmreviewkd.utils.errors import ConfigError
 
 
@@ -23,6 +23,15 @@ def test_unpaired_scores_are_refused():
         PairedScores([0, 1, 2], [1.0, 2.0, 3.0], [1.0, 2.0])
 
 
-def test_picture(tmp_path):
-    draw_pairs({'box AP': PairedScores([0, 1], [30.0, 31.0], [33.0, 33.5])}, tmp_path / 'pairs.png')
-    assert (tmp_path / 'pairs.png').stat().st_size > 1000
+def test_each_metric_that_was_measured_is_compared(tmp_path):
+    alone, distilled = ([dict(metrics={'bbox': value}) for value in values] for values in ([0.3, 0.31], [0.33, 0.335]))
+    compare_seeds([0, 1], alone, distilled, {'box AP': 'bbox', 'mask AP': 'segm'}, 100.0, tmp_path / 'seeds.md')
+    written = (tmp_path / 'seeds.md').read_text()
+    assert '| 1 | 31.00 | 33.50 | +2.50 |' in written
+    assert 'mask AP' not in written
+    assert (tmp_path / 'seeds.png').stat().st_size > 1000
+
+
+def test_a_single_seed_is_not_compared(tmp_path):
+    compare_seeds([0], [{}], [{}], {}, 1.0, tmp_path / 'seeds.md')
+    assert not any(tmp_path.iterdir())
