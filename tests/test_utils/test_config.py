@@ -2,6 +2,7 @@
 
 import pytest
 from mmengine.config import ConfigDict
+from mmengine.hub import get_model
 
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import load_config, metafile_weights, model_config, without_pretrained
@@ -75,3 +76,23 @@ def test_pretrained_weights_are_removed_wherever_they_are():
         backbone=dict(depth=18), heads=[{}, dict(init_cfg=dict(type='X'))], sizes=(1, 2), checkpoint=pretrained)
     assert isinstance(found.backbone, ConfigDict)
     assert config.backbone.init_cfg == pretrained
+
+
+def test_a_config_of_this_package_can_be_a_base(tmp_path):
+    (tmp_path / 'longer.py').write_text(
+        "_base_ = 'mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'\ntrain_cfg = dict(max_epochs=50)\n")
+    config = load_config(str(tmp_path / 'longer.py'), 'config')
+    plain = load_config('mmreviewkd::fashion_mnist/resnet8_review-resnet14.py', 'config')
+    assert config.train_cfg.max_epochs == 50
+    assert config.model == plain.model
+    assert config.train_dataloader == plain.train_dataloader
+    assert "'_scope_': 'mmreviewkd'" not in str(config.to_dict())
+
+
+def test_mmengines_hub_knows_this_package():
+    pytest.importorskip('mmpretrain')
+    model = get_model('mmreviewkd::fashion_mnist/resnet8.py')
+    assert type(model).__name__ == 'ImageClassifier' and type(model.backbone).__name__ == 'CIFARResNet'
+    assert type(model.data_preprocessor).__name__ == 'ClsDataPreprocessor'
+    with pytest.raises(AssertionError, match='Cannot find `Weights`'):
+        get_model('mmreviewkd::fashion_mnist/resnet8.py', pretrained=True)

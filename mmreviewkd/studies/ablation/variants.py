@@ -5,8 +5,8 @@ import itertools
 from .study import Variant
 
 CONFIGS = 'configs/fashion_mnist'
-ALONE = f'{CONFIGS}/ablation/resnet8.py'
-REVIEW = f'{CONFIGS}/ablation/resnet8_review.py'
+ALONE = f'{CONFIGS}/ablation/resnet8-short.py'
+REVIEW = f'{CONFIGS}/ablation/resnet8-short_review.py'
 TEACHER = f'{CONFIGS}/ablation/resnet14-half.py'
 TEACHERS = {'ResNet-8, 8-8-16-32': f'{CONFIGS}/ablation/resnet8-half.py', 'ResNet-14, 8-8-16-32': TEACHER,
             'ResNet-14, 16-16-32-64': f'{CONFIGS}/ablation/resnet14.py'}
