@@ -29,7 +29,7 @@ def test_a_training_is_done_once(fashion_mnist, tmp_path):
     result = training.run()
     assert 0 <= result['metrics']['accuracy/top1'] <= 100
     # Stem, three stages of one block with their shortcuts, and the classifier.
-    assert result['parameters'] == 5142
+    assert result['parameters'] == 19810
     assert result['curve']['iteration'] == list(range(1, 13))
     assert result['train_minutes'] > 0
     # The loss of the task alone, not the total.

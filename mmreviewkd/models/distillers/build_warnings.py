@@ -31,8 +31,8 @@ def pair_warnings(student: Probe, teacher: Probe, levels: int | None = None) -> 
         f'{s_name!r} ({_stride(s)}) with {t_name!r} ({_stride(t)})' for s_name, s, t_name, t in zip(
             student.names[:levels], student.strides, teacher.names, teacher.strides) if _differ(s, t)]
     if apart:
-        found.append(f'the strides of student and teacher differ: {", ".join(apart)}; is each level paired with the '
-                     'level that is meant?')
+        found.append(f'the strides of student and teacher differ: {", ".join(apart)}; the connector resizes the maps, '
+                     'so this trains, but make sure that each level is paired with the one that is meant')
     return found
 
 
