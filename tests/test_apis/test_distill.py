@@ -45,9 +45,10 @@ custom_hooks = [dict(type=EMAHook, momentum=0.1)]
 
 @pytest.fixture
 def student(tmp_path, fashion_mnist, monkeypatch):
-    """The path of the config of a student that trains for two epochs of six iterations; the test runs beside it."""
+    """The path of the config of a student that trains for two epochs of two iterations; the test runs beside it."""
     monkeypatch.chdir(tmp_path)
-    small_run('resnet8.py', fashion_mnist).dump('student.py')
+    few = {'train_dataloader.dataset.indices': 64, 'train_dataloader.batch_size': 32}
+    small_run('resnet8.py', fashion_mnist, **few).dump('student.py')
     return 'student.py'
 
 
@@ -65,8 +66,8 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     file = distill(student, TEACHER, weights, out='pairs/pair.py', train=True, work_dir='work')
     printed = capsys.readouterr().out
     for expected in (
-            'backbone.layer3[-1].relu:input', '16 x 16', '64 channels', 'on its own data: 64 x 1 x 28 x 28',
-            'loss_student', 'gradient norms', 'the student alone', 'the whole training: 12 iterations', 'wrote pairs/pair.py'):
+            'backbone.layer3[-1].relu:input', '16 x 16', '64 channels', 'on its own data: 32 x 1 x 28 x 28',
+            'loss_student', 'gradient norms', 'the student alone', 'training: 4 iterations', 'wrote pairs/pair.py'):
         assert expected in printed
     assert 'left out' not in printed and 'init_weights' not in printed.partition('wrote')[0]
 
@@ -78,7 +79,7 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.ExportStudentHook']
 
     log = max((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text().splitlines()
-    assert sum('loss_distill' in json.loads(line) for line in log) == 12
+    assert sum('loss_distill' in json.loads(line) for line in log) == 4
     exported = Config.fromfile(tmp_path / 'work' / 'student' / 'student.py')
     state = torch.load(tmp_path / 'work' / 'student' / 'student.pth', weights_only=True)['state_dict']
     build_model(cifar_classifier(), 'student').load_state_dict(state, strict=True)
@@ -92,7 +93,7 @@ def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, 
     distill('absent.py', TEACHER, weights, out='pair.py')
     printed = capsys.readouterr().out
     assert 'made-up data, as the images are not here (Cannot find FashionMNIST dataset in nowhere' in printed
-    assert '64 x 1 x 28 x 28' in printed and "the whole training: unknown, as the data set's length is" in printed
+    assert '32 x 1 x 28 x 28' in printed and "the whole training: unknown, as the data set's length is" in printed
 
 
 @pytest.mark.slow
@@ -110,11 +111,11 @@ def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, m
 
 def test_options_are_written_into_the_config(student, weights):
     options = {
-        'model.distill_loss.loss_weight': 5.0, 'model.warmup_epochs': 1, 'train_dataloader.batch_size': 32,
+        'model.distill_loss.loss_weight': 5.0, 'model.warmup_epochs': 1, 'train_dataloader.batch_size': 16,
         'train_cfg.max_epochs': 3}
     cfg = Config.fromfile(distill(student, TEACHER, weights, out='pair.py', cfg_options=options))
     assert (cfg.model.distill_loss.loss_weight, cfg.model.warmup_epochs) == (5.0, 1)
-    assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (32, 3, 2)
+    assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (16, 3, 2)
 
 
 @pytest.mark.parametrize(('change', 'message'), [
