@@ -39,5 +39,13 @@ def requirements(name: str) -> list[str]:
 setup(
     version=re.search(r"__version__ = '(.+)'", (ROOT / 'mmreviewkd' / 'version.py').read_text())[1],
     install_requires=requirements('runtime'),
-    extras_require={'tests': requirements('tests')},
+    extras_require={
+        'classification': requirements('classification'),
+        'detection': requirements('detection'),
+        # Full mmcv serves both; mmcv-lite beside it would overwrite its files.
+        'all': [*requirements('detection'), *(
+            line for line in requirements('classification') if line.startswith('mmpretrain')), *requirements('tests')],
+        'tests': requirements('tests'),
+        'mim': requirements('mminstall'),
+    },
     cmdclass={'build_py': BuildWithMim})

@@ -5,4 +5,10 @@ from .version import __version__
 
 check_environment()
 
+from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
+
+# MMEngine resolves references such as 'mmreviewkd::cifar100/resnet20.py' through this table. It looks up what stands
+# here as a distribution first, whose location is wrong for editable installs; as it is none, as a module.
+MODULE2PACKAGE['mmreviewkd'] = 'mmreviewkd.registry'
+
 __all__ = ['__version__']

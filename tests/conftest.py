@@ -146,6 +146,7 @@ def small_run(config: str, fashion_mnist: Path, **options) -> Config:
     cfg.param_scheduler.total_steps = 2
     if 'teacher' in cfg.model:
         cfg.model.teacher.checkpoint = 'init_cfg'
+        cfg.model.pop('warmup_iters', None)
     cfg.merge_from_dict(options)
     return cfg
 

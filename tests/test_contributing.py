@@ -54,6 +54,7 @@ def add_a_component(package, example):
 
 @pytest.mark.slow
 def test_a_component_of_every_kind_is_added_as_the_page_says(tmp_path):
+    pytest.importorskip('mmpretrain')
     package = tmp_path / 'mmreviewkd'
     shutil.copytree(ROOT / 'mmreviewkd', package, ignore=shutil.ignore_patterns('__pycache__', '.mim'))
     added = [add_a_component(package, example) for example in EXAMPLES]

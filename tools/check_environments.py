@@ -46,18 +46,19 @@ def run(*command: object, log: Path, **options: object) -> subprocess.CompletedP
 def install(folder: Path, packages: list[str], log: Path) -> Path:
     """Make the environment, unless it is there with the same packages, and give its Python."""
     python = folder / 'bin' / 'python'
-    stamp = folder / f'.installed-{hashlib.sha256(json.dumps(packages).encode()).hexdigest()[:16]}'
+    inputs = [*packages, *(path.read_text() for path in sorted((ROOT / 'requirements').glob('*.txt')))]
+    stamp = folder / f'.installed-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}'
     if stamp.exists():
         return python
     venv.create(folder, with_pip=True, clear=True)
     pip = [python, '-m', 'pip', 'install', '--no-input']
-    run(*pip, 'setuptools<81', 'wheel', log=log, check=True)
     if MMCV in packages:
         run(*pip, *TORCH, log=log, check=True)
         wheel = subprocess.run(
             [ROOT / 'tools' / 'build_mmcv.sh', folder, log], check=True, capture_output=True, text=True).stdout.strip()
         packages = [wheel if package == MMCV else package for package in packages]
     run(*pip, *packages, '-r', 'requirements/runtime.txt', 'pytest', log=log, check=True)
+    run(*pip, 'wheel', log=log, check=True)
     run(*pip, '--no-deps', '--no-build-isolation', '-e', '.', log=log, check=True)
     stamp.touch()
     return python

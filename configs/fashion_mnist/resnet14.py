@@ -1,8 +1,10 @@
-# The teacher, trained for more epochs than the students.
+# The teacher, which has seen 50,000 images.
 _base_ = [
     '../_base_/models/fashion_mnist_resnet14.py', '../_base_/datasets/fashion_mnist.py',
     '../_base_/schedules/fashion_mnist_5e.py', '../_base_/default_runtime.py'
 ]
 
-train_cfg = dict(max_epochs=8, val_interval=8)
-param_scheduler = dict(total_steps=8)
+model = dict(backbone=dict(widths=(8, 8, 16, 32)), head=dict(in_channels=32))
+train_dataloader = dict(dataset=dict(indices=50000))
+train_cfg = dict(max_epochs=3)
+param_scheduler = dict(total_steps=3)

@@ -7,9 +7,9 @@ model = dict(
     student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::fashion_mnist/resnet14.py',
-        checkpoint='work_dirs/resnet14/epoch_8.pth',
+        checkpoint='work_dirs/resnet14/epoch_3.pth',
         taps=_base_.taps.stages_before_relu),
-    connector=dict(type='ReviewConnector'),
+    connector=dict(type='ReviewConnector', mid_channels=16),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
-    warmup_iters=47)
+    warmup_iters=60)
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]

@@ -18,39 +18,49 @@ _LAUNCHERS = {
     'slurm': (('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_NODELIST'), 'srun or tools/slurm_train.sh'),
     'mpi': (('OMPI_COMM_WORLD_LOCAL_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_RANK', 'MASTER_ADDR'), 'mpirun'),
 }
-_TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')
-_TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator')
-_VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
+_DICTS = (
+    'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper',
+    'default_hooks', 'env_cfg', 'randomness', 'auto_scale_lr', 'tta_model')
+TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')
+TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator')
+VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
 
 
-def check_config(cfg: Config) -> None:
-    """Refuse a config without a model, with one of several keys that belong together, or of a wrong kind.
-
-    Near matches of known keys are warned of.
+def check_kinds(cfg: Config) -> None:
+    """Refuse top-level values of a wrong kind, and warn of keys that are near matches of known ones.
 
     Args:
         cfg (Config): The config.
 
     Raises:
-        ConfigError: If the config has such a fault.
+        ConfigError: If a value is of a wrong kind; the message names its key.
     """
-    misspelt = misspelt_keys(cfg)
-    for key, meant in misspelt.items():
-        print_log(
-            f'config: nothing reads the key {key!r}; did you mean {meant!r}?', 'current', level=logging.WARNING)
-    require_keys(cfg, ('model',))
-    if not isinstance(cfg.model, dict) or 'type' not in cfg.model:
-        raise ConfigError(f'config: `model` must be a dict with a `type`, but is {cfg.model!r:.80}')
-    for group in (_TRAINING, _TESTING, _VALIDATION):
-        if any(cfg.get(key) is not None for key in group):
-            require_keys(cfg, group)
-    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
-                'optim_wrapper', 'default_hooks', 'env_cfg', 'randomness', 'auto_scale_lr'):
+    for key, meant in misspelt_keys(cfg).items():
+        print_log(f'config: nothing reads the key {key!r}; did you mean {meant!r}?', 'current', level=logging.WARNING)
+    model = cfg.get('model')
+    if model is not None and (not isinstance(model, dict) or 'type' not in model):
+        raise ConfigError(f'config: `model` must be a dict with a `type`, but is {model!r:.80}')
+    for key in _DICTS:
         if cfg.get(key) is not None and not isinstance(cfg[key], dict):
             raise ConfigError(f'config: `{key}` must be a dict, but is {cfg[key]!r:.80}')
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, list) or not all(isinstance(hook, dict) and 'type' in hook for hook in hooks):
         raise ConfigError(f'config: `custom_hooks` must be a list of dicts with a `type`, but is {hooks!r:.200}')
+
+
+def check_complete(cfg: Config) -> None:
+    """Refuse a config without a model, or with only some of the keys that training, validation or testing needs.
+
+    Args:
+        cfg (Config): The config.
+
+    Raises:
+        ConfigError: If a key is missing; the message names it.
+    """
+    require_keys(cfg, ('model',))
+    for group in (TRAINING, TESTING, VALIDATION):
+        if any(cfg.get(key) is not None for key in group):
+            require_keys(cfg, group)
 
 
 def require_keys(cfg: Mapping, keys: tuple[str, ...], why: str = '', where: str = 'config') -> None:

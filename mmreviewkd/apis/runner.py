@@ -15,8 +15,9 @@ from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.network import choose_gloo_interface
 
-from .checks import add_finite_loss_hook, check_config, check_launcher
+from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
 
 
 def read_config(
@@ -69,13 +70,14 @@ def build_runner(cfg: Config) -> Runner:
     Raises:
         ConfigError: If the work dir is not writable, or the config needs a device that is not available.
     """
-    check_config(cfg)
+    check_kinds(cfg)
     check_launcher(cfg.get('launcher', 'none'))
     _check_writable(cfg.work_dir)
-    add_finite_loss_hook(cfg)
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
+    check_complete(cfg)
+    add_finite_loss_hook(cfg)
     with build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
@@ -96,5 +98,6 @@ def _prepare_cpu(cfg: Config) -> None:
             "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
     if cfg.get('launcher') == 'pytorch':
         # MMEngine would assign CUDA devices to the process and to DDP.
+        choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
         cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))

@@ -13,7 +13,7 @@ from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError
 
-from .checks import check_config, require_keys
+from .checks import TESTING, check_kinds, require_keys
 from .runner import build_runner, read_config
 
 
@@ -46,8 +46,9 @@ def test(
         ConfigError: If the config, the checkpoint or the work dir is invalid.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
-    check_config(cfg)
-    require_keys(cfg, ('test_dataloader', 'test_cfg', 'test_evaluator'), 'needed to test')
+    check_kinds(cfg)
+    require_keys(cfg, ('model',))
+    require_keys(cfg, TESTING, 'needed to test')
     cfg.load_from, cfg.resume = checkpoint, False
     if out:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]

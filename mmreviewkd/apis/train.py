@@ -6,7 +6,7 @@ from mmengine.registry import OPTIMIZERS
 from mmreviewkd.engine.hooks import CheckFitHook
 from mmreviewkd.utils.config_errors import build_errors_named, check_type
 
-from .checks import check_config, require_keys
+from .checks import TRAINING, check_kinds, require_keys
 from .runner import build_runner, read_config
 
 
@@ -41,8 +41,9 @@ def train(
         ConfigError: If the config, a checkpoint or the work dir is invalid.
     """
     cfg = read_config(config, work_dir, cfg_options, launcher)
-    check_config(cfg)
-    require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'needed to train')
+    check_kinds(cfg)
+    require_keys(cfg, ('model',))
+    require_keys(cfg, TRAINING, 'needed to train')
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

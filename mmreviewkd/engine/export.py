@@ -58,9 +58,10 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
                for name, value in state.items() if name.startswith('student.')}
     scope = cfg.get('default_scope', 'mmengine')
     with preserved_random_state(), DefaultScope.overwrite_default_scope(scope):
-        built = build_model(model, 'student.model')
-        load_weights(built, weights, "the checkpoint's student")
-        check_finite(built, "the checkpoint's student")
+        student = build_model(model, 'student.model')
+        weights = _without_aliases(weights, student.state_dict())
+        load_weights(student, weights, "the checkpoint's student")
+        check_finite(student, "the checkpoint's student")
 
     plain = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED}
     sources: dict[str, str] = {}
@@ -81,6 +82,21 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
     for name, source in {**sources, 'student.py': text}.items():
         save_atomically(lambda path, source=source: Path(path).write_text(source), out / name)
     return out / 'student.py'
+
+
+def _without_aliases(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Drop copies of entries under names that the student does not have until it has trained.
+
+    mmdet's DDQ registers its head's ``aux_reg_branches`` a second time, in the decoder, in its first step.
+    """
+    def is_alias(name: str) -> bool:
+        parts = name.split('.')
+        tails = ['.'.join(parts[i:]) for i in range(1, len(parts) - 1)]
+        return any(
+            other.endswith(f'.{tail}') and other in weights and torch.equal(weights[other], weights[name])
+            for tail in tails for other in own)
+
+    return {name: value for name, value in weights.items() if name in own or not is_alias(name)}
 
 
 def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> Path:

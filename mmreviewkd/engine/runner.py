@@ -15,6 +15,7 @@ from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.files import remove_partial_files
 from mmreviewkd.utils.lock import locked_work_dir
 
+from .host_watch import watched_hosts
 from .newest_checkpoint import newest_checkpoint
 from .resumable_loader import ResumableDataLoader
 
@@ -37,7 +38,7 @@ class ResumableRunner(Runner):
             ConfigError: If another training uses the work dir.
             CheckpointError: If the run is to resume and there are checkpoints, but no complete one.
         """
-        with locked_work_dir(self.work_dir):
+        with watched_hosts(), locked_work_dir(self.work_dir):
             if is_main_process():
                 remove_partial_files(Path(self.work_dir))
             self._choose_checkpoint()

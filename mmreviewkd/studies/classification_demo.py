@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from .curves import plot_curves
+from .gains import compare_seeds
 from .output import write_json
 from .training import Training
 
@@ -18,6 +19,8 @@ BASELINES = {'logit KD': 'resnet8_kd-resnet14', 'same-level L2': 'resnet8_l2-res
 
 def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``results.json`` and ``curves.png``.
+
+    Of several seeds, ``seeds.md`` and ``seeds.png`` show each pair of students.
 
     Args:
         out (Path): The folder for all results.
@@ -42,6 +45,8 @@ def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) ->
             results.setdefault(name, []).append(training.run())
     write_json([result for group in results.values() for result in group], out / 'results.json')
     plot_curves([group[0] for group in results.values()], METRIC, out / 'curves.png')
+    compare_seeds(
+        seeds, *(results[name] for name in STUDENTS), metrics={'top-1 (%)': METRIC}, scale=1.0, file=out / 'seeds.md')
     return results
 
 

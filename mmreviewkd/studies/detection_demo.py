@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from .detection_picture import draw_detections
+from .gains import compare_seeds
 from .output import write_json
 from .training import Training
 
@@ -17,6 +18,8 @@ DETECTORS = ('mask-rcnn', 'faster-rcnn', 'retinanet')
 
 def run_demo(out: Path, detector: str = 'mask-rcnn', seeds: Sequence[int] = (0,)) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``{detector}.json`` and ``{detector}.png``.
+
+    Of several seeds, ``{detector}_seeds.md`` and ``{detector}_seeds.png`` show each pair of students.
 
     Args:
         out (Path): The folder for all results.
@@ -42,6 +45,8 @@ def run_demo(out: Path, detector: str = 'mask-rcnn', seeds: Sequence[int] = (0,)
         for training in (alone, review):
             results.setdefault(training.name, []).append(training.run())
     write_json([result for group in results.values() for result in group], out / f'{detector}.json')
+    compare_seeds(
+        seeds, results['student alone'], results['Knowledge Review'], METRICS, 100.0, out / f'{detector}_seeds.md')
     student = distilled_student(out, detector, seeds[-1])
     draw_detections(
         {

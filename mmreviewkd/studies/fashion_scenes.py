@@ -14,10 +14,13 @@ from mmreviewkd.utils.errors import ConfigError
 CLASSES = (
     'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot')
 
+_TRAIN_FILES = ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte')
 _RAW_FILES = {
-    'train': ('train-images-idx3-ubyte', 'train-labels-idx1-ubyte'),
+    'train': _TRAIN_FILES,
     'test': ('t10k-images-idx3-ubyte', 't10k-labels-idx1-ubyte'),
+    'val': _TRAIN_FILES,
 }
+_VALIDATION_SHARE = 6  # the last sixth of the training images: 10,000 of 60,000
 _SIDES = range(72, 97, 4)  # pixels; height and width of a scene differ
 _GARMENTS = range(4, 9)  # per scene
 _SCALES = (0.8, 1.4)  # of the 28x28 garment
@@ -28,22 +31,23 @@ _MARKER = 'scenes.json'
 
 
 def make_fashion_scenes(
-        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 1200, test_scenes: int = 300,
+        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 4800, test_scenes: int = 300,
         seed: int = 0) -> bool:
     """Write a data set for detection and instance segmentation; equal arguments give equal bytes.
 
-    Training scenes contain training images of Fashion-MNIST only, test scenes test images only. The folder is written
-    beside its place and then moved there, so it is never incomplete. ::
+    Training scenes contain the first 50,000 training images of Fashion-MNIST only, validation scenes the last 10,000
+    only, test scenes test images only. The folder is written beside its place and then moved there, so it is never
+    incomplete. ::
 
-        out_dir/{train,test}/000000.png ...
-        out_dir/annotations/{train,test}.json      COCO format, the visible part of each garment as compressed RLE
+        out_dir/{train,val,test}/000000.png ...
+        out_dir/annotations/{train,val,test}.json      COCO format, the visible part of each garment as compressed RLE
         out_dir/scenes.json                        the arguments
 
     Args:
         out_dir (str or Path): The folder to write.
         raw_dir (str or Path): The folder with Fashion-MNIST's four extracted files.
-        train_scenes (int): Number of training scenes. Defaults to 1200.
-        test_scenes (int): Number of test scenes. Defaults to 300.
+        train_scenes (int): Number of training scenes. Defaults to 4800.
+        test_scenes (int): Number of test scenes, and of validation scenes. Defaults to 300.
         seed (int): Random seed. Scene ``i`` of a split does not depend on the number of scenes. Defaults to 0.
 
     Returns:
@@ -54,7 +58,8 @@ def make_fashion_scenes(
             arguments, or other files.
     """
     out_dir, raw_dir = Path(out_dir), Path(raw_dir)
-    made_from = dict(version=1, train_scenes=train_scenes, test_scenes=test_scenes, seed=seed)
+    made_from = dict(
+        version=2, train_scenes=train_scenes, val_scenes=test_scenes, test_scenes=test_scenes, seed=seed)
     if min(train_scenes, test_scenes) < 1 or seed < 0:
         raise ConfigError(f'fashion scenes: need at least one scene for each split and a seed >= 0, got {made_from}')
     if _is_finished(out_dir, made_from):
@@ -63,9 +68,9 @@ def make_fashion_scenes(
     partial = out_dir.with_name(f'{out_dir.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
     (partial / 'annotations').mkdir(parents=True)
-    for split, count in (('train', train_scenes), ('test', test_scenes)):
+    for split in _RAW_FILES:
         images, labels = _read_raw(raw_dir, split)
-        _write_split(partial, split, count, images, labels, seed)
+        _write_split(partial, split, made_from[f'{split}_scenes'], images, labels, seed)
     (partial / _MARKER).write_text(json.dumps(made_from, indent=2) + '\n')
     shutil.rmtree(out_dir, ignore_errors=True)
     os.replace(partial, out_dir)
@@ -129,7 +134,7 @@ def _write_split(
         info=dict(description=f'Fashion-MNIST scenes, {split}'), images=[], annotations=[],
         categories=[dict(id=i + 1, name=name) for i, name in enumerate(CLASSES)])
     for i in range(count):
-        rng = np.random.default_rng([seed, split == 'test', i])
+        rng = np.random.default_rng([seed, list(_RAW_FILES).index(split), i])
         scene, garments = compose_scene(rng, images, labels)
         name = f'{i:06}.png'
         cv2.imwrite(str(folder / split / name), scene[..., ::-1])
@@ -156,7 +161,7 @@ def _is_finished(out_dir: Path, made_from: dict) -> bool:
         return all(
             sum(1 for _ in (out_dir / split).glob('*.png')) == made_from[f'{split}_scenes']
             and (out_dir / 'annotations' / f'{split}.json').is_file() for split in _RAW_FILES)
-    if not entries <= {'train', 'test', 'annotations'}:
+    if not entries <= {*_RAW_FILES, 'annotations'}:
         raise ConfigError(f'{out_dir} is not empty and contains no fashion scenes: remove it or name another folder')
     return False
 
@@ -167,4 +172,6 @@ def _read_raw(raw_dir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             raise ConfigError(f'{raw_dir} lacks {name}, one of the four files of Fashion-MNIST')
     images, labels = (
         np.fromfile(raw_dir / name, np.uint8, offset=header) for name, header in zip(_RAW_FILES[split], (16, 8)))
-    return images.reshape(-1, 28, 28), labels
+    first = len(labels) - len(labels) // _VALIDATION_SHARE
+    part = {'train': slice(first), 'val': slice(first, None), 'test': slice(None)}[split]
+    return images.reshape(-1, 28, 28)[part], labels[part]

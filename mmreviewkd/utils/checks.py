@@ -75,8 +75,9 @@ def choice(value: Any, known: Iterable[str], where: str) -> str:
     """
     known = [*known]
     if value not in known:
+        *most, last = (repr(name) for name in known if name is not None)
         near = difflib.get_close_matches(value, filter(None, known), n=1) if isinstance(value, str) else []
-        raise ConfigError(f'{where} must be one of {", ".join(map(repr, known))}, but is {value!r}'
+        raise ConfigError(f'{where} must be {", ".join(most)} or {last}, but is {value!r}'
             + (f'; did you mean {near[0]!r}?' if near else ''))
     return value
 

@@ -61,8 +61,9 @@ def config_file(reference: str, where: str) -> Path:
     package, separator, path = reference.rpartition('::')
     if not separator:
         if not Path(path).is_file():
-            found = 'is a folder, not a config file' if Path(path).is_dir() else 'is no config file'
-            raise ConfigError(f'{where}: {path!r} {found} (seen from {Path.cwd()})')
+            found = f'{path!r} is a folder, not a config file' if Path(path).is_dir() else \
+                f'there is no config file {path!r}'
+            raise ConfigError(f'{where}: {found} (seen from {Path.cwd()})')
         return Path(path)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None:
@@ -77,7 +78,7 @@ def config_file(reference: str, where: str) -> Path:
 
 def _parse(file: Path, where: str) -> Config:
     try:
-        return Config.fromfile(file)
+        config = Config.fromfile(file)
     except SyntaxError as error:
         named = Path(error.filename).name if error.filename else file.name
         reason = f'{error.msg} in line {error.lineno}' + ('' if named == file.name else f' of {named}')
@@ -86,6 +87,23 @@ def _parse(file: Path, where: str) -> Config:
     except Exception as error:  # a config is Python code, which can fail in any way
         message = ' '.join(str(error).split()) or 'no message'
         raise ConfigError(f'{where}: {str(file)!r} cannot be read: {type(error).__name__}: {message:.300}') from error
+    _remove_own_scope(config._cfg_dict)
+    return config
+
+
+def _remove_own_scope(node: Any) -> None:
+    """Remove the scope that MMEngine gives to whatever comes from a ``_base_`` of ``'mmreviewkd::...'``.
+
+    The configs of this package name its own components with their scope, and all others as the library does whose
+    data and schedule they use; in this package's scope, those would not be found.
+    """
+    if isinstance(node, dict):
+        if node.get('_scope_') == 'mmreviewkd':
+            del node['_scope_']
+        node = node.values()
+    if isinstance(node, (list, tuple, type({}.values()))):
+        for item in node:
+            _remove_own_scope(item)
 
 
 def metafile_weights(reference: str, where: str) -> str:

@@ -95,7 +95,7 @@ OPTIONS = [
     ('load_from=folder.pth', 'folder.pth'),
 ]
 CONFIGS = dict(
-    absent='is no config file', empty='no `model`', comment='no `model`', syntax='line 1', indent='line 2',
+    absent='there is no config file', empty='no `model`', comment='no `model`', syntax='line 1', indent='line 2',
     missing_import='no_such_module', bad_import='nonsense', raises='my own mistake', undefined='modle',
     division='division by zero', missing_base='absent.py', base_number='cannot be read', base_scope='cannot be read',
     base_syntax='syntax.py', custom_imports='no_such_module', binary='binary.py', reserved='filename',
@@ -136,8 +136,8 @@ LINES = [
     ('export_student.py {files}/good.py {files}/nan.pth --out x', 'head.fc.bias'),
     ('export_student.py {files}/good.py {files}/student.pth --out {files}/file', 'file'),
     ('export_student.py {files}/good.py {files}/student.pth --out /proc/x', '/proc/x'),
-    ('export_student.py {files}/empty.py {files}/student.pth --out x', 'model is no ReviewDistiller'),
-    ('export_student.py {files}/model_text.py {files}/student.pth --out x', 'model is no ReviewDistiller'),
+    ('export_student.py {files}/empty.py {files}/student.pth --out x', 'model must be a ReviewDistiller'),
+    ('export_student.py {files}/model_text.py {files}/student.pth --out x', 'model must be a ReviewDistiller'),
     ('export_student.py {files}/good.py {files}/student.pth --out x --cfg-options nonsense', 'key=value'),
     ('model_converters/to_openmmlab.py {files}/good.py missing.pth x', 'missing.pth'),
     ('model_converters/to_openmmlab.py {files}/empty.py {files}/student.pth x', 'model'),

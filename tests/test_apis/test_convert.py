@@ -9,6 +9,8 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.utils import CheckpointError
 from mmreviewkd.utils.config import model_config
 
+pytest.importorskip('mmpretrain')
+
 CONFIG = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 
 

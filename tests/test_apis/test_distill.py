@@ -122,7 +122,7 @@ def test_options_are_written_into_the_config(student, weights):
     (dict(out='student.py', force=True), "--out: 'student.py' is the student's own config"),
     (dict(out='pair.txt'), "--out: 'pair.txt' must be the path of a Python file"),
     (dict(out='there.py'), r"--out: 'there.py' exists; choose another name, or overwrite it with --force"),
-    (dict(student='absent.py'), "student: 'absent.py' is no config file"),
+    (dict(student='absent.py'), "student: there is no config file 'absent.py'"),
     (dict(teacher='mmpretrain::resnet/resnet19.py'), "teacher: mmpretrain has no config 'resnet/resnet19.py'; did you"),
     (dict(student='mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'), 'is itself a distillation'),
     (dict(checkpoint='absent.pth'), "teacher.checkpoint: there is no file 'absent.pth'"),

@@ -90,6 +90,9 @@ def test_dry_run(pair, data_root, hub):
 
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     optim = build_optim_wrapper(model, cfg.optim_wrapper)
+    norms = {p for m in model.connector.modules() if isinstance(m, torch.nn.BatchNorm2d) for p in m.parameters()}
+    undecayed = {p for group in optim.param_groups if group['weight_decay'] == 0 for p in group['params']}
+    assert undecayed == norms
     optim.step()
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert {name.split('.')[0] for name in moved} == {'student', 'connector'}

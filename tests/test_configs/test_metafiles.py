@@ -22,6 +22,11 @@ def test_every_config_is_in_one_metafile():
     assert sorted(listed) == sorted(configs)
 
 
+def test_file_names_are_unique_as_mim_finds_configs_by_them():
+    names = [path.name for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts]
+    assert sorted(set(names)) == sorted(names)
+
+
 def test_every_metafile_is_in_the_index():
     assert sorted(METAFILES) == sorted(str(path.relative_to(ROOT)) for path in ROOT.glob('configs/*/metafile.yml'))
 
@@ -38,7 +43,9 @@ def test_collections_and_names_fit(path):
     assert all((ROOT / collection['README']).is_file() for collection in collections.values())
     for model in metafile['Models']:
         assert model['In Collection'] in collections
-        assert model['Name'].startswith(model['Config'].split('/')[-1].removesuffix('.py'))
+        folder, *_, file = model['Config'].split('/')[1:]
+        dataset = {'beyond': 'imagenet'}.get(folder, folder.replace('_', '-'))
+        assert model['Name'] == f"{file.removesuffix('.py')}_{dataset}"
 
 
 @pytest.mark.parametrize('path', METAFILES)

@@ -43,7 +43,7 @@ def test_same_seed_same_bytes(raw_dir, tmp_path):
         assert make_fashion_scenes(tmp_path / name, raw_dir, 6, 4, seed)
     a, b, c = (_digest(tmp_path / name) for name in 'abc')
     assert a == b
-    assert len(a) == 6 + 4 + 3
+    assert len(a) == 6 + 4 + 4 + 4  # images of three splits, their annotations and the marker
     assert all(a[name] != c[name] for name in a)
 
 
@@ -59,6 +59,19 @@ def test_splits_come_from_their_own_images(raw_dir, tmp_path):
     for split, classes in (('train', {1, 2, 3, 4, 5}), ('test', {6, 7, 8, 9, 10})):
         coco = json.loads((tmp_path / f'scenes/annotations/{split}.json').read_text())
         assert {a['category_id'] for a in coco['annotations']} == classes
+
+
+def test_validation_scenes_share_no_garment_with_training_scenes(tmp_path):
+    garments = _garments(np.random.default_rng(0), 60, 60, 255)
+    for prefix in ('train', 't10k'):
+        _write_idx(tmp_path / f'{prefix}-images-idx3-ubyte', garments)
+        _write_idx(tmp_path / f'{prefix}-labels-idx1-ubyte', np.repeat(np.arange(6, dtype=np.uint8), 10))
+    make_fashion_scenes(tmp_path / 'scenes', tmp_path, 10, 10)
+    seen = {}
+    for split in ('train', 'val'):
+        coco = json.loads((tmp_path / f'scenes/annotations/{split}.json').read_text())
+        seen[split] = {a['category_id'] for a in coco['annotations']}
+    assert seen == {'train': {1, 2, 3, 4, 5}, 'val': {6}}
 
 
 def test_annotations_are_the_visible_parts(raw_dir, tmp_path):

@@ -1,4 +1,5 @@
-# The Fashion-MNIST scenes of tools/dataset_converters/fashion_scenes.py, read and evaluated as COCO.
+# The Fashion-MNIST scenes of tools/dataset_converters/fashion_scenes.py, read and evaluated as COCO. Validation scenes
+# are composed of training images that no training scene contains.
 data_root = 'data/fashion_scenes/'
 input_shape = (3, 96, 96)
 metainfo = dict(classes=(
@@ -26,10 +27,24 @@ train_dataloader = dict(
         type='CocoDataset',
         data_root=data_root,
         ann_file='annotations/train.json',
+        indices=1200,
         data_prefix=dict(img='train/'),
         metainfo=metainfo,
         pipeline=train_pipeline))
 val_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='CocoDataset',
+        data_root=data_root,
+        ann_file='annotations/val.json',
+        data_prefix=dict(img='val/'),
+        metainfo=metainfo,
+        test_mode=True,
+        pipeline=test_pipeline))
+test_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
@@ -42,7 +57,6 @@ val_dataloader = dict(
         metainfo=metainfo,
         test_mode=True,
         pipeline=test_pipeline))
-test_dataloader = val_dataloader
 
-val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/test.json', metric=['bbox', 'segm'])
-test_evaluator = val_evaluator
+val_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/val.json', metric=['bbox', 'segm'])
+test_evaluator = dict(type='CocoMetric', ann_file=data_root + 'annotations/test.json', metric=['bbox', 'segm'])

@@ -1,7 +1,8 @@
 """The distiller: a ``BaseModel`` that trains a student with its own losses and Knowledge Review distillation."""
 
 import inspect
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import MessageHub, print_log
@@ -13,6 +14,7 @@ from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.models.taps.proposal import propose_taps
+from mmreviewkd.models.taps.recording import Recording
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import compile_options, component, data_preprocessor_config, init_config, number, tap_list
 from mmreviewkd.utils.config import model_config
@@ -20,6 +22,7 @@ from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
+from .build_warnings import pair_warnings
 from .frozen_teacher import FrozenTeacher
 from .state_dict_hooks import isolate_state_dict_hooks
 
@@ -88,6 +91,10 @@ class ReviewDistiller(BaseModel):
         config = model_config(student['model'], 'student.model')
         if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
             config.setdefault('data_preprocessor', data_preprocessor)
+        if 'teacher_config' in config:
+            raise ConfigError(
+                f'student.model is a {config["type"]}, which distills from a teacher of its own; use the detector that '
+                'it trains, such as GFL for LD, as the student')
         built = build_model(config, 'student.model')
         if not isinstance(built, BaseModel):
             raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
@@ -117,6 +124,7 @@ class ReviewDistiller(BaseModel):
                 f'the taps give {len(student.names)} levels of the student but {len(teacher.names)} of the teacher; '
                 f'both need the same, fine to coarse:\n{self._report}')
         levels = len(student.names) - bool(logit_loss)
+        self._warn(student, teacher, levels)
         if bool(levels) != bool(distill_loss):
             raise ConfigError(
                 f'distill_loss is {distill_loss!r} but student.taps and teacher.taps name {levels} levels; give both '
@@ -132,6 +140,15 @@ class ReviewDistiller(BaseModel):
                 connector, 'connector', in_channels=student.channels[:levels], out_channels=teacher.channels[:levels])
         self.distill_loss = _build_part(distill_loss, 'distill_loss') if distill_loss else None
         self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
+
+    def _warn(self, student: Probe, teacher: Probe, levels: int) -> None:
+        kind = self.frozen_teacher.config['type']
+        cls = MODELS.get(kind) if isinstance(kind, str) else kind
+        if isinstance(cls, type) and issubclass(cls, ReviewDistiller):
+            print_log('teacher.model is itself a ReviewDistiller, of which only the student is used; export that '
+                      'student and give its config and weights', 'current', logging.WARNING)
+        for finding in pair_warnings(student, teacher, levels):
+            print_log(finding, 'current', logging.WARNING)
 
     def init_weights(self) -> None:
         """Initialize the student as without distillation, and load the teacher."""
@@ -181,6 +198,7 @@ class ReviewDistiller(BaseModel):
             with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
+        _check_one_map_per_image(recording, features, targets)
         # MMEngine logs the total as `loss`, which is also what a classifier calls its only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
@@ -275,10 +293,24 @@ def _distilled_branch(
         inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
 ) -> tuple[Tensor, list | None]:
     """The batch whose features the taps keep: that of the student's last forward pass."""
-    if not isinstance(inputs, Mapping):
+    if isinstance(inputs, Tensor):
         return inputs, data_samples
+    if not isinstance(inputs, Mapping):
+        raise ConfigError(
+            f'the batch is a {type(inputs).__name__} of {len(inputs)}, such as the views of a self-supervised model '
+            "(SimSiam, MoCo); only a student that is given one tensor of images [N, C, H, W] can be distilled")
     if 'unsup_student' not in inputs:
         raise ConfigError(
             f"the batch has the branches {', '.join(inputs)}, but a semi-supervised student is distilled on the branch "
             "'unsup_student'; name it so in the training pipeline's MultiBranch, as mmdet's SemiBaseDetector expects")
     return inputs['unsup_student'], data_samples['unsup_student']
+
+
+def _check_one_map_per_image(recording: Recording, features: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    for level, (feature, target) in enumerate(zip(features, targets)):
+        if len(feature) != len(target):
+            name = recording.levels()[level][0]
+            raise ConfigError(
+                f'student.taps: {name!r} gives {len(feature)} maps in training where the teacher gives {len(target)}; '
+                'a level has one map per image, so a module of several branches (TridentNet) or regions cannot be '
+                'tapped')

@@ -1,9 +1,10 @@
 """Infer the levels that a model's taps give, from one run on a blank image."""
 
 import copy
+import functools
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +33,9 @@ class Probe:
         calls (Counter): How often each tap was passed.
         entry (str): The call that passed them, one of :data:`ENTRIES`.
         image (tuple[int, int, int]): ``(C, H, W)`` of the image.
+        frozen (tuple[str, ...]): The taps before which no module with trainable parameters ran. Defaults to ().
+        shared (tuple[str, ...]): The taps whose module ran on maps of several sizes, as a detector's head does that is
+            shared by the levels of a pyramid. Defaults to ().
     """
 
     names: tuple[str, ...]
@@ -39,11 +43,18 @@ class Probe:
     calls: Counter
     entry: str
     image: tuple[int, int, int]
+    frozen: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
     @property
     def channels(self) -> list[int]:
         """Channels of each level."""
         return [shape[0] for shape in self.shapes]
+
+    @property
+    def strides(self) -> list[float]:
+        """Pixels of the image per pixel of each level, along the height; infinite for a vector or 1x1 map."""
+        return [float('inf') if h * w == 1 else self.image[1] / h for _, h, w in self.shapes]
 
     def table(self) -> list[str]:
         """One line per level: its name, channels and size."""
@@ -71,16 +82,16 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
         taps.resolve(model, tap)
     attempts = []
     with preserved_random_state(), torch.no_grad():
-        model = copy.deepcopy(model).eval()
-        modules_run = _count_calls(model)
+        model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
+        watch = _Watch(model, taps)
         for image, entry in itertools.product(blank_images(model), ENTRIES):
             if entry == 'extract_feat' and not hasattr(model, entry):
                 continue
-            start = modules_run()
+            watch.restart()
             recording, error = _attempt(model, taps, image, entry)
             if recording.complete:
-                return _probe_of(recording, entry, image)
-            attempts.append(_Attempt(recording, error, entry, image.shape[-1], modules_run() - start))
+                return _probe_of(recording, watch, entry, image)
+            attempts.append(_Attempt(recording, error, entry, image.shape[-1], watch.modules_run))
     raise _failure(model, taps, max(attempts, key=lambda attempt: (attempt.passed, attempt.modules_run)))
 
 
@@ -137,11 +148,25 @@ def sample_of(image: Tensor) -> BaseDataElement:
         img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0)))
 
 
-def _probe_of(recording: Recording, entry: str, image: Tensor) -> Probe:
+def _probe_of(recording: Recording, watch: '_Watch', entry: str, image: Tensor) -> Probe:
     levels = recording.levels()
+    for name, feature in levels:
+        if len(feature) != 1:
+            raise TapError(
+                f'{recording.where}: {name!r} gives {len(feature)} maps for one image, such as one for each region or '
+                'window; tap a module that gives one map per image')
     return Probe(
         names=tuple(name for name, _ in levels), shapes=tuple(tuple(f.shape[1:]) for _, f in levels),
-        calls=Counter(recording.calls), entry=entry, image=tuple(image.shape[1:]))
+        calls=Counter(recording.calls), entry=entry, image=tuple(image.shape[1:]),
+        frozen=tuple(tap for tap in recording.taps if not watch.trainable.get(tap, True)),
+        shared=tuple(tap for tap in recording.taps if _of_several_sizes(watch.shapes[tap])))
+
+
+def _of_several_sizes(shapes: list[tuple[int, ...]]) -> bool:
+    """Whether the last two calls were given maps of the same channels but of different sizes."""
+    last = shapes[-2:]
+    return len(last) == 2 and all(len(shape) == 4 for shape in last) and last[0][:2] == last[1][:2] \
+        and last[0] != last[1]
 
 
 def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigError:
@@ -156,9 +181,38 @@ def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigEr
         'or forward reaches')
 
 
-def _count_calls(model: nn.Module) -> Callable[[], int]:
-    """Count the finished calls of a model's modules, as a measure of how far a run got."""
-    calls = Counter()
-    for module in model.modules():
-        module.register_forward_hook(lambda *_: calls.update(['all']))
-    return lambda: calls['all']
+class _Watch:
+    """Observe a run of a model: how far it got, and what its taps depend on.
+
+    Attributes:
+        modules_run (int): How many calls of modules have finished.
+        trainable (dict[str, bool]): For each tap, whether modules with trainable parameters had run before.
+        shapes (dict[str, list]): For each tap, the shapes of its module's first argument in each call, where it was a
+            tensor.
+    """
+
+    def __init__(self, model: nn.Module, taps: FeatureTaps) -> None:
+        self.restart()
+        for module in model.modules():
+            module.register_forward_pre_hook(self._before)
+            module.register_forward_hook(self._after)
+        for tap in taps.taps:
+            taps.resolve(model, tap).register_forward_hook(functools.partial(self._at_tap, tap))
+
+    def restart(self) -> None:
+        """Forget what has been observed."""
+        self.modules_run = 0
+        self.trainable: dict[str, bool] = {}
+        self.shapes: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+        self._trained = False
+
+    def _before(self, module: nn.Module, args: tuple) -> None:
+        self._trained |= any(parameter.requires_grad for parameter in module.parameters(recurse=False))
+
+    def _after(self, *_: object) -> None:
+        self.modules_run += 1
+
+    def _at_tap(self, tap: str, module: nn.Module, args: tuple, output: object) -> None:
+        self.trainable[tap] = self._trained
+        if args and isinstance(args[0], Tensor):
+            self.shapes[tap].append(tuple(args[0].shape))

@@ -62,5 +62,5 @@ def test_has_no_attention_to_learn():
 
 
 def test_unknown_fusion_is_named():
-    with pytest.raises(ConfigError, match="fusion must be one of 'abf', 'add', but is 'mean'"):
+    with pytest.raises(ConfigError, match="fusion must be 'abf' or 'add', but is 'mean'"):
         ReviewConnector([1], [1], fusion='mean')

@@ -411,6 +411,7 @@ def train_in_a_pair(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_plain_path_in_a_pair_of_processes(tmp_path):
     environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(ROOT), str(ROOT / 'tests')]))
     processes = [

@@ -269,3 +269,14 @@ def test_images_too_small_for_a_level_are_named():
         student=dict(model=vgg, taps=taps), teacher=dict(model=vgg, checkpoint='init_cfg', taps=taps))
     with pytest.raises(ConfigError, match='images of 20 x 20 pixels make a level smaller than 1 pixel'):
         distiller(torch.randn(2, 3, 20, 20), [], mode='loss')
+
+
+def test_several_views_of_an_image_are_refused():
+    with pytest.raises(ConfigError, match=r'the batch is a list of 2, such as the views of a self-supervised model'):
+        built()([torch.zeros(2, 1, 28, 28)] * 2, [], mode='loss')
+
+
+def test_a_student_with_a_teacher_of_its_own_is_refused():
+    model = dict(type='mmdet.KnowledgeDistillationSingleStageDetector', teacher_config='configs/gfl/gfl_r101.py')
+    with pytest.raises(ConfigError, match='KnowledgeDistillationSingleStageDetector, which distills from a teacher of'):
+        MODELS.build(review_config(student=dict(model=model, taps=['neck'])))

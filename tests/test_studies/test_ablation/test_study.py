@@ -22,7 +22,7 @@ def _environment(monkeypatch):
 @pytest.fixture
 def config(fashion_mnist, tmp_path):
     file = tmp_path / 'student.py'
-    cfg = small_run('ablation/resnet8.py', fashion_mnist)
+    cfg = small_run('ablation/resnet8-short.py', fashion_mnist)
     cfg.param_scheduler = []
     cfg.dump(file)
     return str(file)

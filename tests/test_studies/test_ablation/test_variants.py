@@ -1,5 +1,6 @@
 """The variants of the ablation study."""
 
+import pytest
 import torch
 from conftest import ROOT, gray_batch
 from mmengine.config import Config
@@ -10,6 +11,7 @@ from mmreviewkd.utils.config import model_config
 
 
 def test_every_variant_of_the_study_trains(tmp_path, monkeypatch):
+    pytest.importorskip('mmpretrain')
     monkeypatch.chdir(ROOT)
     for teacher in variants.TEACHERS.values():
         torch.save(MODELS.build(model_config(teacher, 'teacher')).state_dict(), tmp_path / teacher.replace('/', '_'))

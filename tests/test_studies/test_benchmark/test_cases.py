@@ -13,6 +13,9 @@ from mmreviewkd.utils.config import model_config
 @pytest.mark.parametrize('name', PAIRS)
 def test_a_pair_and_its_batch(name):
     pair = PAIRS[name]
+    pytest.importorskip(f'{pair.scope}.structures')
+    if pair.scope == 'mmdet':
+        pytest.importorskip('mmcv.ops')
     init_default_scope(pair.scope)
     inputs, samples = pair.batch(torch.device('cpu'))
     assert len(inputs) == len(samples)

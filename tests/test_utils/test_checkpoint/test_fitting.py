@@ -24,6 +24,7 @@ def test_counters_of_batches_and_preprocessor_buffers_may_differ():
 
 def swin_of_an_older_version():
     """A small Swin Transformer, and its weights by the names that the zoo's older files have."""
+    pytest.importorskip('mmpretrain')
     model = MODELS.build(dict(
         type='mmpretrain.ImageClassifier',
         backbone=dict(

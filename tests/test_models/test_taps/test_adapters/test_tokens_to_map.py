@@ -95,7 +95,7 @@ def test_without_a_batch_of_images_there_is_no_grid():
 
 @pytest.mark.parametrize(('config', 'message'), [
     (dict(type='TokensToMap', num_extra_token=1), 'num_extra_tokens'),
-    (dict(type='TokensToMap', num_extra_tokens=-1), '0 or more'),
+    (dict(type='TokensToMap', num_extra_tokens=-1), 'num_extra_tokens must be an integer of at least 0'),
     (dict(type='TokenToMap'), "'neck'.*TokenToMap")])
 def test_bad_settings_are_named(config, message):
     with pytest.raises(ConfigError, match=message):

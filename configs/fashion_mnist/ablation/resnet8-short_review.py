@@ -1,5 +1,5 @@
 # The student, distilled with Knowledge Review; the ablations override parts of it.
-_base_ = ['./resnet8.py', '../../_base_/taps.py']
+_base_ = ['./resnet8-short.py', '../../_base_/taps.py']
 
 model = dict(
     _delete_=True,

@@ -1,0 +1,84 @@
+"""Notice hosts of a run that no longer answer."""
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+from mmengine.dist import get_dist_info
+from torch.distributed import TCPStore
+
+INTERVAL, PATIENCE = 5.0, 40.0  # seconds
+
+
+@contextlib.contextmanager
+def watched_hosts() -> Iterator[None]:
+    """End this process with one line when another host of its run is silent for 40 seconds.
+
+    A process that ends closes its connections, which ends the others at once. A host that loses its power or network
+    does not, and the others would wait in a collective for half an hour. So the first process of each host counts up
+    in the store through which the run was set up, and looks whether the others' counts rise.
+    """
+    rank, world = get_dist_info()
+    per_host = int(os.environ.get('LOCAL_WORLD_SIZE', world))
+    if per_host >= world or int(os.environ.get('LOCAL_RANK', 0)) or 'MASTER_PORT' not in os.environ:
+        yield
+        return
+    store = TCPStore(
+        os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT']), is_master=False,
+        timeout=timedelta(seconds=PATIENCE / 2))
+    ended = threading.Event()
+    thread = threading.Thread(
+        target=watch, args=(store, rank // per_host, world // per_host, ended, _end), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(PATIENCE)
+
+
+def watch(
+        store: TCPStore, host: int, hosts: int, ended: threading.Event, lost: Callable[[str], None],
+        interval: float = INTERVAL, patience: float = PATIENCE) -> None:
+    """Count up for this host, and look at the others' counts, until the run ends or a host is lost.
+
+    Args:
+        store (TCPStore): Shared by all hosts.
+        host (int): The number of this host.
+        hosts (int): The number of hosts.
+        ended (threading.Event): Set when this host's part of the run has ended.
+        lost (Callable[[str], None]): Told which host is lost.
+        interval (float): Seconds between two looks. Defaults to 5.
+        patience (float): Seconds without a sign after which a host is lost. Defaults to 40.
+    """
+    seen = {other: (0, time.monotonic()) for other in range(hosts) if other != host}
+    try:
+        while not ended.wait(interval):
+            store.add(_key(host), 1)
+            for other, (count, since) in list(seen.items()):
+                now = store.add(_key(other), 0)
+                if now < 0:  # ended by itself
+                    del seen[other]
+                elif now != count:
+                    seen[other] = now, time.monotonic()
+                elif time.monotonic() - since > patience:
+                    lost(f'host {other} has not answered for {patience:.0f} s')
+                    return
+        store.add(_key(host), -2**40)
+    except RuntimeError as error:  # the store is on the first host
+        if not ended.is_set():
+            lost(f'the host of the first process, {os.environ.get("MASTER_ADDR")}, does not answer ({error})'[:200])
+
+
+def _key(host: int) -> str:
+    return f'mmreviewkd/host_watch/{os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)}/{host}'
+
+
+def _end(what: str) -> None:
+    print(
+        f'error: {what}; the run ends here. Resume it with --resume on all hosts', file=sys.stderr, flush=True)
+    os._exit(1)
