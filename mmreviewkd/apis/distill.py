@@ -15,7 +15,7 @@ from mmreviewkd.utils.config import config_file, load_config, model_config, with
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
-from .checks import check_config, require_keys
+from .checks import TRAINING, check_kinds, require_keys
 from .dry_step import NoBatchError, dry_step
 from .pair_config import pair_config
 from .runner import read_config
@@ -58,7 +58,7 @@ def distill(
     """
     file = _out_file(student, teacher, out, force)
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
-    require_keys(cfg, ('train_dataloader', 'train_cfg', 'optim_wrapper'), 'needed to train', 'student')
+    require_keys(cfg, TRAINING, 'needed to train', 'student')
     proposal = _propose(student, teacher, cfg, teacher_cfg)
     print_log('\n'.join(['levels, fine to coarse', *(f'  {line}' for line in proposal.table())]))
 
@@ -70,7 +70,7 @@ def distill(
         trial = Path(folder) / file.name
         trial.write_text(text(trial.parent))
         whole = read_config(str(trial))
-        check_config(whole)
+        check_kinds(whole)
         try:
             print_log('\n'.join(dry_step(whole).lines()))
         except NoBatchError as error:

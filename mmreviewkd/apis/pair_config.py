@@ -79,9 +79,10 @@ def _name(reference: str) -> str:
 
 def _base(student: str, folder: Path) -> str:
     """The student's config as ``_base_``, which MMEngine reads from the file's own folder or from a known package."""
-    if student.partition('::')[0] in MODULE2PACKAGE:
+    file = config_file(student, 'student')
+    if student.partition('::')[0] in MODULE2PACKAGE and '.mim' in file.parts:
         return student
-    file = config_file(student, 'student').resolve()
+    file = file.resolve()
     apart = os.path.commonpath([file, folder.resolve()]) == file.anchor
     return file.as_posix() if apart else Path(os.path.relpath(file, folder.resolve())).as_posix()
 

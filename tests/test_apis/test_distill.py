@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, cifar_classifier, run_tool, small_run
+from conftest import ROOT, run_tool, small_run
 from mmengine.config import Config
 
 from mmreviewkd.apis import distill
 from mmreviewkd.models.build import build_model
 from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.config import model_config
 
 pytest.importorskip('mmpretrain')
 
@@ -56,7 +57,7 @@ def student(tmp_path, fashion_mnist, monkeypatch):
 def weights(tmp_path):
     """The path of a checkpoint of the teacher."""
     path = tmp_path / 'teacher.pth'
-    teacher = build_model(cifar_classifier(14, (16, 16, 32, 64)), 'teacher')
+    teacher = build_model(model_config(TEACHER, 'teacher'), 'teacher')
     torch.save(dict(state_dict=teacher.state_dict()), path)
     return str(path)
 
@@ -66,7 +67,7 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     file = distill(student, TEACHER, weights, out='pairs/pair.py', train=True, work_dir='work')
     printed = capsys.readouterr().out
     for expected in (
-            'backbone.layer3[-1].relu:input', '16 x 16', '64 channels', 'on its own data: 32 x 1 x 28 x 28',
+            'backbone.layer3[-1].relu:input', '16 x 16', '32 channels', 'on its own data: 32 x 1 x 28 x 28',
             'loss_student', 'gradient norms', 'the student alone', 'training: 4 iterations', 'wrote pairs/pair.py'):
         assert expected in printed
     assert 'left out' not in printed and 'init_weights' not in printed.partition('wrote')[0]
@@ -82,8 +83,8 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert sum('loss_distill' in json.loads(line) for line in log) == 4
     exported = Config.fromfile(tmp_path / 'work' / 'student' / 'student.py')
     state = torch.load(tmp_path / 'work' / 'student' / 'student.pth', weights_only=True)['state_dict']
-    build_model(cifar_classifier(), 'student').load_state_dict(state, strict=True)
-    assert 'mmreviewkd' not in exported.pretty_text
+    build_model(Config.fromfile(student).model, 'student').load_state_dict(state, strict=True)
+    assert 'mmreviewkd' not in exported.pretty_text and exported.model.type == 'ImageClassifier'
 
 
 def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, capsys):
