@@ -107,11 +107,10 @@ def seconds_to_end(processes):
     return time.monotonic() - begin
 
 
-def workers(process):
-    found = subprocess.run(
-        ['pgrep', '-s', str(os.getsid(process.pid)), '-f', 'tools/train.py .*--launcher pytorch'],
-        capture_output=True, text=True).stdout.split()
-    return [int(pid) for pid in found]
+def workers(agent):
+    """The training processes, which torchrun starts in sessions of their own."""
+    found = subprocess.run(['pgrep', '-P', str(agent.pid)], capture_output=True, text=True)
+    return [int(pid) for pid in found.stdout.split()]
 
 
 def student(work_dir):
@@ -143,7 +142,7 @@ def test_two_hosts_equal_one_process(network, config, whole, tmp_path):
 def test_a_worker_dies(network, config, whole, tmp_path, which):
     processes = start(config, tmp_path)
     wait_for_checkpoint(tmp_path, processes)
-    os.kill(max(workers(processes[which])), signal.SIGKILL)
+    os.kill(workers(processes[which])[0], signal.SIGKILL)
     assert seconds_to_end(processes) < 60
     assert all(process.returncode for process in processes)
     seconds_to_end(start(config, tmp_path, '--resume'))
@@ -155,11 +154,14 @@ def test_a_host_dies(network, config, whole, tmp_path, which):
     processes = start(config, tmp_path)
     wait_for_checkpoint(tmp_path, processes)
     ip('-n', HOSTS[which], 'link', 'set', 'veth0', 'down')  # no connection is closed
-    os.killpg(processes[which].pid, signal.SIGKILL)
+    for pid in [processes[which].pid, *workers(processes[which])]:
+        os.kill(pid, signal.SIGKILL)
     try:
         assert seconds_to_end([processes[1 - which]]) < 60
     finally:
-        os.killpg(processes[1 - which].pid, signal.SIGKILL) if processes[1 - which].poll() is None else None
+        if processes[1 - which].poll() is None:
+            for pid in [processes[1 - which].pid, *workers(processes[1 - which])]:
+                os.kill(pid, signal.SIGKILL)
         ip('-n', HOSTS[which], 'link', 'set', 'veth0', 'up')
     assert processes[1 - which].returncode
     seconds_to_end(start(config, tmp_path, '--resume'))
