@@ -17,8 +17,8 @@ from torch.nn.utils import parametrizations
 
 from mmreviewkd.models import ReviewConnector, hierarchical_context_loss
 from mmreviewkd.ops.review_level import plan, winograd_convolution
-from mmreviewkd.studies.benchmark.measuring import bytes_kept
 from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.kept_bytes import bytes_kept
 
 WAYS = ['direct', 'composed', 'winograd']
 
