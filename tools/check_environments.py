@@ -83,7 +83,8 @@ def check(name: str, folder: Path, tests: list[str]) -> list[str]:
     started = time.monotonic()
     report = folder.with_suffix('.xml')
     report.unlink(missing_ok=True)
-    run(python, '-m', 'pytest', *tests, f'--junitxml={report}', '-p', 'no:cacheprovider', log=log,
+    run(python, '-m', 'pytest', *tests, f'--junitxml={report}', '--continue-on-collection-errors',
+        '-p', 'no:cacheprovider', log=log,
         env={**os.environ, 'PATH': f'{python.parent}{os.pathsep}{os.environ["PATH"]}'})
     minutes = f'{(time.monotonic() - started) / 60:.1f}'
     if not report.exists():

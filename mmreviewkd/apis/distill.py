@@ -15,7 +15,7 @@ from mmreviewkd.utils.config import config_file, load_config, model_config, with
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
-from .checks import check_config, require_keys
+from .checks import check_complete, check_kinds, require_keys
 from .dry_step import NoBatchError, dry_step
 from .pair_config import pair_config
 from .runner import read_config
@@ -70,7 +70,8 @@ def distill(
         trial = Path(folder) / file.name
         trial.write_text(text(trial.parent))
         whole = read_config(str(trial))
-        check_config(whole)
+        check_kinds(whole)
+        check_complete(whole)
         try:
             print_log('\n'.join(dry_step(whole).lines()))
         except NoBatchError as error:
