@@ -24,7 +24,7 @@ def work_dir(tmp_path):
 
 def chosen(work_dir):
     said = []
-    path, meta = newest_checkpoint(str(work_dir), said.append)
+    _, meta = newest_checkpoint(str(work_dir), said.append)
     return meta['epoch'], ' '.join(said)
 
 
@@ -49,6 +49,6 @@ def test_a_damaged_one_is_passed_over_and_named(work_dir):
 def test_none_complete_is_an_error_and_none_at_all_is_not(work_dir, tmp_path_factory):
     for path in work_dir.glob('epoch_*.pth'):
         path.write_bytes(b'')
-    with pytest.raises(CheckpointError, match='no checkpoint in .* is complete'):
+    with pytest.raises(CheckpointError, match=r'no checkpoint in .* is complete'):
         chosen(work_dir)
     assert newest_checkpoint(str(tmp_path_factory.mktemp('fresh')), print) is None

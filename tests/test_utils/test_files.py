@@ -4,6 +4,7 @@ import contextlib
 import functools
 import resource
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def largest_file(size):
 
 @pytest.mark.parametrize('write', [
     functools.partial(torch.save, dict(weights=torch.zeros(100_000))),
-    lambda path: open(path, 'wb').write(bytes(400_000))], ids=['by torch', 'by Python'])
+    lambda path: Path(path).write_bytes(bytes(400_000))], ids=['by torch', 'by Python'])
 def test_a_full_disk_is_one_message_and_leaves_the_earlier_file(tmp_path, write):
     path = tmp_path / 'epoch_1.pth'
     path.write_bytes(b'earlier')

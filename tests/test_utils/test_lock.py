@@ -25,9 +25,9 @@ def test_a_second_training_is_refused_and_a_dead_one_holds_nothing(tmp_path):
     holder = subprocess.Popen([sys.executable, '-c', HOLDER, tmp_path], stdout=subprocess.PIPE, text=True)
     child = int(holder.stdout.readline())
     try:
-        with pytest.raises(ConfigError, match=f'in use by another training .process {holder.pid} '):
-            with locked_work_dir(str(tmp_path)):
-                pass
+        message = f'in use by another training .process {holder.pid} '
+        with pytest.raises(ConfigError, match=message), locked_work_dir(str(tmp_path)):
+            pass
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.wait()
