@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mmreviewkd.utils.errors import ConfigError, did_you_mean
 
 # Side of the training images in pixels, where the default of the kind does not do.
-_SIDES = {'lenet': 32, 'ssd': 300, 'yolact': 550, 'resnet_cifar': 32}
+_SIDES = {'lenet': 32, 'resnet_cifar': 32, 'swin_v2': 256, 'ssd': 300, 'yolact': 550}
 _DEFAULT_SIDE = {'mmpretrain': 224, 'mmdet': 160}
 
 _CLASSIFIERS = dict(
@@ -35,7 +35,6 @@ _CLASSIFIERS = dict(
     efficientnet_v2='efficientnet_v2/efficientnetv2-b0_8xb32_in1k.py',
     convnext='convnext/convnext-tiny_32xb128_in1k.py',
     convnext_v2='convnext_v2/convnext-v2-atto_32xb32_in1k.py',
-    replknet='replknet/replknet-31B_32xb64_in1k.py',
     convmixer='convmixer/convmixer-768-32_10xb64_in1k.py',
     hornet='hornet/hornet-tiny_8xb128_in1k.py',
     van='van/van-tiny_8xb128_in1k.py',
@@ -173,5 +172,6 @@ def pairs_of(names: Sequence[str]) -> list[tuple[Network, Network]]:
     for families, student, teacher in (
             (_CLASSIFIERS, 'mobilenet_v2', 'resnet'), (_DETECTORS, 'retinanet', 'faster_rcnn')):
         for name in families:
-            pairs += [(name, teacher), (student, name)]
+            # LeNet takes gray images, which no network for colour images gets as its own.
+            pairs += [(name, teacher), (name if name == 'lenet' else student, name)]
     return [(network(s), network(t)) for s, t in dict.fromkeys(pairs)]
