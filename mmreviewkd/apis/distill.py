@@ -84,7 +84,7 @@ def distill(
 
 def _heading(proposal: Proposal) -> str:
     sides = [max(round(f.size[0] * f.stride) for f in levels) for levels in (proposal.student, proposal.teacher)]
-    return f'levels, fine to coarse, of a blank image of {sides[0]} pixels for the student and {sides[1]} for the teacher'
+    return f'levels, fine to coarse; blank images of {sides[0]} pixels for the student, {sides[1]} for the teacher'
 
 
 def _out_file(student: str, teacher: str, out: str | None, force: bool) -> Path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mmreviewkd.utils.errors import ConfigError, did_you_mean
 
-# Side of the training images in pixels, where the default of the kind does not do.
+# Side of the training images in pixels, where that of the kind does not do.
 _SIDES = {'lenet': 32, 'resnet_cifar': 32, 'swin_v2': 256, 'ssd': 300, 'yolact': 550}
 _DEFAULT_SIDE = {'mmpretrain': 224, 'mmdet': 160}
 
@@ -123,11 +123,13 @@ class Network:
         name (str): Its family, or the config it was given by.
         config (str): ``'package::path/of/config.py'``.
         side (int): Side of its training images, in pixels.
+        fixed (bool): Whether it is meant for this size alone. Defaults to False.
     """
 
     name: str
     config: str
     side: int
+    fixed: bool = False
 
     @property
     def package(self) -> str:
@@ -148,7 +150,8 @@ def network(name: str) -> Network:
         return Network(name, name, _DEFAULT_SIDE[name.partition('::')[0]])
     for package, families in (('mmpretrain', _CLASSIFIERS), ('mmdet', _DETECTORS)):
         if name in families:
-            return Network(name, f'{package}::{families[name]}', _SIDES.get(name, _DEFAULT_SIDE[package]))
+            config, side = f'{package}::{families[name]}', _SIDES.get(name, _DEFAULT_SIDE[package])
+            return Network(name, config, side, fixed=name in _SIDES)
     raise ConfigError(
         f"families: {name!r} is none, nor 'mmpretrain::...' or 'mmdet::...'; "
         f'{did_you_mean(name, [*_CLASSIFIERS, *_DETECTORS])}')

@@ -49,9 +49,10 @@ class _CheckFailed(Exception):
 def try_pair(student: Network, teacher: Network) -> Outcome:
     """Check that a pair distils without a hand-written tap; random weights, two images of noise.
 
-    Checked are, in this order: the student trains alone; the pair builds; a step gives finite losses; the distillation loss gives finite gradients, not
-    all zero, to the student; the student's own losses are equal, bit for bit, to those of the student alone with the
-    same seed and data; the export loads with strict keys, but for those that the model itself deletes while it loads.
+    Checked are, in this order: the student trains alone; the pair builds; a step gives finite losses; the distillation
+    loss gives finite gradients, not all zero, to the student; the student's own losses are equal, bit for bit, to those
+    of the student alone with the same seed and data; the export loads with strict keys, but for those that the model
+    itself deletes while it loads.
 
     Args:
         student (Network): The student.
@@ -129,20 +130,20 @@ def _losses(model: nn.Module, data: dict) -> dict[str, Tensor]:
 
 
 def _batch(model: ConfigDict, network: Network, teacher: Network) -> dict:
-    """Two images of noise with labels, as a data loader gives them, of a size that both networks take."""
+    """Two images of noise with labels, as a data loader gives them, of a size that both take."""
     _seed()
     classes = found_values(model, 'num_classes') + found_values(model, 'num_things_classes')
+    side = teacher.side if teacher.fixed and not network.fixed else network.side
     if network.package == 'mmdet':
         from mmdet.testing import demo_mm_inputs
         panoptic = bool(found_values(model, 'num_stuff_classes')) and max(found_values(model, 'num_stuff_classes')) > 0
-        side = max(network.side, teacher.side)
         shape = (3, side, side)
         return demo_mm_inputs(
             batch_size=_IMAGES, image_shapes=[shape] * _IMAGES, num_items=[3] * _IMAGES, num_classes=min(classes),
             with_mask=True, with_semantic=panoptic)
     from mmpretrain.structures import DataSample
     sides = [side for side in found_values(model.backbone, 'img_size') if isinstance(side, int)]
-    side = max(sides, default=max(network.side, teacher.side))
+    side = max(sides, default=side)
     channels = len(model.get('data_preprocessor', {}).get('mean', [0, 0, 0]))
     return dict(
         inputs=torch.randint(0, 256, (_IMAGES, channels, side, side), dtype=torch.uint8),
