@@ -83,7 +83,7 @@ def distill(
 
 
 def _heading(proposal: Proposal) -> str:
-    sides = [max(round(f.size[0] * f.stride) for f in levels) for levels in (proposal.student, proposal.teacher)]
+    sides = [round(levels[0].size[0] * levels[0].stride) for levels in (proposal.student, proposal.teacher)]
     return f'levels, fine to coarse; blank images of {sides[0]} pixels for the student, {sides[1]} for the teacher'
 
 

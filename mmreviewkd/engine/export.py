@@ -133,7 +133,7 @@ def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
                 f'{kind!r} is not a model, so it cannot be exported with the student; remove it from the config')
         file = Path(inspect.getsourcefile(cls))
         sources[file.name] = _standalone(file)
-        node['type'] = kind[len(_SCOPE):]
+        node['type'] = cls.__name__  # pure Python configs give the whole path of the class
     return node
 
 
@@ -142,7 +142,7 @@ def _is_plugin_hook(node: Any) -> bool:
     if not (isinstance(kind, str) and kind.startswith(_SCOPE)):
         return False
     HOOKS.import_from_location()
-    return kind[len(_SCOPE):] in HOOKS.module_dict
+    return kind.rpartition('.')[2] in HOOKS.module_dict
 
 
 def _standalone(file: Path) -> str:

@@ -115,7 +115,8 @@ def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, m
     assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
     assert cfg.model.student.model.type == 'mmpretrain.models.ImageClassifier'
     assert len(cfg.custom_hooks) == 2
-    assert (tmp_path / 'work' / 'student' / 'student.pth').exists()
+    exported = (tmp_path / 'work' / 'student' / 'student.py').read_text()
+    assert "type='CIFARResNet'" in exported and 'mmreviewkd' not in exported
 
 
 def test_options_are_written_into_the_config(student, weights):
