@@ -342,7 +342,7 @@ def test_auto_runs_large_levels_fast_and_small_ones_plain():
 
 
 def test_an_unknown_implementation_is_named():
-    with pytest.raises(ConfigError, match="'auto', 'plain', 'fast', but is 'fsat'"):
+    with pytest.raises(ConfigError, match="'auto', 'plain' or 'fast', but is 'fsat'; did you mean 'fast'"):
         two_levels('fsat')
 
 
