@@ -1,4 +1,4 @@
-"""Child registries of MMEngine's roots, scope ``mmreviewkd``.
+"""Child registries of MMEngine's registries, with scope ``mmreviewkd``.
 
 MMEngine imports this module when a config has ``type='mmreviewkd.X'``, and each registry imports its components on the
 first lookup, so configs need no ``custom_imports``.

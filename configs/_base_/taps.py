@@ -1,4 +1,4 @@
-# Taps that several configs share, fine to coarse, used as `_base_.taps.NAME`. On CIFAR-100 the paper taps the student
+# Tap lists that several pairs share, as `_base_.taps.NAME`. In the CIFAR recipe of the authors the student is tapped
 # after the last ReLU of each stage and the teacher before it; `neck` is the pooled feature.
 taps = dict(
     # CIFAR ResNets and ShuffleNets: three stages.
@@ -6,7 +6,7 @@ taps = dict(
     stages_before_relu=[
         'backbone.layer1[-1].relu:input', 'backbone.layer2[-1].relu:input', 'backbone.layer3[-1].relu:input', 'neck'
     ],
-    # Wide ResNets: a stage's output is normalized in the next stage, the last one's in `norm`.
+    # Wide ResNets: the output of a stage is normalized in the next stage, that of the last one in `norm`.
     wrn_before_relu=[
         'backbone.layer2[0].relu1:input', 'backbone.layer3[0].relu1:input', 'backbone.norm[1]:input', 'neck'
     ],

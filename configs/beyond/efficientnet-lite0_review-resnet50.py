@@ -1,4 +1,4 @@
-# A backbone of timm by mmpretrain's wrapper, distilled from ResNet-50. It needs timm.
+# A backbone of timm in mmpretrain's wrapper, distilled from ResNet-50. Needs timm.
 _base_ = 'efficientnet-lite0.py'
 
 model = dict(

@@ -1,5 +1,5 @@
-# MobileNetV2 distilled from a DeiT: the patch tokens of every third layer as a map of 14 x 14, and the class token, the
-# output of its backbone, as the level of the pooled features.
+# MobileNetV2 distilled from a DeiT: the patch tokens of every third layer as maps of 14 x 14 pixels, and the class
+# token, the output of the DeiT's backbone, as the pooled level.
 _base_ = 'mmpretrain::mobilenet_v2/mobilenet-v2_8xb32_in1k.py'
 
 model = dict(

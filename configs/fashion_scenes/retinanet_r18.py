@@ -6,6 +6,6 @@ _base_ = [
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator
 
-# Single-stage training needs more epochs, each of which takes less time.
+# A single-stage detector needs more epochs, each of which takes less time.
 train_cfg = dict(max_epochs=8, val_interval=8)
 param_scheduler = dict(total_steps=8)

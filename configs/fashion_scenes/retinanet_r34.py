@@ -1,4 +1,5 @@
-# The teacher: deeper, three times as wide, with twice the channels in the pyramid, trained for twice the epochs.
+# The teacher: compared with the student it is deeper, three times as wide, with twice the channels in the pyramid and
+# twice the epochs.
 _base_ = 'retinanet_r18.py'
 
 model = dict(

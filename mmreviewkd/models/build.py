@@ -10,7 +10,7 @@ from mmreviewkd.utils.config_errors import build_errors_named
 
 
 def build_model(config: dict, where: str) -> nn.Module:
-    """Build a model dict in its own scope.
+    """Build a model from its dict, in the dict's scope.
 
     Args:
         config (dict): The model dict; it is not changed.
@@ -20,5 +20,5 @@ def build_model(config: dict, where: str) -> nn.Module:
         ConfigError: If a type in it is not registered, or a component cannot be built with its arguments.
     """
     with build_errors_named(where, everything=True):
-        # A copy, as some models modify their config while they are built.
+        # A copy, because some models modify their config while they are built.
         return MODELS.build(copy.deepcopy(ConfigDict(config)))

@@ -1,4 +1,4 @@
-"""The paper's mathematics as pure functions of tensors: each file holds a definition, or a faster form tested on it."""
+"""The paper's mathematics as pure functions of tensors: definitions, and faster forms that are tested against them."""
 
 from .attention_based_fusion import attention_based_fusion, resize_nearest
 from .attention_transfer_loss import attention_transfer_loss

@@ -1,4 +1,4 @@
-"""Attention based fusion (ABF), the definition."""
+"""Definition of attention-based fusion (ABF)."""
 
 import torch
 import torch.nn.functional as F
@@ -13,13 +13,13 @@ def resize_nearest(feature: Tensor, size: tuple[int, int]) -> Tensor:
         size (tuple[int, int]): ``(H, W)``, in pixels.
 
     Returns:
-        Tensor: ``[N, C, H, W]``; ``feature`` itself where the sizes agree.
+        Tensor: ``[N, C, H, W]``; ``feature`` itself if it has this size.
     """
     return feature if feature.shape[-2:] == tuple(size) else F.interpolate(feature, size=size, mode='nearest')
 
 
 def attention_based_fusion(feature: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Fuse a level's map with the coarser residual by two attention maps (paper, Sec. 3.3, Fig. 3a).
+    """Fuse a level's map with the coarser residual, weighted by two attention maps (paper, Sec. 3.3, Fig. 3a).
 
     With ``x`` the level's map and ``u`` the residual, resized to the size of ``x``::
 

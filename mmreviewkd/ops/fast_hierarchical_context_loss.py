@@ -12,13 +12,13 @@ def fast_level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] =
     """Compute :func:`~mmreviewkd.ops.hierarchical_context_loss.level_hcl` from one difference map.
 
     Pooling is linear, ``pool(s) - pool(t) = pool(s - t)``, so only ``d = s - t`` is pooled, and only ``d`` is kept for
-    the backward pass. Where a pooled map consists of equal blocks, the next smaller one is pooled from it instead of
-    from ``d``. There is no double backward.
+    the backward pass. If the pooling windows of a smaller map are whole blocks of pixels of a larger one, it is pooled
+    from that one instead of from ``d``. Double backward is not supported.
 
     Args:
         student (Tensor): ``[N, C, H, W]``.
         teacher (Tensor): ``[N, C, H, W]``.
-        pool_sizes (Sequence[int]): Sides of the pooled maps in pixels, in order of falling weight.
+        pool_sizes (Sequence[int]): Sides of the pooled maps in pixels, in order of decreasing weight.
             Defaults to (4, 2, 1).
 
     Returns:
@@ -43,7 +43,7 @@ class _LevelHCL(torch.autograd.Function):
         scales, sources = _pool(*ctx.saved_tensors, ctx.sizes)
         weights = _weights(ctx.sizes)
         # From the last pooled map back to the difference, scales[0]: the gradient of weight * mean(d^2) is
-        # 2 * weight / size * d, plus what comes back from the maps that were pooled from this one.
+        # 2 * weight / size * d, plus the gradients of the maps that were pooled from this one.
         pooled_grads: list[list[Tensor]] = [[] for _ in scales]
         for i in reversed(range(len(scales))):
             factor = grad_loss * (2 * weights[i] / scales[i].numel())
@@ -80,7 +80,7 @@ def _divides_evenly(scale: Tensor, size: int) -> bool:
 def _add_pooling_gradients(scale: Tensor, factor: Tensor, grads: list[Tensor]) -> Tensor:
     """``factor * scale`` plus the adjoint of pooling of each of ``grads``, all ``[N, C, l, l]``."""
     total = None
-    # Equal blocks first: the first of these writes `total` in a single pass.
+    # Maps with equal blocks first: the first of them writes `total` in a single pass.
     for grad in sorted(grads, key=lambda grad: not _divides_evenly(scale, grad.shape[-1])):
         size = grad.shape[-1]
         if not _divides_evenly(scale, size):
@@ -97,6 +97,6 @@ def _add_pooling_gradients(scale: Tensor, factor: Tensor, grads: list[Tensor]) -
 
 
 def _mean_square(scale: Tensor) -> Tensor:
-    # A norm sums its values one after the other; norms of rows, in the order of memory, lose less to rounding.
+    # A norm sums its values sequentially; norms of single rows, in memory order, have smaller rounding errors.
     rows = scale.permute(0, 2, 3, 1) if scale.is_contiguous(memory_format=torch.channels_last) else scale
     return torch.linalg.vector_norm(rows.flatten(2), dim=2).square().sum() / scale.numel()

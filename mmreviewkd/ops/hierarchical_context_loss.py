@@ -1,4 +1,4 @@
-"""The hierarchical context loss (HCL), the definition."""
+"""Definition of the hierarchical context loss (HCL)."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-# For 500 images, of which 8 batches of 64 make an epoch. Twice as many epochs gain a student alone one point.
+# For 500 images, 8 batches of 64 per epoch. With twice as many epochs the student alone gains one point.
 optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True))
 param_scheduler = dict(
     type='OneCycleLR', eta_max=0.1, total_steps=150, pct_start=0.3, by_epoch=True, convert_to_iter_based=True)

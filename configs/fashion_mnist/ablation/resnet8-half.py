@@ -1,4 +1,4 @@
-# A smaller teacher, of one block in each stage.
+# A smaller teacher, with one block per stage.
 _base_ = './resnet14-half.py'
 
 model = dict(backbone=dict(depth=8))

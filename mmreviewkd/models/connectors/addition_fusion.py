@@ -1,4 +1,4 @@
-"""A level of the review path that adds the residual: the ablation of ABF."""
+"""A level of the review path that fuses by addition, for the ablation of ABF."""
 
 from torch import Tensor
 
@@ -12,7 +12,7 @@ from .review_block import ReviewBlock
 @MODELS.register_module()
 @strict_keys
 class AdditionFusion(ReviewBlock):
-    """One level of the review path that adds the residual: the residual framework without ABF (paper, Sec. 3.2).
+    """One level of the review path that adds the coarser residual instead of ABF (paper, Sec. 3.2).
 
     Args:
         in_channels (int): Channels ``C`` of the student's feature.

@@ -1,4 +1,4 @@
-"""A level of the review path with attention based fusion (ABF)."""
+"""A level of the review path with attention-based fusion (ABF)."""
 
 from torch import Tensor, nn
 
@@ -13,7 +13,7 @@ from .review_block import ReviewBlock
 @MODELS.register_module()
 @strict_keys
 class AttentionBasedFusion(ReviewBlock):
-    """One level of the review path, fused by :func:`~mmreviewkd.ops.attention_based_fusion` (paper, Sec. 3.3).
+    """One level of the review path with attention-based fusion (paper, Sec. 3.3).
 
     Args:
         in_channels (int): Channels ``C`` of the student's feature.

@@ -30,7 +30,7 @@ class BaseConnector(nn.Module):
         """
 
     def targets(self, teacher_features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Choose the teacher's features that the outputs of :meth:`forward` are compared with; by default all.
+        """Select the teacher's features that the outputs of :meth:`forward` are compared with; by default all of them.
 
         Args:
             teacher_features (Sequence[Tensor]): ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
@@ -42,14 +42,15 @@ class BaseConnector(nn.Module):
 
 
 def connector_targets(connector: nn.Module, teacher_features: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The teacher's features that a connector's outputs are compared with.
+    """Select the teacher's features that a connector's outputs are compared with.
 
     Args:
         connector (nn.Module): A :class:`BaseConnector`, or any module with the same ``forward``.
         teacher_features (Sequence[Tensor]): ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
 
     Returns:
-        tuple[Tensor, ...]: What :meth:`BaseConnector.targets` chooses; all features if there is no such method.
+        tuple[Tensor, ...]: The selection of :meth:`BaseConnector.targets`; all features if the connector has no such
+        method.
     """
     if hasattr(connector, 'targets'):
         return connector.targets(teacher_features)

@@ -31,7 +31,7 @@ def resolve_mid_channels(name: str, in_channels: Sequence[int], mid_channels: in
     Args:
         name (str): The connector's class, for the message.
         in_channels (Sequence[int]): Channels of the student's features.
-        mid_channels (int, optional): ``M`` of the config.
+        mid_channels (int, optional): ``M`` as configured.
 
     Returns:
         int: ``M``.

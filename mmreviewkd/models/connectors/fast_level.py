@@ -1,4 +1,4 @@
-"""Between a level's modules and the fast path: may it stand in for them, and running it on their parameters."""
+"""Adapter from a level's modules to the fast path: whether it supports them, and running it on their parameters."""
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ _GLOBAL_HOOKS = tuple(f'_global{hooks}' for hooks in _HOOKS)
 def fast_level(
         block: AttentionBasedFusion, feature: Tensor, residual: Tensor | None, target_size: tuple[int, int],
         plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
-    """Compute what ``block(feature, residual, target_size)`` gives by :func:`~mmreviewkd.ops.review_level`.
+    """Compute ``block(feature, residual, target_size)`` by :func:`~mmreviewkd.ops.review_level`.
 
     Args:
         block (AttentionBasedFusion): The level; the running statistics of its normalizations are updated.
@@ -49,11 +49,12 @@ def map_dtype(block: nn.Module, feature_dtype: torch.dtype, device: torch.device
 
     Args:
         block (nn.Module): The level.
-        feature_dtype (torch.dtype): Of the student's feature.
-        device (torch.device): Of the student's feature.
+        feature_dtype (torch.dtype): Type of the student's feature.
+        device (torch.device): Device of the student's feature.
 
     Returns:
-        torch.dtype or None: The parameters' or autocast's; None if the fast path does not support the combination.
+        torch.dtype or None: The parameters' dtype or autocast's; None if the fast path does not support the
+        combination.
     """
     dtypes = {p.dtype for p in block.parameters()}
     if len(dtypes) != 1 or any(p.device != device for p in block.parameters()):
@@ -67,11 +68,10 @@ def map_dtype(block: nn.Module, feature_dtype: torch.dtype, device: torch.device
 
 
 def obstacle(block: nn.Module) -> str | None:
-    """Why only the modules of a level themselves can compute it; None if the fast path may stand in for them.
+    """Why the fast path cannot compute a level; None if it can.
 
-    It may for the modules that an :class:`AttentionBasedFusion` is built with, whoever holds them, as long as nothing
-    observes or replaces what they compute: no hooks, no parametrizations, no other normalization in their place, no
-    cumulative running statistics.
+    The fast path supports the modules that an :class:`AttentionBasedFusion` is built with, as long as nothing observes
+    or replaces their results: no hooks, parametrizations, other normalizations or cumulative running statistics.
 
     Args:
         block (nn.Module): The level.
@@ -96,7 +96,7 @@ def obstacle(block: nn.Module) -> str | None:
 
 
 def is_compiling() -> bool:
-    """Whether ``torch.compile`` is tracing, which the fast path would only obstruct."""
+    """Whether ``torch.compile`` is tracing; the compiler optimizes the plain modules, but not the fast path."""
     return getattr(torch.compiler, 'is_compiling', lambda: False)()
 
 

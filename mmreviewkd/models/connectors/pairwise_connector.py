@@ -1,4 +1,4 @@
-"""Cross-stage paths without the residual framework: each pair of a student and a teacher level on its own."""
+"""Cross-stage paths without the residual framework, with a separate transform for each pair of levels."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ from .checks import check_channels, check_levels, resolve_mid_channels
 @MODELS.register_module()
 @strict_keys
 class PairwiseConnector(BaseConnector):
-    """Maps student levels to teacher levels, pair by pair, each by a transform of its own (paper, Sec. 3.1).
+    """Maps student levels to teacher levels, with a separate transform for each pair (paper, Sec. 3.1).
 
-    This is Knowledge Review without the residual framework (Sec. 3.2): by default every student level is distilled
-    from the teacher's levels that are as fine or finer. The transform is that of a level without residual: 1x1
+    This is Knowledge Review without the residual framework (Sec. 3.2): by default every student level is distilled from
+    the teacher's level of the same index and all finer ones. The transform is that of a level without residual: 1x1
     convolution to ``M`` channels, nearest resize, 3x3 convolution, each convolution with its normalization.
 
     Args:

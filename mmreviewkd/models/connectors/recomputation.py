@@ -1,4 +1,4 @@
-"""Activation checkpointing of a level that counts each batch once in its running statistics."""
+"""Activation checkpointing of a level that updates its running statistics only once per batch."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,14 +11,14 @@ from torch.utils.checkpoint import checkpoint
 
 
 def checkpointed(compute: Callable, block: nn.Module) -> Callable:
-    """Wrap a computation so that only its inputs are kept, and it runs again in the backward pass.
+    """Wrap a computation so that only its inputs are kept for the backward pass, which runs it again.
 
     Args:
-        compute (Callable): Computes ``block``.
-        block (nn.Module): Whose running statistics are updated in the forward pass, but not when it runs again.
+        compute (Callable): Computes the outputs of ``block``.
+        block (nn.Module): The level; its running statistics are updated in the forward pass only, not by recomputation.
 
     Returns:
-        Callable: With the arguments and results of ``compute``.
+        Callable: A function with the arguments and results of ``compute``.
     """
     def contexts() -> tuple[contextlib.AbstractContextManager[Any], contextlib.AbstractContextManager[Any]]:
         return contextlib.nullcontext(), _running_statistics_unchanged(block)

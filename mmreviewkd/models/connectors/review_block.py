@@ -1,4 +1,4 @@
-"""What all levels of a review path have in common."""
+"""Base class of the levels of a review path."""
 
 from torch import Tensor, nn
 

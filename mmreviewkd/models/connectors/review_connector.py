@@ -33,11 +33,11 @@ class ReviewConnector(BaseConnector):
         mid_channels (int, optional): Channels ``M`` of the review path, one number for all levels. Defaults to
             ``min(512, in_channels[-1])``.
         implementation (str): How the levels are computed: ``'plain'``, by the modules that define them; ``'fast'``,
-            with the same results in less time and memory, wherever those modules are as they were built; ``'auto'``,
-            whichever of the two is cheaper. The log says once what is chosen, :meth:`plans` says it at any time.
-            Defaults to ``'auto'``.
-        with_cp (bool): Keep only the inputs of each level, and compute the level again in the backward pass: less
-            memory for more time. Defaults to False.
+            with the same results in less time and memory, for all levels whose modules are as they were built;
+            ``'auto'``, by whichever of the two is cheaper. The choice is logged once per level, and :meth:`plans`
+            returns it. Defaults to ``'auto'``.
+        with_cp (bool): Whether to keep only the inputs of each level and compute the level again in the backward pass,
+            which trades time for memory. Defaults to False.
         fusion (str): How a level fuses the residual: ``'abf'``, by attention (Sec. 3.3), or ``'add'``, by plain
             addition, which is always computed by its modules. Defaults to ``'abf'``.
 
@@ -67,7 +67,7 @@ class ReviewConnector(BaseConnector):
 
     def forward(
             self, student_features: Sequence[Tensor], target_sizes: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
-        """Review all levels.
+        """Compute all levels, coarse to fine.
 
         Args:
             student_features (Sequence[Tensor]): ``[N, C_k, h_k, w_k]`` per level, fine to coarse.
@@ -93,7 +93,7 @@ class ReviewConnector(BaseConnector):
     def plans(
             self, feature_shapes: Sequence[tuple[int, ...]],
             target_sizes: Sequence[tuple[int, int]]) -> tuple[LevelPlan, ...]:
-        """How each level would be computed now, and why; ``print`` shows a plan in a line.
+        """Return how each level would be computed, and why; ``print(plan)`` shows it in one line.
 
         Args:
             feature_shapes (Sequence[tuple[int, ...]]): ``[N, C_k, h_k, w_k]`` of the student's features, fine to

@@ -1,4 +1,4 @@
-"""The regressors of same-level distillation, a baseline without cross-stage paths."""
+"""The connector of same-level distillation, a baseline without cross-stage paths."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Name the batch behind errors that a network raises deep inside."""
+"""Explain errors that a batch of unsuitable size causes deep inside a network."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _NO_STATISTICS = 'Expected more than 1 value per channel'
 
 @contextlib.contextmanager
 def batch_errors_named(images: Tensor) -> Iterator[None]:
-    """Turn errors about too small images or a batch of one image into a ConfigError.
+    """Turn errors caused by too small images or a batch of one image into a ConfigError.
 
     Args:
         images (Tensor): The batch, ``[N, C, H, W]``.

@@ -1,15 +1,15 @@
-"""Warnings about pairs that can be trained but are probably not meant as they are."""
+"""Warnings about pairs that can be trained, but are probably misconfigured."""
 
 from mmreviewkd.models.taps.probe import Probe
 
 
 def pair_warnings(student: Probe, teacher: Probe, levels: int | None = None) -> list[str]:
-    """Find what is suspicious about the levels of a student and a teacher.
+    """Find probable mistakes in the levels of a student and a teacher.
 
     Args:
         student (Probe): The student's levels, fine to coarse.
-        teacher (Probe): The teacher's.
-        levels (int, optional): How many of them are feature levels; the rest are logits. Defaults to None, all.
+        teacher (Probe): The teacher's levels.
+        levels (int, optional): The number of feature levels; the remaining ones are logits. Defaults to None, all.
 
     Returns:
         list[str]: One sentence for each finding.

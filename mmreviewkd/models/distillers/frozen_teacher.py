@@ -1,4 +1,4 @@
-"""The frozen teacher, kept apart from everything that trains, saves or copies the student."""
+"""The frozen teacher, isolated from everything that trains, saves or copies the student."""
 
 import contextlib
 import random
@@ -26,11 +26,11 @@ from .teacher_view import TeacherView
 
 
 class FrozenTeacher:
-    """A frozen model whose features a student learns from.
+    """A frozen model whose features the student learns from.
 
-    It is no ``nn.Module``: it is part of no optimizer, ``state_dict`` or DDP bucket, ignores ``train()``, and is shared
-    by copies of the distiller. The distiller passes on what moves or casts it (:meth:`apply`). Only :meth:`load` builds
-    it for good, so a test run never pays for it.
+    It is not an ``nn.Module``, so it is in no optimizer, ``state_dict`` or DDP bucket, and ``train()`` does not affect
+    it; copies of the distiller share it. The distiller moves and casts it by :meth:`apply`. It stays in memory only
+    after :meth:`load`, so testing does not load it.
 
     Args:
         model (dict or str): The model dict or a config reference, see
@@ -39,21 +39,21 @@ class FrozenTeacher:
             layers (see :func:`~mmreviewkd.utils.convert_checkpoint.match_layout`); 'metafile' for the weights that the
             metafile beside the referenced config names; 'init_cfg' for the weights that the model's own ``init_cfg``
             loads.
-        taps (Sequence[str or dict]): Where its features are read, see :class:`FeatureTaps`. Defaults to ().
-        logits (str, optional): The tap that gives its logits, read as the last level. Defaults to None.
-        autocast (str, optional): Run it in this precision, 'float16' or 'bfloat16', independent of the student's.
+        taps (Sequence[str or dict]): The taps of its features, see :class:`FeatureTaps`. Defaults to ().
+        logits (str, optional): The tap of its logits, which become the last level. Defaults to None.
+        autocast (str, optional): The precision that it runs in, 'float16' or 'bfloat16', independent of the student's.
             Defaults to None.
 
     Attributes:
         model (nn.Module, optional): The network in eval mode, without gradients; None until :meth:`load`.
-        view (TeacherView, optional): Turns the student's images into the teacher's; None if both see the same images
-            because the teacher's config has no data preprocessor. Set by :meth:`load`.
+        view (TeacherView, optional): Converts the student's images to the teacher's normalization; None if the
+            teacher's config has no data preprocessor, so that both see the same images. Set by :meth:`load`.
         compiled (bool): Whether the features are computed by a compiled graph.
         fold (bool): Whether :meth:`load` folds batch normalizations into convolutions. Defaults to True.
 
     Raises:
         ConfigError: If the model cannot be found, or the precision is unknown.
-        TapError: If the taps are no names.
+        TapError: If a tap is not a name or an adapter's dict.
     """
 
     def __init__(
@@ -90,23 +90,23 @@ class FrozenTeacher:
         return self.model
 
     def probe(self) -> Probe:
-        """The levels that its taps give; the model is built for this once and released again."""
+        """The levels of its taps; the first call builds the model and releases it again."""
         if self._probe is None:
             with preserved_random_state():
                 self._probe = probe(build_model(self.config, 'teacher.model'), self.taps)
         return self._probe
 
     def load(self, student: nn.Module, compile_options: dict | None = None) -> None:
-        """Build the model with its weights, as an inference graph, on the student's device and in its type.
+        """Build the model with its weights, optimized for inference, with the student's device and dtype.
 
         Args:
-            student (nn.Module): Gives the device, the type, and the data preprocessor of the images that the teacher
-                will be given.
-            compile_options (dict, optional): Options of ``torch.compile``, if it is to be compiled. Defaults to None.
+            student (nn.Module): The student, whose device, dtype and data preprocessor are those of the images.
+            compile_options (dict, optional): Options of ``torch.compile``; None does not compile the model. Defaults to
+                None.
 
         Raises:
-            CheckpointError: If there is no checkpoint, or it is missing, damaged, unsafe, not finite, or of another
-                model.
+            CheckpointError: If no checkpoint is given, or it is missing, damaged, unsafe, not finite, or does not fit
+                the model.
         """
         if not self._checkpoint:
             raise CheckpointError(
@@ -118,7 +118,7 @@ class FrozenTeacher:
         self.probe()
         if self.config.get('data_preprocessor'):
             self.view = TeacherView(student.data_preprocessor, model.data_preprocessor)
-        # Some networks derive tensors from their parameters in eval(), which must not require gradients then.
+        # Some networks derive tensors from their parameters in eval(); these must not require gradients.
         model = model.requires_grad_(False).eval()
         if self.fold:
             with preserved_random_state():
@@ -132,19 +132,21 @@ class FrozenTeacher:
                 **compile_options)
 
     def apply(self, function: Callable[[nn.Module], object]) -> None:
-        """Call a function that moves or casts the model, if it is loaded.
+        """Apply a function that moves or casts the model, if it is loaded.
 
         Args:
-            function (Callable): Is given the model and changes it in place.
+            function (Callable): Called with the model, which it changes in place.
         """
         if self.model is not None:
             function(self.model)
-            # Tensors that a network derives from its parameters in eval() follow them to their new device or type.
+            # Moves tensors that a network derives from its parameters in eval() to the new device or dtype, too.
             self.model.eval()
 
     @torch.no_grad()
     def levels(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor, ...]:
-        """Compute the features of a batch; nothing past the deepest tap runs, and random streams stay as they are.
+        """Compute the features of a batch, running nothing past the deepest tap.
+
+        The global random state does not change.
 
         Args:
             inputs (Tensor): The batch as the student sees it, ``[N, C, H, W]``.
@@ -187,7 +189,7 @@ class FrozenTeacher:
 
 @contextlib.contextmanager
 def _random_state_restored(device: torch.device) -> Iterator[None]:
-    """Restore the random streams of the host and of one device; some networks draw or seed even in eval mode."""
+    """Restore the random state of the host and of one device; some networks draw numbers or seed even in eval mode."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng([device] if device.type == 'cuda' else []):
         try:

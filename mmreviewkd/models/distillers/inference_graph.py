@@ -14,19 +14,19 @@ _BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 @torch.no_grad()
 def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[Tensor]]) -> nn.Module:
-    """Fold batch normalizations into the convolutions before them, where the features stay the same.
+    """Fold batch normalizations into the preceding convolutions, if the features stay the same.
 
     Args:
         model (nn.Module): A network in eval mode.
         features (Callable): Computes the features that must not change, such as ``[N, C, H, W]`` maps.
 
     Returns:
-        nn.Module: A folded copy; ``model`` itself where a feature lies between a convolution and its normalization,
-        or the network does not run its modules in the order in which it registers them.
+        nn.Module: A folded copy; ``model`` itself if a feature lies between a convolution and its normalization, or the
+        network does not run its modules in the order of registration.
     """
     try:
         folded = _fold_children(copy.deepcopy(model))
-    except RuntimeError:  # the normalization registered next to a convolution has other channels, so it follows another
+    except RuntimeError:  # a normalization with other channels follows another convolution
         return model
     same = all(
         torch.allclose(after, before, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
@@ -35,7 +35,7 @@ def fold_batch_norms(model: nn.Module, features: Callable[[nn.Module], Sequence[
 
 
 def _fold_children(module: nn.Module) -> nn.Module:
-    """Fold each batch normalization into the convolution registered right before it, at every depth, in place."""
+    """Fold, in place and at every depth, each batch normalization into the convolution registered right before it."""
     previous = None
     for name, child in module.named_children():
         if isinstance(child, _BATCH_NORMS) and child.running_var is not None:
@@ -53,11 +53,11 @@ def _fold_children(module: nn.Module) -> nn.Module:
 def compile_features(
         model: nn.Module, taps: FeatureTaps, run: Callable[[Tensor], object],
         **options: object) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    """Compile the features of a frozen network; operations that no tap needs are not part of the graph.
+    """Compile the computation of a frozen network's features, without operations that no tap needs.
 
     Args:
-        model (nn.Module): The network; its taps stay attached.
-        taps (FeatureTaps): Where its features are read.
+        model (nn.Module): The network; the hooks of its taps stay registered.
+        taps (FeatureTaps): The taps of its features.
         run (Callable): Runs the network on a batch ``[N, C, H, W]``.
         **options: Options of ``torch.compile``.
 

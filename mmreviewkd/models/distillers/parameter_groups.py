@@ -1,4 +1,4 @@
-"""Group a distiller's parameters for the optimizer like those of its student trained alone."""
+"""Optimizer groups of a distiller, equal to those of its student trained alone."""
 
 import contextlib
 import functools
@@ -12,7 +12,7 @@ from .review_distiller import ReviewDistiller
 
 def add_distiller_params(
         constructor: DefaultOptimWrapperConstructor, params: list[dict], distiller: ReviewDistiller) -> None:
-    """Add the parameter groups of a distiller.
+    """Add the parameter groups of a distiller to an optimizer constructor's.
 
     The constructor groups the student's parameters under the names that they have without distillation, so that
     layer-wise learning rates, which parse these names, apply as usual. The parameters of the connector and the losses
@@ -34,9 +34,9 @@ def add_distiller_params(
         constructor.paramwise_cfg = paramwise_cfg
     own: list[dict] = []
     for name, part in distiller.named_children():
-        if name not in ('student', 'data_preprocessor'):  # the preprocessor is also the student's
+        if name not in ('student', 'data_preprocessor'):  # the data preprocessor is also a child of the student
             plain.add_params(own, part, prefix=name)
-    if any('param_names' in group for group in params):  # torch wants names in all groups or in none
+    if any('param_names' in group for group in params):  # torch requires names in all groups or in none
         names = {id(parameter): name for name, parameter in distiller.named_parameters()}
         for group in own:
             group['param_names'] = [names[id(parameter)] for parameter in group['params']]
@@ -83,7 +83,7 @@ def _grouping(constructor: DefaultOptimWrapperConstructor, distiller: ReviewDist
 
 
 def _with_student_names(paramwise_cfg: dict, student: nn.Module) -> dict:
-    """Custom keys such as ``student.backbone``, written for the distiller's names, without their prefix."""
+    """Custom keys without the prefix of the distiller's names, such as ``backbone`` for ``student.backbone``."""
     if 'custom_keys' not in paramwise_cfg or hasattr(student, 'student'):
         return paramwise_cfg
     keys = {'' if key == 'student' else key.removeprefix('student.'): value

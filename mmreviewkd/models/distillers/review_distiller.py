@@ -38,12 +38,11 @@ class ReviewDistiller(BaseModel):
     Args:
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
-            :class:`FeatureTaps`, or 'auto' for those that
-            :func:`~mmreviewkd.models.taps.proposal.propose_taps` proposes for the pair) and, for a ``logit_loss``,
-            ``logits`` (the tap that gives its logits).
+            :class:`FeatureTaps`, or 'auto' for those that :func:`~mmreviewkd.models.taps.proposal.propose_taps`
+            proposes for the pair) and, for a ``logit_loss``, ``logits`` (the tap of its logits).
         teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
         connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
-            channels are inferred. A connector that does not give one map per level of the teacher has a method
+            channels are inferred. A connector that does not return one map per level of the teacher has a method
             ``targets``, which selects the teacher's levels that its maps are compared with. None compares the
             features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
@@ -52,10 +51,11 @@ class ReviewDistiller(BaseModel):
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
-        compile (bool or dict): Compile teacher and connector with ``torch.compile``; a dict gives its options.
+        compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
+            options.
             Defaults to False.
         data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
-            runner passes the one beside the model. Defaults to None.
+            runner passes the config's. Defaults to None.
         init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
 
     Raises:
@@ -180,16 +180,16 @@ class ReviewDistiller(BaseModel):
         return self.student(inputs, data_samples, mode=mode)
 
     def loss(self, inputs: Tensor, data_samples: list | None = None) -> dict[str, Tensor]:
-        """Compute the student's own losses, by their own names, and the distillation losses.
+        """Compute the student's own losses and the distillation losses.
 
         Args:
-            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student, a dict of batches by branch, of
-                which the last one that the student runs on, ``unsup_student``, is distilled.
+            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student, a dict of batches by branch;
+                the student is distilled on ``unsup_student``, the last branch that it runs on.
             data_samples (list, optional): Its data samples.
 
         Returns:
-            dict[str, Tensor]: The student's losses (one that is called ``loss``, the name of the total, as
-            ``loss_student``); ``loss_distill`` with its current ``distill_weight``, warm-up included; ``loss_logit``.
+            dict[str, Tensor]: The student's losses by their names (but ``loss``, the name of the total, becomes
+            ``loss_student``); ``loss_distill`` and its current ``distill_weight``, warm-up included; ``loss_logit``.
 
         Raises:
             ConfigError: If the images are too small for a level, the teacher's checkpoint cannot be used, or a batch of
@@ -204,7 +204,7 @@ class ReviewDistiller(BaseModel):
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
         _check_one_map_per_image(recording, features, targets)
-        # MMEngine logs the total as `loss`, which is also what a classifier calls its only loss.
+        # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
             losses['loss_logit'] = self.logit_loss(_logits(features[-1]), _logits(targets[-1]))
@@ -221,7 +221,9 @@ class ReviewDistiller(BaseModel):
         return losses
 
     def warmup_factor(self) -> float:
-        """The warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration; 1 without a runner.
+        """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.
+
+        Without a runner the factor is 1.
 
         Raises:
             ConfigError: If the warm-up is longer than the run, or in epochs where the run has only one.
@@ -257,12 +259,12 @@ class ReviewDistiller(BaseModel):
         except AttributeError:
             if name == 'student':
                 raise
-            # Hooks find the attributes of a detector or classifier, such as a mean teacher's `teacher`, in the student.
+            # Lets hooks find attributes of the detector or classifier, such as a mean teacher's `teacher`.
             return getattr(self.student, name)
 
 
 def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tuple[dict, dict]:
-    """Replace ``taps='auto'`` of both models by the taps that are proposed for the pair."""
+    """Replace ``taps='auto'`` of both models by the taps proposed for the pair."""
     asked = [part.get('taps') == 'auto' for part in (student, teacher)]
     if not any(asked):
         return student, teacher
@@ -302,7 +304,7 @@ def _both_tables(student: Probe, teacher: Probe) -> str:
 def _distilled_branch(
         inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
 ) -> tuple[Tensor, list | None]:
-    """The batch whose features the taps keep: that of the student's last forward pass."""
+    """The batch of the student's last forward pass, whose features the taps record."""
     if isinstance(inputs, Tensor):
         return inputs, data_samples
     if not isinstance(inputs, Mapping):

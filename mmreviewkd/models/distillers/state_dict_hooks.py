@@ -1,4 +1,4 @@
-"""Let the ``state_dict`` hooks of a student work inside the distiller as they do without it."""
+"""Make a student's ``state_dict`` hooks work inside the distiller as without it."""
 
 import functools
 from collections import OrderedDict
@@ -11,9 +11,10 @@ def isolate_state_dict_hooks(model: nn.Module) -> None:
     """Restrict the hooks of a model's own ``state_dict`` and ``load_state_dict`` to its own entries.
 
     Some models, such as mmpretrain's ``TimmClassifier`` and ``HuggingFaceClassifier``, rename their entries in hooks
-    that assume to see the whole ``state_dict``: inside another module, they save other names than they load, and drop
-    what belongs to others. Afterwards each hook of ``model`` is given its own entries alone, without a prefix, and
-    the entries that it returns are written back under the prefix. Without a prefix nothing changes.
+    that assume to see the whole ``state_dict``. Inside another module, such hooks save under other names than they
+    load, and drop entries of other modules. This function wraps each hook of ``model``, so that it gets only the
+    model's entries, without a prefix, and the entries that it returns are written back under the prefix. Without a
+    prefix nothing changes.
 
     Args:
         model (nn.Module): The model, changed in place; its submodules keep their hooks.

@@ -31,7 +31,7 @@ def renormalize(
     Args:
         inputs (Tensor): ``[N, C, H, W]``.
         scale (Tensor): ``[C, 1, 1]`` or ``[1, 1, 1]``, in the channel order of the result.
-        shift (Tensor): Of the same shape; the result is ``scale * inputs + shift``.
+        shift (Tensor): Same shape as ``scale``; the result is ``scale * inputs + shift``.
         flip (bool): Whether the order of the channels is reversed first. Defaults to False.
         image_shapes (Sequence[tuple[int, int]]): ``(h, w)`` of each image; the pixels outside are padding. If empty,
             no pixel counts as padding. Defaults to ().
@@ -53,7 +53,7 @@ class TeacherView:
     Args:
         student (nn.Module): The student's data preprocessor, of MMEngine or any OpenMMLab library whose attributes
             are known: mmpretrain, mmdet, mmsegmentation, mmpose, mmyolo, mmocr.
-        teacher (nn.Module): The teacher's.
+        teacher (nn.Module): The teacher's data preprocessor.
 
     Attributes:
         same (bool): Whether both normalize alike, so that the images need no conversion.
@@ -79,7 +79,7 @@ class TeacherView:
             not self.flip and not self.fill and bool((self.scale == 1).all() and (self.shift == 0).all()))
 
     def __call__(self, inputs: Tensor, data_samples: Sequence | None = None) -> Tensor:
-        """Convert a batch; ``inputs`` are returned unchanged where both normalizations are the same.
+        """Convert a batch; returns ``inputs`` unchanged if both normalizations are the same.
 
         Args:
             inputs (Tensor): The student's batch, ``[N, C, H, W]``.

@@ -1,4 +1,4 @@
-"""Taps: feature maps read from inside a model."""
+"""Taps: features recorded from inside a model."""
 
 from .adapters import ChannelsLastToMap, TokensToMap
 from .feature_taps import FeatureTaps

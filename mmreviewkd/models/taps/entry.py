@@ -1,4 +1,4 @@
-"""Running a model by one of its entries."""
+"""The calls by which a model computes its features."""
 
 from torch import Tensor, nn
 
@@ -8,7 +8,7 @@ ENTRIES = ('extract_feat', 'tensor')
 
 
 def run_entry(model: nn.Module, inputs: Tensor, data_samples: list | None, entry: str) -> None:
-    """Call a model by one of its entries; its features are read at taps.
+    """Run a model by ``extract_feat`` or ``forward``, so that its taps can be recorded.
 
     Args:
         model (nn.Module): An MMEngine ``BaseModel``.

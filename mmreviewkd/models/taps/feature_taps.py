@@ -1,4 +1,4 @@
-"""Taps: feature maps read from inside a model, by the names of its modules."""
+"""Record features from inside a model, by the names of its modules."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,26 +13,26 @@ from .tap_path import TapPath
 
 
 class FeatureTaps:
-    """Read features from inside a model, by the names of its modules.
+    """Record features from inside a model, by the names of its modules.
 
     A tap names a module as Python would: ``backbone.layer1``, ``backbone.layer1[-1].relu``, ``neck``, ``neck[0]``.
-    It reads the module's output, or its first argument where ``:input`` follows the name. The value is a map
+    The feature is the module's output or, with ``:input`` after the name, its first argument. The value is a map
     ``[N, C, H, W]``, a vector ``[N, C]`` (read as a 1x1 map), or a tuple of them (several levels; its other elements,
-    such as sizes, are skipped). ``backbone.stages[0]:output[1]`` selects one element of a tuple. For a module whose
-    features have another layout, an adapter turns them into maps:
+    such as sizes, are skipped). ``backbone.stages[0]:output[1]`` selects one element of a tuple. If a module's features
+    have another layout, an adapter converts them to maps:
     ``dict(type='TokensToMap', tap='backbone.layers[5]', num_extra_tokens=1)``.
 
     Hooks are registered on a model only while :meth:`record` runs, so copies of a model can be tapped like the model
     itself.
 
     Args:
-        taps (Sequence[str or dict]): The taps, fine to coarse. Of a dict, ``tap`` is the name, and the other keys
-            build the adapter: a module without parameters that turns a value and the images' ``(H, W)`` into
-            ``[N, C, H, W]``.
-        where (str): The config key they come from, for messages. Defaults to 'taps'.
+        taps (Sequence[str or dict]): The taps, fine to coarse. In a dict, ``tap`` is the name, and the other keys build
+            the adapter: a module without parameters that is called with the value and the images' ``(H, W)`` and
+            returns ``[N, C, H, W]``.
+        where (str): The config key of the taps, for error messages. Defaults to 'taps'.
 
     Raises:
-        TapError: If ``taps`` is no list of such names and dicts.
+        TapError: If ``taps`` is not a list of such names and dicts.
         ConfigError: If an adapter is unknown or has an unknown key.
     """
 
@@ -66,17 +66,18 @@ class FeatureTaps:
         return self._paths[tap].resolve(model, self.where)
 
     def attach(self, model: nn.Module, note: Callable[[str, object], None]) -> contextlib.ExitStack:
-        """Call a function with every value that passes a tap.
+        """Register hooks that call a function with the value at each tap.
 
-        Values that an earlier run has seen overwritten in place are copied first. A module whose input is tapped runs
-        out of place, which leaves its input unchanged and needs no more memory than a copy.
+        Values that were overwritten in place in an earlier run are copied first. An in-place module whose input is
+        tapped runs out of place; this leaves its input unchanged and needs no more memory than a copy.
 
         Args:
             model (nn.Module): The model.
             note (Callable): Called with the tap and its value.
 
         Returns:
-            contextlib.ExitStack: Detaches the taps when it is closed or left; dropped, it leaves them attached.
+            contextlib.ExitStack: Removes the hooks when it is closed or its ``with`` block ends. If it is not used, the
+            hooks stay.
 
         Raises:
             TapError: If a tap names no module.
@@ -90,20 +91,22 @@ class FeatureTaps:
     def record(
             self, model: nn.Module, images: Tensor | None = None,
             stop_after: Mapping[str, int] | None = None) -> Iterator[Recording]:
-        """Record what passes the taps while the block runs; of several calls of a module, the last one counts.
+        """Record the values at the taps while the ``with`` block runs.
+
+        If a module is called several times, the last call counts.
 
         Args:
             model (nn.Module): The model to tap.
             images (Tensor, optional): The batch it runs on, ``[N, C, H, W]``, whose size adapters need. Defaults to
                 None.
-            stop_after (Mapping[str, int], optional): How often each tap is passed in a run. If given, the block is
-                left as soon as all have been, so that nothing past the deepest tap runs. Defaults to None.
+            stop_after (Mapping[str, int], optional): How often each tap is called in a run. If given, the block is left
+                after the last of these calls, so that nothing past the deepest tap runs. Defaults to None.
 
         Yields:
             Recording: The recorded features, complete when the block has ended.
 
         Raises:
-            TapError: If a tap names no module, or one whose features no gradient can pass.
+            TapError: If a tap names no module, or gradients cannot pass its feature.
         """
         recording = self.recording(images, stop_after)
         with self.attach(model, recording.note), contextlib.suppress(AllTapsPassed):
@@ -117,7 +120,7 @@ class FeatureTaps:
 
     def recording(
             self, images: Tensor | None = None, stop_after: Mapping[str, int] | None = None) -> Recording:
-        """An empty recording for these taps; see :meth:`record` for the arguments."""
+        """Create an empty recording for these taps; see :meth:`record` for the arguments."""
         return Recording(self.taps, self.adapters, self.where, image_size_of(images), stop_after)
 
     def _attach(

@@ -1,4 +1,4 @@
-"""Infer the levels that a model's taps give, from one run on a blank image."""
+"""Infer the levels of a model's taps from a run on a blank image."""
 
 import copy
 import functools
@@ -18,24 +18,24 @@ from .entry import ENTRIES, run_entry
 from .feature_taps import FeatureTaps
 from .recording import Recording
 
-# Sides of the square images tried in turn, in pixels; the first one that the model accepts is used. A network whose
-# first convolution has stride 1 is meant for small images, so it gets the smallest one first.
+# Sides of the square images, in pixels; the first one that the model accepts is used. A network whose first convolution
+# has stride 1 is meant for small images, so the smallest side is tried first.
 SIDES = (224, 64, 32, 512)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The levels of a model's taps, as found in one run on a blank image.
+    """The levels of a model's taps, as found in a run on a blank image.
 
     Args:
         names (tuple[str, ...]): The names of the levels.
         shapes (tuple[tuple[int, int, int], ...]): Their ``(C, H, W)``.
-        calls (Counter): How often each tap was passed.
-        entry (str): The call that passed them, one of :data:`ENTRIES`.
+        calls (Counter): How often each tap was called.
+        entry (str): The call of the model that reached them, one of :data:`ENTRIES`.
         image (tuple[int, int, int]): ``(C, H, W)`` of the image.
         frozen (tuple[str, ...]): The taps before which no module with trainable parameters ran. Defaults to ().
-        shared (tuple[str, ...]): The taps whose module ran on maps of several sizes, as a detector's head does that is
-            shared by the levels of a pyramid. Defaults to ().
+        shared (tuple[str, ...]): The taps whose module ran on maps of several sizes, such as a detector's head that is
+            shared by all levels of a pyramid. Defaults to ().
     """
 
     names: tuple[str, ...]
@@ -65,18 +65,18 @@ class Probe:
 
 
 def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
-    """Run a copy of a model once, in eval mode, and return the levels that its taps give.
+    """Run a copy of a model once, in eval mode, and return the levels of its taps.
 
-    The model itself does not run, so its weights, buffers and training flags stay as they are, as does the global
-    random state.
+    The weights, buffers and training flags of the model and the global random state do not change.
 
     Args:
         model (nn.Module): An MMEngine ``BaseModel``.
         taps (FeatureTaps): Its taps.
 
     Raises:
-        TapError: If a tap names no module, is never passed, or gives no feature map.
-        ConfigError: If the model runs on no blank image; the message holds the error of the attempt that got furthest.
+        TapError: If a tap names no module, is never called, or gives no feature map.
+        ConfigError: If the model runs on none of the blank images; the message has the error of the attempt that got
+            furthest.
     """
     for tap in taps.taps:
         taps.resolve(model, tap)
@@ -109,11 +109,11 @@ class _Attempt:
 
 
 def blank_images(model: nn.Module, side: int | None = None) -> Iterator[Tensor]:
-    """Yield blank square images that a model may accept, the most likely first.
+    """Yield blank square images that a model may accept, the most likely ones first.
 
     Args:
-        model (nn.Module): The model; its first convolution tells the number of channels, and by its stride whether it
-            is meant for small images.
+        model (nn.Module): The model; the number of channels is that of its first convolution, whose stride tells
+            whether the model is meant for small images.
         side (int, optional): The only side to try, in pixels. Defaults to None.
 
     Yields:
@@ -142,7 +142,7 @@ def _attempt(
 
 
 def sample_of(image: Tensor) -> BaseDataElement:
-    """The metadata that detectors read from a data sample."""
+    """Make a data sample with the metadata that detectors read."""
     shape = tuple(image.shape[-2:])
     return BaseDataElement(metainfo=dict(
         img_shape=shape, ori_shape=shape, pad_shape=shape, batch_input_shape=shape, scale_factor=(1.0, 1.0)))
@@ -163,7 +163,7 @@ def _probe_of(recording: Recording, watch: '_Watch', entry: str, image: Tensor) 
 
 
 def _of_several_sizes(shapes: list[tuple[int, ...]]) -> bool:
-    """Whether the last two calls were given maps of the same channels but of different sizes."""
+    """Whether the inputs of the last two calls have the same channels but different sizes."""
     last = shapes[-2:]
     return len(last) == 2 and all(len(shape) == 4 for shape in last) and last[0][:2] == last[1][:2] \
         and last[0] != last[1]
@@ -182,10 +182,10 @@ def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigEr
 
 
 class _Watch:
-    """Observe a run of a model: how far it got, and what its taps depend on.
+    """Observes a run of a model: how far it gets, and what its taps depend on.
 
     Attributes:
-        modules_run (int): How many calls of modules have finished.
+        modules_run (int): Number of module calls that have finished.
         trainable (dict[str, bool]): For each tap, whether modules with trainable parameters had run before.
         shapes (dict[str, list]): For each tap, the shapes of its module's first argument in each call, where it was a
             tensor.
@@ -200,7 +200,7 @@ class _Watch:
             taps.resolve(model, tap).register_forward_hook(functools.partial(self._at_tap, tap))
 
     def restart(self) -> None:
-        """Forget what has been observed."""
+        """Reset all observations."""
         self.modules_run = 0
         self.trainable: dict[str, bool] = {}
         self.shapes: dict[str, list[tuple[int, ...]]] = defaultdict(list)

@@ -14,7 +14,8 @@ from .survey import Feature, Survey, survey
 
 # A model whose blocks all have one stride (a plain transformer) is tapped at this many depths, evenly spaced.
 _DEPTHS = 4
-# On images of this side and more, a stride below 4 is the stem's: thin features at many pixels.
+# On images of at least this side, a stride below 4 belongs to the stem, whose features have few channels and many
+# pixels.
 _LARGE_IMAGE, _STEM_STRIDE = 128, 4
 
 
@@ -25,8 +26,8 @@ class Levels:
     Args:
         maps (tuple[Feature, ...]): Features with more than one pixel, fine to coarse.
         pooled (Feature, optional): The pooled vector. Defaults to None.
-        depths (tuple[Feature, ...]): The blocks of a model of one stride, in order, of which any number can be taken as
-            levels. Defaults to ().
+        depths (tuple[Feature, ...]): The blocks of a model whose blocks all have one stride, in order; any number of
+            them can be levels. Defaults to ().
         left_out (tuple[str, ...]): What was left out, and why. Defaults to ().
     """
 
@@ -74,17 +75,16 @@ class Proposal:
 def propose_taps(student: nn.Module, teacher: nn.Module) -> Proposal:
     """Propose which features of a student and a teacher to compare.
 
-    Of a detector or segmenter with a neck these are the levels of its neck; of other models the last feature at each
-    stride, before the last ReLU where the module ends in one, and the pooled vector. Levels of the same stride belong
-    together.
+    For a detector or segmenter with a neck, these are the levels of the neck; for other models the last feature at each
+    stride, before the last ReLU if the module ends in one, and the pooled vector. Levels of equal stride are paired.
 
     Args:
         student (nn.Module): An MMEngine ``BaseModel``.
-        teacher (nn.Module): Another one.
+        teacher (nn.Module): An MMEngine ``BaseModel``.
 
     Raises:
         TapError: If the two have no level in common.
-        ConfigError: If a model runs on no blank image.
+        ConfigError: If a model runs on none of the blank images.
     """
     return match_levels(find_levels(student), find_levels(teacher))
 
@@ -130,7 +130,8 @@ def levels_of(found: Survey) -> Levels:
 def match_levels(student: Levels, teacher: Levels) -> Proposal:
     """Match the levels of a student and a teacher by stride.
 
-    A model of one stride gives as many evenly spaced blocks as the other has maps. Two models that share fewer than two
+    Of a model whose blocks all have one stride, evenly spaced blocks are taken, as many as the other model has maps.
+    Two models that share fewer than two
     strides, such as two networks for small images with different stems, are matched in order from the coarsest.
 
     Args:
@@ -183,7 +184,7 @@ def _backbone_ends(found: Survey) -> float:
 
 
 def _pooled(found: Survey, last: float) -> Feature | None:
-    """The vector of the neck, or of the backbone if it gives one itself."""
+    """The pooled vector of the neck, or of the backbone if it outputs one."""
     for name in ('neck', _part_of(found)):
         vectors = [f for f in found.features if f.module == name and f.size == (1, 1)]
         if vectors:
@@ -203,7 +204,7 @@ def _blocks_of_one_stride(features: Sequence[Feature]) -> tuple[Feature, ...]:
 
 
 def _end_of_stage(features: Sequence[Feature], inside: Sequence[Feature]) -> Feature:
-    """The last feature of a stride that is not inside of the block which reduces it to the next."""
+    """The last feature of a stride that is not inside the block which reduces the resolution to the next stride."""
     strides = {f.module: f.stride for f in inside if f.kind != 'vector'}
 
     def reducing_blocks(feature: Feature) -> int:
@@ -251,7 +252,7 @@ def _same_strides(
 
 
 def _as_config(features: Sequence[Feature]) -> list[str | dict]:
-    """The features as ``taps``; a module all of whose maps are taken in their order is named once."""
+    """Write features as ``taps``; a module all of whose outputs are taken, in order, is named once."""
     taps: list[str | dict] = []
     for path, group in itertools.groupby(features, key=lambda f: f.path):
         group = list(group)

@@ -1,4 +1,4 @@
-"""The features that one run of a model gives at its taps."""
+"""The features recorded at a model's taps in one run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -10,22 +10,22 @@ from mmreviewkd.utils.errors import TapError
 
 
 class AllTapsPassed(Exception):
-    """Raised inside a forward pass to leave it once every tap has been passed."""
+    """Raised inside a forward pass to end it after the last call of the last tap."""
 
 
 class Recording:
-    """Collect the values that pass a model's taps in one run, and turn them into feature maps.
+    """Collects the values at a model's taps in one run, and converts them to feature maps.
 
     Args:
         taps (Sequence[str]): The taps, fine to coarse.
-        adapters (Mapping[str, nn.Module]): For some of them, the module that turns a value into ``[N, C, H, W]``.
-        where (str): The config key the taps come from, for messages. Defaults to 'taps'.
+        adapters (Mapping[str, nn.Module]): Adapters by tap, which convert its value to ``[N, C, H, W]``.
+        where (str): The config key of the taps, for error messages. Defaults to 'taps'.
         image_size (tuple[int, int], optional): ``(H, W)`` of the images in pixels, for adapters. Defaults to None.
-        stop_after (Mapping[str, int], optional): How often each tap is passed, if the run is to be left after that.
-            Defaults to None.
+        stop_after (Mapping[str, int], optional): How often each tap is called, if the run is to end after the last of
+            these calls. Defaults to None.
 
     Attributes:
-        calls (Counter): How often each tap was passed.
+        calls (Counter): How often each tap was called.
         with_grad (bool): Whether autograd was on when the run began.
     """
 
@@ -44,19 +44,19 @@ class Recording:
 
     @property
     def complete(self) -> bool:
-        """Whether every tap was passed."""
+        """Whether every tap was called."""
         return all(self.calls[tap] for tap in self.taps)
 
     def note(self, tap: str, value: object) -> None:
-        """Keep the value that passes a tap, and leave the run if no other is expected.
+        """Record the value at a tap, and end the run if no further one is expected.
 
         Args:
             tap (str): The tap.
-            value (object): ``[N, C, H, W]``, ``[N, C]``, a tuple of them, or what the tap's adapter takes.
+            value (object): ``[N, C, H, W]``, ``[N, C]``, a tuple of them, or a value for the tap's adapter.
 
         Raises:
             TapError: If the module runs inside a block without autograd, in a run with autograd.
-            AllTapsPassed: If every tap has been passed as often as expected.
+            AllTapsPassed: If every tap has been called as often as expected.
         """
         if self.with_grad and not torch.is_grad_enabled():
             raise TapError(
@@ -69,7 +69,7 @@ class Recording:
             raise AllTapsPassed
 
     def overwritten(self) -> list[str]:
-        """The taps whose values were changed in place after they had been noted."""
+        """The taps whose values were modified in place after they were recorded."""
         return [tap for tap, value in self._values.items() if _versions(value) != self._versions[tap]]
 
     def levels(self) -> list[tuple[str, Tensor]]:
@@ -79,7 +79,7 @@ class Recording:
             list[tuple[str, Tensor]]: The level's name, itself a tap, and its map ``[N, C, H, W]``.
 
         Raises:
-            TapError: If a tap was never passed, gave no feature map, or gave one of zero size.
+            TapError: If a tap was never called, or its value is no feature map or one of zero size.
         """
         levels = []
         for tap in self.taps:

@@ -1,4 +1,4 @@
-"""Survey a model: every module that gives a feature, with its shape, stride and order."""
+"""Survey a model: find every module that outputs a feature, with its shape, stride and order."""
 
 import copy
 import itertools
@@ -23,18 +23,18 @@ _MOST_EXTRA_TOKENS = 8
 
 @dataclass(frozen=True)
 class Feature:
-    """A feature that one module gives.
+    """A feature that a module outputs.
 
     Args:
         tap (str): The name by which it is tapped.
         module (str): The name of the module, as ``named_modules`` has it.
-        path (str): The same as Python would write it.
+        path (str): The name as Python would write it.
         outputs (int): How many tensors the module returns.
         kind (str): 'map' ``[N, C, H, W]``, 'channels_last' ``[N, H, W, C]``, 'tokens' ``[N, L, C]`` or 'vector'
             ``[N, C]``.
         channels (int): Channels ``C``.
         size (tuple[int, int]): ``(H, W)``; ``(1, 1)`` for a vector.
-        stride (float): Height of the image over the height of the map; a power of two where that is so up to rounding.
+        stride (float): Height of the image over the height of the map, rounded to a power of two if it is close to one.
         order (int): Position in the order in which the modules finish.
         type (str): The class of the module.
         composite (bool): Whether the module is made of other modules.
@@ -71,7 +71,7 @@ class Survey:
     """The features of a model, in the order in which its modules finish.
 
     Args:
-        features (tuple[Feature, ...]): The features; of a module that is called several times, those of its last call.
+        features (tuple[Feature, ...]): The features; if a module is called several times, those of its last call.
         image (tuple[int, int, int]): ``(C, H, W)`` of the blank image.
         entry (str): The call of the model, one of :data:`~mmreviewkd.models.taps.entry.ENTRIES`.
     """
@@ -82,7 +82,7 @@ class Survey:
 
 
 def survey(model: nn.Module, side: int | None = None) -> Survey:
-    """Run a copy of a model once, in eval mode, and list the features that its modules give.
+    """Run a copy of a model once, in eval mode, and list the features that its modules output.
 
     Args:
         model (nn.Module): An MMEngine ``BaseModel``.
@@ -90,7 +90,7 @@ def survey(model: nn.Module, side: int | None = None) -> Survey:
             accepts.
 
     Raises:
-        ConfigError: If the model runs on no blank image.
+        ConfigError: If the model runs on none of the blank images.
     """
     errors = []
     with preserved_random_state(), torch.no_grad():
@@ -102,7 +102,7 @@ def survey(model: nn.Module, side: int | None = None) -> Survey:
             calls.clear()
             try:
                 run_entry(model, image, [sample_of(image)], entry)
-            except Exception as error:  # any error of the model's own code means that it does not take this image
+            except Exception as error:  # any error raised by the model's code means that it does not accept this image
                 errors.append(error)
                 if _reached_the_end_of_the_neck(model, calls):
                     return Survey(tuple(_features(model, calls, image)), tuple(image.shape[1:]), entry)
@@ -120,7 +120,7 @@ class _Call:
 
 
 def _watch(model: nn.Module) -> dict[str, _Call]:
-    """Keep the last output of every module, by name, in the order in which the modules finish."""
+    """Record the last output of every module by name, in the order in which the modules finish."""
     calls: dict[str, _Call] = {}
     count = itertools.count()
 
@@ -138,7 +138,7 @@ def _watch(model: nn.Module) -> dict[str, _Call]:
 
 
 def _reached_the_end_of_the_neck(model: nn.Module, calls: dict[str, _Call]) -> bool:
-    """Whether only the head failed, which no tap needs."""
+    """Whether the model failed only in its head, which no tap needs."""
     last = 'neck' if isinstance(getattr(model, 'neck', None), nn.Module) else 'backbone'
     return last in calls
 

@@ -18,7 +18,7 @@ class TapPath:
 
     Args:
         path (str): The module, written as in Python, relative to the model.
-        end (str): 'input', the module's first argument, or 'output', what it returns.
+        end (str): 'input', the module's first argument, or 'output', its return value.
         elements (tuple[int, ...]): Indices applied to that value one after the other. Defaults to ().
     """
 
@@ -53,7 +53,7 @@ class TapPath:
             where (str): The config key the tap comes from, for messages.
 
         Raises:
-            TapError: If there is no such module (the message lists near matches, or the parts of the module that was
+            TapError: If there is no such module (the message lists near matches, or the children of the module that was
                 reached), or the model can never call it.
         """
         module, reached, rest = model, '', self.path
@@ -95,7 +95,7 @@ def _parts(module: nn.Module) -> list[str]:
 
 
 def _suggestion(owner: nn.Module, reached: str, rest: str) -> str:
-    """Near matches among the parts of the last module that was found, then deeper in it, then its parts."""
+    """Suggest near matches among the last found module's children, then its descendants; else list the children."""
     parts = _parts(owner)
     name = re.match(r'\.?(\w*)', rest)[1]
     deeper = [other for other, _ in owner.named_modules() if other]

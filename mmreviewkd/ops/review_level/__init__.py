@@ -1,4 +1,4 @@
-"""A level of the review path, exactly, at less cost; docs/fast_path.md derives it.
+"""Fast, exact computation of a level of the review path, derived in docs/fast_path.md.
 
 Read in this order: :mod:`.layout`, :mod:`.moments`, :mod:`.folding`, :mod:`.mixing`, the three convolutions,
 :mod:`.plan`, :mod:`.level`.

@@ -1,4 +1,4 @@
-"""A level's input, a few images at a time."""
+"""Access to a level's input in chunks of a few images."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ class Chunks:
     Args:
         feature (Tensor): ``s``, ``[N, C, h, w]``.
         images (int): Images per chunk.
-        dtype (torch.dtype): Of the rows.
+        dtype (torch.dtype): Type of the rows.
     """
 
     def __init__(self, feature: Tensor, images: int, dtype: torch.dtype) -> None:
@@ -36,6 +36,6 @@ class Chunks:
         return rows if center is None else rows - center
 
     def flat_rows(self, center: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-        """All chunks in turn: the slice of images, and their rows ``[n h w, C]``."""
+        """Iterate over the chunks: the slice of images, and their rows ``[n h w, C]``."""
         for part in self.parts:
             yield part, self.rows(part, center).flatten(0, 2)

@@ -1,4 +1,4 @@
-"""``conv2`` of a fused map that is never computed, by composing it with ``conv1``."""
+"""``conv2`` composed with ``conv1``, computed without materializing the fused map."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from .layout import as_blocks
 
 
 class ComposedConvolution:
-    """3x3 convolution of ``f = [A b] y + z1 u``, taken apart into its two summands (Eq. 12).
+    """3x3 convolution of ``f = [A b] y + z1 u``, computed separately for its two summands (Eq. 12).
 
     With ``W_t`` the ``[O, M]`` matrix of tap ``t``, ``p + t`` the pixel that the tap reads and ``q(p)`` the coarse
     pixel that nearest resizing copies to ``p``::
@@ -17,12 +17,12 @@ class ComposedConvolution:
                    = sum_t (W_t [A b]) y_{p+t}  +  sum_t z1_{p+t} (W_t r_{q(p+t)})
 
     The first sum is a 3x3 convolution from ``C + 1`` instead of ``M`` channels, with the composed kernel
-    ``W_t [A b]``. In the second, the channels are mixed once per coarse pixel and tap; the nine products are spread
-    over their blocks, weighted by ``z1`` and shifted by the tap.
+    ``W_t [A b]``. In the second, the channels are mixed once per coarse pixel and tap; each of the nine products is
+    repeated over the block of fine pixels, weighted by ``z1`` and shifted by the tap.
 
     Args:
-        kernels (tuple[Tensor, Tensor]): What :meth:`kernels` gives.
-        dtype (torch.dtype): Of the maps.
+        kernels (tuple[Tensor, Tensor]): The result of :meth:`kernels`.
+        dtype (torch.dtype): Type of the maps.
     """
 
     def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:
@@ -31,7 +31,7 @@ class ComposedConvolution:
 
     @staticmethod
     def kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
-        """The composed kernel ``[O, C + 1, 3, 3]``, and the matrices ``W_t`` one below the other, ``[9 O, M]``."""
+        """The composed kernel ``[O, C + 1, 3, 3]``, and the stacked matrices ``W_t``, ``[9 O, M]``."""
         by_tap = weight.permute(2, 3, 0, 1).flatten(0, 2)
         composed = (by_tap @ affine).view(3, 3, len(weight), -1).permute(2, 3, 0, 1)
         return composed.contiguous(), by_tap
@@ -42,7 +42,7 @@ class ComposedConvolution:
         Args:
             weighted (Tensor): ``y``, ``[n, h, w, C + 1]``.
             attention (Tensor): ``z1``, ``[n, h, w]``.
-            coarse (Tensor): ``r``, ``[n, h', 1, w', 1, M]``, whose pixels are repeated over whole blocks.
+            coarse (Tensor): ``r``, ``[n, h', 1, w', 1, M]``, each of whose pixels is repeated over a whole block.
 
         Returns:
             Tensor: ``[n, O, h, w]``.
@@ -96,7 +96,7 @@ class ComposedConvolution:
 
 
 def _shifted(padded: Tensor, tap: int, coarse: Tensor) -> Tensor:
-    """The outputs that a tap adds the pixels of each block to: a view, in blocks, of ``[n, h + 2, w + 2, O]``."""
+    """View of ``[n, h + 2, w + 2, O]``, in blocks, with the outputs to which a tap adds the pixels of each block."""
     top, left = 2 - tap // 3, 2 - tap % 3
     h, w = padded.shape[1] - 2, padded.shape[2] - 2
     return as_blocks(padded[:, top:top + h, left:left + w], coarse)

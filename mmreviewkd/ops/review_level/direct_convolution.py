@@ -1,4 +1,4 @@
-"""``conv2`` of a fused map by the library's convolution."""
+"""``conv2`` computed by PyTorch's convolution."""
 
 import torch
 import torch.nn.functional as F
@@ -6,11 +6,11 @@ from torch import Tensor
 
 
 class DirectConvolution:
-    """3x3 convolution with padding 1 of rows, the definition (Eq. 11).
+    """3x3 convolution of rows with padding 1, by its definition (Eq. 11).
 
     Args:
-        kernels (tuple[Tensor]): What :meth:`kernels` gives.
-        dtype (torch.dtype): Of the maps.
+        kernels (tuple[Tensor]): The result of :meth:`kernels`.
+        dtype (torch.dtype): Type of the maps.
     """
 
     def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:

@@ -1,6 +1,6 @@
 """The small tensors of a level: normalization folded into ``conv1``, ``conv1`` folded into the attention and ``conv2``.
 
-Everything here has the size of weights, not of maps, and is differentiated by autograd.
+These tensors are as small as weights, not as large as maps, and are differentiated by autograd.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,15 +13,15 @@ from .moments import Moments
 
 
 class BatchNorm(NamedTuple):
-    """A batch normalization and how it normalizes in this call.
+    """Parameters, buffers and mode of a batch normalization in one call.
 
     Args:
         weight (Tensor): Gamma, ``[K]``.
         bias (Tensor): Beta, ``[K]``.
         running_mean (Tensor): ``[K]``, updated in place if ``momentum`` is given.
         running_var (Tensor): ``[K]``, updated in place if ``momentum`` is given.
-        from_batch (bool): Normalize by the statistics of the batch rather than the running ones.
-        momentum (float, optional): Share of the batch in the updated running statistics; None leaves them as they are.
+        from_batch (bool): Whether to normalize by the statistics of the batch rather than by the running statistics.
+        momentum (float, optional): Weight of the batch in the updated running statistics; None leaves them unchanged.
         eps (float): Added to the variance.
     """
 
@@ -41,7 +41,7 @@ class Folded(NamedTuple):
         affine (Tensor): ``[A b]``, ``[M, C + 1]``: ``BN(conv1(s)) = A c + b`` for the rows ``c``.
         attention (Tensor, optional): ``[V_x A, V_x b + bias]``, ``[2, C + 1]``: the level's part of the logits.
         coarse_attention (Tensor, optional): ``V_u``, ``[2, M]``: the residual's part of the logits.
-        kernels (tuple[Tensor, ...]): What the chosen convolution makes of the weight of ``conv2``.
+        kernels (tuple[Tensor, ...]): The kernels of the chosen convolution, computed from the weight of ``conv2``.
     """
 
     affine: Tensor
@@ -50,7 +50,7 @@ class Folded(NamedTuple):
     kernels: tuple[Tensor, ...]
 
     def tensors(self) -> list[Tensor]:
-        """All tensors that are there, in order."""
+        """All tensors that are not None, in order."""
         return [t for t in (self.affine, self.attention, self.coarse_attention, *self.kernels) if t is not None]
 
 
@@ -70,18 +70,18 @@ def fold_normalization(
         weight (Tensor): ``W``, ``[M, C]``.
         gamma (Tensor): ``[M]``.
         beta (Tensor): ``[M]``.
-        moments (Moments): The batch's; or the running variance alone.
+        moments (Moments): Moments of the batch, or the running variance only.
         eps (float): Added to the variance.
-        center (Tensor, optional): What was subtracted from the input, ``[C]``: the value of the batch's mean, but a
-            constant for the gradient, unlike ``moments.mean``. None if nothing was subtracted.
-        running_mean (Tensor, optional): Of ``conv1(s)``, ``[M]``, where ``moments`` has no mean.
+        center (Tensor, optional): The vector that was subtracted from the input, ``[C]``: the batch's mean, treated as
+            a constant by differentiation, unlike ``moments.mean``. None if nothing was subtracted.
+        running_mean (Tensor, optional): Running mean of ``conv1(s)``, ``[M]``, if ``moments`` has no mean.
 
     Returns:
         Tensor: ``[A b]``, ``[M, C + 1]``.
     """
     scale = gamma * (variance_of_conv1(weight, moments) + eps).rsqrt()
     kernel = scale[:, None] * weight
-    # In training the shift has the value of beta, but a gradient with respect to the mean.
+    # In training the shift has the value of beta, and a gradient with respect to the mean.
     shift = beta - scale * running_mean if moments.mean is None else beta + kernel @ (center - moments.mean)
     return torch.cat((kernel, shift[:, None]), 1)
 
@@ -109,17 +109,17 @@ def fold(
     """Fold a level's parameters.
 
     Args:
-        weight1 (Tensor): Of ``conv1``, ``[M, C, 1, 1]``.
-        gamma1 (Tensor): Of its normalization, ``[M]``.
-        beta1 (Tensor): Of its normalization, ``[M]``.
-        att_weight (Tensor, optional): ``[2, 2M, 1, 1]``; None where no residual is fused.
-        att_bias (Tensor, optional): ``[2]``.
-        weight2 (Tensor): Of ``conv2``, ``[O, M, 3, 3]``.
+        weight1 (Tensor): Weight of ``conv1``, ``[M, C, 1, 1]``.
+        gamma1 (Tensor): Scale of its normalization, ``[M]``.
+        beta1 (Tensor): Shift of its normalization, ``[M]``.
+        att_weight (Tensor, optional): Weight of the attention, ``[2, 2M, 1, 1]``; None if no residual is fused.
+        att_bias (Tensor, optional): Bias of the attention, ``[2]``.
+        weight2 (Tensor): Weight of ``conv2``, ``[O, M, 3, 3]``.
         moments (Moments): See :func:`fold_normalization`.
-        eps (float): See there.
-        center (Tensor, optional): See there.
-        running_mean (Tensor, optional): See there.
-        kernels (Callable): Makes the kernels of the chosen convolution from ``weight2`` and ``[A b]``.
+        eps (float): See :func:`fold_normalization`.
+        center (Tensor, optional): See :func:`fold_normalization`.
+        running_mean (Tensor, optional): See :func:`fold_normalization`.
+        kernels (Callable): Computes the kernels of the chosen convolution from ``weight2`` and ``[A b]``.
 
     Returns:
         Folded: The small tensors.
@@ -133,10 +133,10 @@ def update_running_statistics(norm: BatchNorm, weight: Tensor, moments: Moments,
     """Update the running statistics of the normalization after ``conv1`` as ``nn.BatchNorm2d`` does (Eq. 7).
 
     Args:
-        norm (BatchNorm): Whose statistics are updated in place, unless ``momentum`` is None.
+        norm (BatchNorm): The normalization; its statistics are updated in place, unless ``momentum`` is None.
         weight (Tensor): ``W``, ``[M, C]``.
-        moments (Moments): The batch's.
-        pixels (int): Of the batch; the running variance is the unbiased one.
+        moments (Moments): Moments of the batch.
+        pixels (int): Number of pixels of the batch, as the running variance is the unbiased one.
     """
     if norm.momentum is not None:
         norm.running_mean.lerp_(weight @ moments.mean, norm.momentum)

@@ -21,10 +21,10 @@ def to_maps(rows: Tensor) -> Tensor:
 
 
 def repeats_whole_blocks(coarse: tuple[int, int], fine: tuple[int, int]) -> bool:
-    """Whether nearest resizing from size ``coarse`` to ``fine`` repeats each pixel over one block, the same for all.
+    """Whether nearest resizing from ``coarse`` to ``fine`` repeats each pixel over a block of the same size.
 
-    Only ratios that are powers of two count, and a side of one pixel: other ratios may be rounded by the floating-point
-    arithmetic of ``F.interpolate``, whose result is what defines the fusion.
+    Accepts ratios that are powers of two, and sides of one pixel. Other ratios may be rounded by the floating-point
+    arithmetic of ``F.interpolate``, whose result defines the fusion.
     """
     return all(c == 1 or (f % c == 0 and (f // c).bit_count() == 1) for c, f in zip(coarse, fine))
 

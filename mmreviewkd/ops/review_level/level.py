@@ -1,9 +1,10 @@
-"""A level of the review path, exactly, in a fraction of its time and memory (derived in docs/fast_path.md).
+"""Fast, exact forward and backward pass of a level of the review path (derived in docs/fast_path.md).
 
-In training, ``BN(conv1(s))`` is affine in ``s``, and its variance a quadratic form of the covariance of ``s``. So the
-maps with ``M`` channels are computed from ``s`` by one product, a few images at a time, used and dropped, and computed
-again in the backward pass. Kept are the two attention maps and the output of ``conv2``, beside what is kept anyway: the
-level's input, the coarser residual and the fused map of a level that is not the finest.
+In training, ``BN(conv1(s))`` is affine in ``s``, and its variance a quadratic form of the covariance of ``s``. The maps
+with ``M`` channels are therefore computed from ``s`` by one product, a few images at a time, and dropped after use; the
+backward pass computes them again. For the backward pass a level keeps its two attention maps and the output of
+``conv2``, in addition to tensors that are kept anyway: its input, the coarser residual and, unless it is the finest
+level, its fused map.
 """
 
 from typing import NamedTuple
@@ -30,17 +31,17 @@ def review_level(
         feature: Tensor, residual: Tensor | None, conv1: Tensor, norm1: BatchNorm,
         attention: tuple[Tensor, Tensor] | None, conv2: Tensor, norm2: BatchNorm,
         plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
-    """Compute a level of the review path (paper, Sec. 3.2 and 3.3); there is no double backward.
+    """Compute a level of the review path (paper, Sec. 3.2 and 3.3). Double backward is not supported.
 
     Args:
         feature (Tensor): The student's feature ``s``, ``[N, C, h, w]``.
         residual (Tensor, optional): The fused map of the next coarser level, ``[N, M, h', w']``.
         conv1 (Tensor): Weight ``[M, C, 1, 1]``.
-        norm1 (BatchNorm): Of ``conv1``; its running statistics are updated in place.
-        attention (tuple[Tensor, Tensor], optional): Weight ``[2, 2M, 1, 1]`` and bias ``[2]`` of the attention; None
-            where the level has no attention, and then the residual is not used.
+        norm1 (BatchNorm): Normalization of ``conv1``; its running statistics are updated in place.
+        attention (tuple[Tensor, Tensor], optional): Weight ``[2, 2M, 1, 1]`` and bias ``[2]`` of the attention; None if
+            the level has no attention; the residual is then not used.
         conv2 (Tensor): Weight ``[O, M, 3, 3]``.
-        norm2 (BatchNorm): Of ``conv2``; its running statistics are updated in place.
+        norm2 (BatchNorm): Normalization of ``conv2``; its running statistics are updated in place.
         plan (LevelPlan): How to compute the level.
 
     Returns:
@@ -140,7 +141,7 @@ def _backward(
     composed = plan.convolution == 'composed'
     chunks = Chunks(feature, plan.images, weight1.dtype)
 
-    # 1. The small tensors again, as a graph from the parameters and moments.
+    # 1. The small tensors, computed again as a graph of the parameters and moments.
     leaves = [
         None if t is None else t.detach().requires_grad_()
         for t in (weight1, gamma1, beta1, att_weight, att_bias, weight2, *measured)]
@@ -160,7 +161,7 @@ def _backward(
         grad_convolved, grad_gamma2, grad_beta2 = normalize_adjoint(
             grad_output, convolved, saved_norm2, mean2, inverse_std2)
 
-    # 3. Chunk by chunk, each map computed again: the adjoints of conv2, fused map, attention.
+    # 3. Chunk by chunk, with the maps computed again: the adjoints of conv2, fused map, attention.
     grad_rows = feature.new_empty((*chunks.grid, feature.shape[1]), dtype=weight1.dtype)
     grad_residual = None
     if residual is not None:
@@ -213,5 +214,5 @@ def _backward(
 
 
 def _no_kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:
-    """Stands in for a convolution's kernels where the output has no gradient."""
+    """Placeholder for a convolution's kernels if the output has no gradient."""
     return ()

@@ -13,14 +13,17 @@ from torch import Tensor
 from .folding import Folded
 from .layout import as_blocks
 
-# Larger blocks are summed by one reduction, smaller ones pixel by pixel of the block.
+# Blocks larger than this are summed by one reduction, smaller ones by a loop over the pixels of a block.
 _MOST_BLOCK_PIXELS = 16
 
 
 # 1. Attention.
 
 def attend(rows: Tensor, coarse: Tensor, folded: Folded) -> Tensor:
-    """Attention maps ``z = sigmoid(att_conv([x ; u]))``, ``[2, n, h, w]``, without ``x`` and ``u`` (Eq. 8)."""
+    """Attention maps ``z = sigmoid(att_conv([x ; u]))``, ``[2, n, h, w]`` (Eq. 8).
+
+    Computed without materializing ``x`` and ``u``.
+    """
     n, h, w, _ = rows.shape
     logits = torch.addmm(folded.attention[:, -1], rows.flatten(0, 2), folded.attention[:, :-1].t())
     logits = logits.view(n, h, w, 2)
@@ -42,10 +45,10 @@ def attend_adjoint(
     return pooled @ folded.coarse_attention.to(coarse.dtype)
 
 
-# 2. The level's own summand, before its channels are mixed.
+# 2. The level's own summand of the fused map, before its channels are mixed.
 
 def weigh(rows: Tensor, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """``y = z0 [c ; 1]``, ``[n, h, w, C + 1]``; ``z0`` is 1 where no residual is fused (Eq. 9)."""
+    """``y = z0 [c ; 1]``, ``[n, h, w, C + 1]``; ``z0`` is 1 if no residual is fused (Eq. 9)."""
     weighted = rows.new_empty((*rows.shape[:3], rows.shape[3] + 1), dtype=dtype)
     if attention is None:
         weighted[..., :-1] = rows
@@ -57,13 +60,13 @@ def weigh(rows: Tensor, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
 
 
 class MixGradients(NamedTuple):
-    """Gradients of what is fused, or None.
+    """Gradients of the operands of the fusion; None for an operand that is not there.
 
     Args:
-        own (Tensor, optional): Of ``z0 c``, the first ``C`` channels of ``y``, ``[n, h, w, C]``.
-        own_attention (Tensor, optional): Of ``z0``, the last channel of ``y``, ``[n, h, w]``.
-        coarse_attention (Tensor, optional): Of ``z1``, ``[n, h, w]``.
-        coarse (Tensor, optional): Of ``r``, ``[n, h', 1, w', 1, M]``.
+        own (Tensor, optional): Gradient of ``z0 c``, the first ``C`` channels of ``y``, ``[n, h, w, C]``.
+        own_attention (Tensor, optional): Gradient of ``z0``, the last channel of ``y``, ``[n, h, w]``.
+        coarse_attention (Tensor, optional): Gradient of ``z1``, ``[n, h, w]``.
+        coarse (Tensor, optional): Gradient of ``r``, ``[n, h', 1, w', 1, M]``.
     """
 
     own: Tensor | None = None
@@ -72,7 +75,7 @@ class MixGradients(NamedTuple):
     coarse: Tensor | None = None
 
     def plus(self, other: 'MixGradients') -> 'MixGradients':
-        """The sum, in the memory of ``self`` where both are there."""
+        """The sum; written into ``self`` if both gradients are there."""
         return MixGradients(*(b if a is None else a if b is None else a.add_(b) for a, b in zip(self, other)))
 
 

@@ -1,8 +1,8 @@
-"""Moments of a level's input, from which the normalization after ``conv1`` is known without its output.
+"""Moments of a level's input, which give the statistics of the normalization after ``conv1`` without its output.
 
 The output of ``conv1`` is ``W s`` at each pixel. Its mean is ``W`` times the mean of ``s``. Its variance follows from
-the covariance ``[C, C]`` of ``s``, or, where ``C`` is large against ``M`` or against the number of pixels, is summed
-from chunks of the output, which are dropped (docs/fast_path.md, Eq. 2 to 4).
+the covariance ``[C, C]`` of ``s``, or, if ``C`` is large compared with ``M`` or with the number of pixels, is summed
+over chunks of the output, which are dropped after use (docs/fast_path.md, Eq. 2 to 4).
 """
 
 from typing import NamedTuple
@@ -16,9 +16,9 @@ class Moments(NamedTuple):
     """Moments of the pixels of a batch; exactly one of ``covariance`` and ``variance`` is given.
 
     Args:
-        mean (Tensor, optional): Of ``s``, ``[C]``; None where running statistics normalize.
-        covariance (Tensor, optional): Of ``s``, ``[C, C]``.
-        variance (Tensor, optional): Of ``W s``, ``[M]``, or the running variance.
+        mean (Tensor, optional): Mean of ``s``, ``[C]``; None if running statistics normalize.
+        covariance (Tensor, optional): Covariance of ``s``, ``[C, C]``.
+        variance (Tensor, optional): Variance of ``W s``, ``[M]``, or the running variance.
     """
 
     mean: Tensor | None
@@ -27,15 +27,15 @@ class Moments(NamedTuple):
 
 
 def moments(chunks: Chunks, weight: Tensor, from_covariance: bool) -> Moments:
-    """Measure the moments of a batch.
+    """Compute the moments of a batch.
 
     Args:
         chunks (Chunks): The level's input.
         weight (Tensor): ``W``, ``[M, C]``.
-        from_covariance (bool): Take the covariance of the input rather than the variance of the product.
+        from_covariance (bool): Whether to compute the covariance of the input rather than the variance of the product.
 
     Returns:
-        Moments: Of the batch.
+        Moments: The moments of the batch.
     """
     mean = chunks.mean()  # Eq. 2
     if from_covariance:
@@ -52,14 +52,14 @@ def add_moments_adjoint(
     """Adjoint of :func:`moments`.
 
     Args:
-        grad_rows (Tensor): Gradient of the rows, ``[N, h, w, C]``, to which that through the moments is added.
+        grad_rows (Tensor): Gradient of the rows, ``[N, h, w, C]``, to which the gradient through the moments is added.
         grad_moments (Moments): Gradients of the moments.
         chunks (Chunks): The level's input.
         weight (Tensor): ``W``, ``[M, C]``.
         mean (Tensor): The mean in the moments, ``[C]``.
 
     Returns:
-        Tensor or None: The gradient of ``W`` through the variance, ``[M, C]``; None where the covariance was taken.
+        Tensor or None: The gradient of ``W`` through the variance, ``[M, C]``; None if the covariance was computed.
     """
     through_mean = grad_moments.mean / chunks.pixels  # Eq. 21
     if grad_moments.covariance is not None:

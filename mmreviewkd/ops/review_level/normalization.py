@@ -1,8 +1,9 @@
 """The normalization after ``conv2``, with sums that stay accurate over many pixels.
 
-On CPUs the library's batch normalization of channels_last maps sums all pixels one after the other in float32: with
-65,536 pixels it is off by 1e-5, and so is every gradient behind it. Here each sum is taken over groups of pixels, which
-are then combined (docs/fast_path.md, Eq. 24 to 26). Other devices and half precision are left to the library.
+On CPUs, PyTorch's batch normalization of channels_last maps sums all pixels sequentially in float32. With 65,536 pixels
+its error is up to 1e-5, which every gradient computed from it inherits. Here the pixels are summed in groups, and the
+sums of the groups are combined (docs/fast_path.md, Eq. 24 to 26). Other devices and half precision use PyTorch's batch
+normalization.
 """
 
 import torch

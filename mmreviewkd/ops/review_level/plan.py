@@ -1,4 +1,4 @@
-"""Which of several exact ways to compute a level is taken, and why: judged from shapes alone."""
+"""Choose how to compute a level among several exact implementations, from shapes alone."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -9,25 +9,26 @@ from .layout import repeats_whole_blocks
 
 IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 
-# A batch of fewer pixels is left to the modules: the gradient through its statistics all but cancels, so that its value
-# is the order of rounding.
+# Batches of fewer pixels are computed by the plain modules: the gradient through their statistics almost cancels, so
+# rounding would dominate it.
 LEAST_PIXELS = 8
 
 # The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures them
 # on a machine and prints them beside those in use; MARGIN is chosen. On other devices than CPUs only LEAST_CHANNELS and
 # LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
-"""Size of a chunk's fused map: fits the last cache, and stays below what an allocator asks the system for each time."""
+"""Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
+system anew each time."""
 LEAST_CHANNELS = 32
-"""Of ``M``: below, products of so few channels are slower than the plain modules."""
+"""Least ``M``: matrix products with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
-"""Of ``M`` times the pixels of the batch: below, what a level keeps is not worth computing anything twice."""
+"""Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 MARGIN = 0.85
-"""Share of the definition's cost that another convolution has to promise."""
+"""Highest predicted cost, relative to the direct convolution, at which another one is chosen."""
 SPREADING_CHANNELS = 32
-"""Composed: spreading the nine products over blocks, in channels of a 3x3 convolution."""
+"""Composed: cost of repeating the nine products over blocks, in channels of a 3x3 convolution."""
 COMPOSING = 4 / 3
-"""Composed: making the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
+"""Composed: cost of computing the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
 WINOGRAD_RATE = 0.2
 """Winograd: time of its products per product of the definition."""
 WINOGRAD_CHANNEL = 30
@@ -47,7 +48,7 @@ class LevelShape(NamedTuple):
         size (tuple[int, int]): ``(h, w)`` of the student's feature.
         target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
         coarse_size (tuple[int, int], optional): ``(h', w')`` of the residual; None where none is fused.
-        is_finest (bool): Whether no finer level takes the fused map.
+        is_finest (bool): Whether this is the finest level, whose fused map no other level takes.
     """
 
     batch: int
@@ -67,18 +68,18 @@ class LevelShape(NamedTuple):
 
 @dataclass(frozen=True)
 class LevelPlan:
-    """How a level is computed; ``print(plan)`` tells it in a line.
+    """How a level is computed, and why; ``print(plan)`` shows it in one line.
 
     Args:
         way (str): ``'plain'``, by the modules that define the level, or ``'fast'``.
-        reason (str): Why.
-        shape (LevelShape): Of the level.
-        dtype (torch.dtype): Of the maps.
+        reason (str): Why this way was chosen.
+        shape (LevelShape): The shapes of the level.
+        dtype (torch.dtype): Type of the maps.
         covariance (bool): Whether the statistics of ``conv1`` come from the covariance of its input.
         convolution (str): ``'direct'``, ``'composed'`` or ``'winograd'``, see :func:`convolution_costs`.
         keeps_fused (bool): Whether the fused map is kept for the backward pass rather than computed again.
         images (int): Images per chunk.
-        costs (dict[str, float]): Of each convolution, in multiples of the direct one.
+        costs (dict[str, float]): Predicted cost of each convolution, in multiples of the direct one's.
     """
 
     way: str
@@ -105,15 +106,15 @@ class LevelPlan:
 def plan_level(
         shape: LevelShape, device: torch.device, dtype: torch.dtype | None, implementation: str = 'auto',
         obstacle: str | None = None) -> LevelPlan:
-    """Plan a level.
+    """Plan how to compute a level.
 
     Args:
-        shape (LevelShape): Of the level.
-        device (torch.device): Of the maps.
-        dtype (torch.dtype, optional): Of the maps: the parameters', or autocast's; None with an ``obstacle``.
-        implementation (str): ``'plain'`` or ``'fast'`` if one is asked for; ``'auto'`` for whichever is cheaper.
+        shape (LevelShape): The shapes of the level.
+        device (torch.device): Device of the maps.
+        dtype (torch.dtype, optional): Type of the maps: the parameters' or autocast's; None with an ``obstacle``.
+        implementation (str): ``'plain'`` or ``'fast'`` to force one; ``'auto'`` for whichever is cheaper.
             Defaults to 'auto'.
-        obstacle (str, optional): Why only the modules that define the level can compute it. Defaults to None.
+        obstacle (str, optional): Why only the plain modules can compute the level. Defaults to None.
 
     Returns:
         LevelPlan: The plan.
@@ -150,32 +151,33 @@ def covariance_pays(shape: LevelShape) -> bool:
     of the size of the weights; without it ``conv1`` runs once more forward and three times backward.
 
     Args:
-        shape (LevelShape): Of the level.
+        shape (LevelShape): The shapes of the level.
     """
     pixels, c, m = shape.pixels, shape.in_channels, shape.mid_channels
     return 2 * pixels * c**2 + 3 * m * c**2 < 4 * pixels * c * m
 
 
 def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
-    """Cost of ``conv2`` by each convolution that applies, in multiples of the direct one's.
+    """Predict the cost of ``conv2`` by each applicable convolution, in multiples of the direct one's.
 
     Costs are counted in products of channels per pixel, at the speed of the direct convolution:
 
     - direct: ``M O``.
-    - composed: ``O (C + 1)`` per pixel, ``O M`` per coarse pixel, spreading, and composing the kernel. It applies where
-      the residual's pixels are repeated over whole blocks, and the level is not resized after fusing.
+    - composed: ``O (C + 1)`` per pixel, ``O M`` per coarse pixel, repeating the products over blocks, and composing the
+      kernel. It applies if the residual's pixels are repeated over whole blocks and the level is not resized after
+      fusing.
     - winograd: a fraction of ``M O`` over whole tiles, and transforms of the maps and the weights.
 
-    They are known on CPUs alone, and half precision would be rounded more often than by the definition; elsewhere
-    nothing but the direct convolution is compared.
+    The costs are measured on CPUs only, and in half precision the other convolutions would round more often than the
+    definition; other devices and half precision therefore use the direct convolution.
 
     Args:
-        shape (LevelShape): Of the level.
-        device (torch.device): Of the maps.
-        dtype (torch.dtype): Of the maps.
+        shape (LevelShape): The shapes of the level.
+        device (torch.device): Device of the maps.
+        dtype (torch.dtype): Type of the maps.
 
     Returns:
-        dict[str, float]: Cost by name; empty where nothing is compared.
+        dict[str, float]: Cost by name; empty if the convolutions are not compared.
     """
     if device.type != 'cpu' or dtype.itemsize < 4:
         return {}
@@ -197,7 +199,7 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
 
 
 def cheapest_convolution(costs: dict[str, float]) -> str:
-    """The name of the lowest cost; the direct convolution unless another one promises :data:`MARGIN` of its cost."""
+    """The cheapest convolution by name; the direct one unless another costs less than :data:`MARGIN` of it."""
     return min(costs, key=lambda name: costs[name] * (MARGIN if name == 'direct' else 1)) if costs else 'direct'
 
 

@@ -1,4 +1,4 @@
-"""``conv2`` of a fused map with a quarter of the multiplications, by Winograd's F(4x4, 3x3)."""
+"""``conv2`` with a quarter of the multiplications, by the Winograd algorithm F(4x4, 3x3)."""
 
 from collections.abc import Iterator
 
@@ -15,13 +15,13 @@ KERNEL_TRANSFORM = (  # G
     (0, 0, 1))
 OUTPUT_TRANSFORM = (  # A^T
     (1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
-# Rows of tiles are done in strips, small enough for the cache, large enough that each product is worth reading the
-# kernel for.
+# Rows of tiles are computed in strips: small enough for the cache, large enough to amortize reading the kernel for each
+# product.
 STRIP_BYTES, STRIP_TILES = 4 * 2**20, 128
 
 
 class WinogradConvolution:
-    """3x3 convolution with padding 1 of rows, by tiles of 4x4 outputs (Eq. 13).
+    """3x3 convolution of rows with padding 1, in tiles of 4x4 outputs (Eq. 13).
 
     In one dimension, four outputs of a filter ``g`` of three taps over six inputs ``d`` are
     ``A^T [(G g) * (B^T d)]``: six multiplications instead of twelve. This is the transpose of multiplying a polynomial
@@ -36,8 +36,8 @@ class WinogradConvolution:
     pass is the adjoint of each step, in reverse.
 
     Args:
-        kernels (tuple[Tensor]): What :meth:`kernels` gives.
-        dtype (torch.dtype): Of the maps.
+        kernels (tuple[Tensor]): The result of :meth:`kernels`.
+        dtype (torch.dtype): Type of the maps.
     """
 
     def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:
@@ -67,7 +67,7 @@ class WinogradConvolution:
             tiles = input_tiles(padded[images, top:bottom + 2])
             products = torch.bmm(tiles.flatten(0, 1).flatten(1, 3), self.kernel)
             output_tiles(products.view(6, 6, *tiles.shape[2:5], -1), output[images, top:bottom])
-        # A copy where tiles reach over the edge, so that no more is kept than is used.
+        # A copy if tiles reach over the edge, so that only the used part is kept.
         return output[:, :h, :w].contiguous()
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class WinogradConvolution:
         return grad_padded[:, 1:h + 1, 1:w + 1].contiguous()
 
     def _strips(self, output: Tensor) -> Iterator[tuple[slice, int, int]]:
-        """Images, first and last row of ``[n, h, w, O]`` that are done at a time."""
+        """Iterate over strips of ``[n, h, w, O]``: the images, the first and the last row of each."""
         n, h, w, _ = output.shape
         bytes_per_tile = 36 * max(self.kernel.shape[1:]) * output.dtype.itemsize
         at_once = -(-max(STRIP_TILES, STRIP_BYTES // bytes_per_tile) // (w // 4))

@@ -15,7 +15,7 @@ class ChannelsLastToMap(nn.Module):
         super().__init__()
 
     def forward(self, value: Tensor, image_size: tuple[int, int] | None) -> Tensor:
-        """Permute ``[N, H, W, C]`` to ``[N, C, H, W]``, as a view.
+        """Permute ``[N, H, W, C]`` to ``[N, C, H, W]``, without copying.
 
         Args:
             value (Tensor): The value at the tap, ``[N, H, W, C]``.

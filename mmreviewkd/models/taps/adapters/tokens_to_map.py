@@ -8,10 +8,10 @@ from mmreviewkd.utils.errors import TapError, strict_keys
 
 
 def token_grid(count: int, image_size: tuple[int, int]) -> tuple[int, int] | None:
-    """Infer the grid of square patches that divides an image into ``count`` tokens.
+    """Infer the grid ``(h, w)`` of ``count`` square patches from the image size.
 
-    A remainder at the right and lower edges may be dropped, as by a convolution without padding, or padded to whole
-    patches.
+    The image need not be a whole number of patches: the remainder at the right and lower edges may be dropped, as by a
+    convolution without padding, or padded to whole patches.
 
     Args:
         count (int): Number of tokens.
@@ -29,7 +29,7 @@ def token_grid(count: int, image_size: tuple[int, int]) -> tuple[int, int] | Non
 
 
 def tokens_to_map(tokens: Tensor, grid: tuple[int, int], num_extra_tokens: int = 0) -> Tensor:
-    """Arrange tokens as a map, row by row, as a view.
+    """Arrange tokens row by row as a map, without copying.
 
     Args:
         tokens (Tensor): ``[N, K + h * w, C]``.
