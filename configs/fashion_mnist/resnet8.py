@@ -6,4 +6,4 @@ _base_ = [
 
 model = dict(backbone=dict(widths=(8, 8, 16, 32)), head=dict(in_channels=32))
 train_dataloader = dict(batch_size=64, dataset=dict(indices=500))
-default_hooks = dict(checkpoint=dict(interval=30))
+default_hooks = dict(checkpoint=dict(interval=50))

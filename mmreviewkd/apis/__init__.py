@@ -3,12 +3,13 @@
 from mmreviewkd.engine.export import export_student, export_student_of_checkpoint
 
 from .convert import convert_checkpoint
+from .distill import distill
 from .list_taps import list_taps
 from .runner import build_runner, read_config
 from .test import test
 from .train import train
 
 __all__ = [
-    'build_runner', 'convert_checkpoint', 'export_student', 'export_student_of_checkpoint', 'list_taps', 'read_config',
-    'test', 'train'
+    'build_runner', 'convert_checkpoint', 'distill', 'export_student', 'export_student_of_checkpoint', 'list_taps',
+    'read_config', 'test', 'train'
 ]

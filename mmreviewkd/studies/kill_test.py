@@ -49,10 +49,12 @@ def small_config(
     """
     cfg = read_config(_CONFIG)
     student = cfg.model.student
+    cfg.model.warmup_iters = 8
     cfg.model.teacher = dict(model=student.model, checkpoint='init_cfg', taps=student.taps)
     student.model.train_cfg = dict(augments=dict(type='Mixup', alpha=1.0))  # draws in the main process
     cfg.custom_hooks = [
-        dict(type='EMAHook', momentum=0.1, update_buffers=True), dict(type='mmreviewkd.ExportStudentHook')]
+        *cfg.custom_hooks,  # channels-last weights, the student's export
+        dict(type='EMAHook', momentum=0.1, update_buffers=True)]
     cfg.train_dataloader.update(batch_size=32, num_workers=workers, persistent_workers=persistent)
     cfg.train_dataloader.dataset.update(data_root=data_root, pipeline=_AUGMENTED, indices=180)
     cfg.val_dataloader.dataset.update(data_root=data_root, indices=20)

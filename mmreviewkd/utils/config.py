@@ -53,13 +53,18 @@ def load_config(reference: str, where: str) -> Config:
     Raises:
         ConfigError: If there is no such file or package.
     """
+    return _parse(config_file(reference, where), where)
+
+
+def config_file(reference: str, where: str) -> Path:
+    """Find a config file; see :func:`load_config`."""
     package, separator, path = reference.rpartition('::')
     if not separator:
         if not Path(path).is_file():
             found = f'{path!r} is a folder, not a config file' if Path(path).is_dir() else \
                 f'there is no config file {path!r}'
             raise ConfigError(f'{where}: {found} (seen from {Path.cwd()})')
-        return _parse(Path(path), where)
+        return Path(path)
     spec = importlib.util.find_spec(package) if package.isidentifier() else None
     if spec is None:
         raise ConfigError(f'{where}: {reference!r} needs the package {package!r}, which is not installed')
@@ -68,7 +73,7 @@ def load_config(reference: str, where: str) -> Config:
     if not (configs / path).is_file():
         known = [str(file.relative_to(configs)) for file in configs.rglob('*.py')]
         raise ConfigError(f'{where}: {package} has no config {path!r}; {did_you_mean(path, known)}')
-    return _parse(configs / path, where)
+    return configs / path
 
 
 def _parse(file: Path, where: str) -> Config:

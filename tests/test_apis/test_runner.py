@@ -3,9 +3,9 @@
 import pytest
 import torch
 from conftest import small_run
-from mmengine.runner import Runner
 
 from mmreviewkd.apis import build_runner, read_config
+from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils import ConfigError
 
 
@@ -34,7 +34,7 @@ def test_a_runner_is_built_from_a_config(fashion_mnist, tmp_path):
     cfg = small_run('resnet8.py', fashion_mnist, experiment_name='built', work_dir=str(tmp_path / 'new'))
     cfg.launcher = 'none'
     runner = build_runner(cfg)
-    assert type(runner) is Runner
+    assert type(runner) is ResumableRunner
     assert runner.model.backbone.conv1.weight.shape == (4, 1, 3, 3)
 
 

@@ -26,6 +26,8 @@ def test_the_dict_names_its_scope():
             build_model(cifar_classifier(), 'student.model')
 
 
-def test_an_error_within_the_model_is_its_own():
-    with pytest.raises(TypeError, match='no_such_setting'):
+def test_an_error_within_the_model_is_named_with_the_part_it_comes_from():
+    message = r'model \(mmreviewkd.CIFARResNet\) cannot be built: TypeError.*no_such_setting'
+    with pytest.raises(ConfigError, match=message) as error:
         build_model(dict(type='mmreviewkd.CIFARResNet', depth=8, no_such_setting=1), 'model')
+    assert isinstance(error.value.__cause__, TypeError)

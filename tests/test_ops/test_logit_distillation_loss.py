@@ -14,6 +14,13 @@ def test_equals_the_definition():
     torch.testing.assert_close(logit_distillation_loss(student, teacher), expected)
 
 
+def test_maps_are_compared_pixel_by_pixel():
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = torch.randn(2, 2, 5, 3, 4, generator=generator)
+    as_rows = [logits.permute(0, 2, 3, 1).reshape(-1, 5) for logits in (student, teacher)]
+    torch.testing.assert_close(logit_distillation_loss(student, teacher, 2.0), logit_distillation_loss(*as_rows, 2.0))
+
+
 def test_no_difference_costs_nothing():
     logits = torch.randn(3, 4)
     assert logit_distillation_loss(logits, logits + 5).abs() < 1e-5

@@ -44,7 +44,7 @@ def test_unknown_settings_of_a_component_are_refused_before_it_is_built():
     assert (part.width, part.depth) == (1, 2)
     with pytest.raises(ConfigError, match=r"dict\(type='Part'\) has an unknown key 'widht': did you mean 'width'\?"):
         Part(widht=1)
-    with pytest.raises(TypeError, match='width'):
+    with pytest.raises(ConfigError, match=r"dict\(type='Part'\) lacks 'width'"):
         Part()
 
 

@@ -27,7 +27,6 @@ train_dataloader = dict(
         type='CocoDataset',
         data_root=data_root,
         ann_file='annotations/train.json',
-        indices=1200,
         data_prefix=dict(img='train/'),
         metainfo=metainfo,
         pipeline=train_pipeline))

@@ -2,6 +2,7 @@
 
 import torch
 from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmreviewkd.registry import HOOKS
@@ -17,6 +18,16 @@ class ChannelsLastHook(Hook):
     CPU and mixed precision on a GPU usually do.
     """
 
-    def before_train(self, runner: Runner) -> None:
-        """Convert student, connector and teacher."""
-        runner.model.to(memory_format=torch.channels_last)
+    priority = 'VERY_HIGH'  # before hooks that copy the model
+
+    def before_run(self, runner: Runner) -> None:
+        """Convert student, connector and teacher.
+
+        A parallel model is wrapped anew: its gradient buckets are laid out for the weights' former strides, and the
+        first iteration of every run, a resumed one too, would take a step along wrong gradients.
+        """
+        if not is_model_wrapper(runner.model):
+            runner.model.to(memory_format=torch.channels_last)
+            return
+        model = runner.model.module.to(memory_format=torch.channels_last)
+        runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)

@@ -129,11 +129,16 @@ class ReviewDistiller(BaseModel):
             raise ConfigError(
                 f'distill_loss is {distill_loss!r} but student.taps and teacher.taps name {levels} levels; give both '
                 'or neither')
-        if logit_loss and student.shapes[-1] != teacher.shapes[-1]:
+        if logit_loss and student.channels[-1] != teacher.channels[-1]:
             raise ConfigError(
                 f'logit_loss compares class by class, but student.logits ({student.names[-1]!r}) gives '
                 f'{student.channels[-1]} classes and teacher.logits ({teacher.names[-1]!r}) {teacher.channels[-1]}; '
                 'distil features alone, or use a teacher of the same classes')
+        if logit_loss and student.strides[-1] != teacher.strides[-1]:
+            raise ConfigError(
+                f'logit_loss compares maps pixel by pixel, but student.logits ({student.names[-1]!r}) has stride '
+                f'{student.strides[-1]:g} and teacher.logits ({teacher.names[-1]!r}) {teacher.strides[-1]:g}; tap both '
+                'at the same stride, or distil features alone')
         self.connector = None
         if levels and connector:
             self.connector = _build_part(
@@ -202,7 +207,7 @@ class ReviewDistiller(BaseModel):
         # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
-            losses['loss_logit'] = self.logit_loss(features[-1].flatten(1), targets[-1].flatten(1))
+            losses['loss_logit'] = self.logit_loss(_logits(features[-1]), _logits(targets[-1]))
             features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
             if self.connector is not None:
@@ -272,6 +277,11 @@ def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tup
     proposal = propose_taps(network, build_model(config, 'teacher.model'))
     print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
     return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
+
+
+def _logits(level: Tensor) -> Tensor:
+    """``[N, classes]`` of what a tap gives as ``[N, classes, 1, 1]``; maps as they are."""
+    return level.flatten(1) if level.shape[-2:] == (1, 1) else level
 
 
 def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:

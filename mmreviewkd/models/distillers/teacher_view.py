@@ -3,7 +3,21 @@
 from collections.abc import Sequence
 
 import torch
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
+
+from mmreviewkd.utils.errors import ConfigError
+
+# Attributes by which the libraries name the same setting; of two, the first one counts.
+_CHANNEL_ORDER = (
+    '_channel_conversion',  # MMEngine, mmdet, mmpose, mmyolo, mmocr
+    'channel_conversion',  # mmsegmentation
+    'to_rgb',  # mmpretrain, mmdet's re-identification
+)
+_PAD_VALUE = (
+    'pad_value',  # all but
+    'pad_val',  # mmsegmentation
+)
 
 
 def renormalize(
@@ -37,7 +51,8 @@ class TeacherView:
     """Convert the student's images by :func:`renormalize`, with arguments derived from two data preprocessors.
 
     Args:
-        student (nn.Module): The student's data preprocessor, of MMEngine, mmpretrain or mmdet.
+        student (nn.Module): The student's data preprocessor, of MMEngine or any OpenMMLab library whose attributes
+            are known: mmpretrain, mmdet, mmsegmentation, mmpose, mmyolo, mmocr.
         teacher (nn.Module): The teacher's data preprocessor.
 
     Attributes:
@@ -45,11 +60,14 @@ class TeacherView:
         flip (bool): Whether they order channels differently.
         fill (bool): Whether padding must be set to the teacher's value.
         pad_value (float): The teacher's padding value.
+
+    Raises:
+        ConfigError: If a data preprocessor says in no known way how it normalizes images.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
-        s_mean, s_std, s_flipped, s_pad = _normalization(student)
-        t_mean, t_std, t_flipped, self.pad_value = _normalization(teacher)
+        s_mean, s_std, s_flipped, s_pad = _normalization(student, 'student')
+        t_mean, t_std, t_flipped, self.pad_value = _normalization(teacher, 'teacher')
         self.flip = s_flipped != t_flipped
         if self.flip:
             s_mean, s_std = s_mean.flip(0), s_std.flip(0)
@@ -79,13 +97,29 @@ class TeacherView:
             shapes if len(shapes) == len(inputs) else (), self.pad_value)
 
 
-def _normalization(preprocessor: nn.Module) -> tuple[Tensor, Tensor, bool, float]:
+def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor, bool, float]:
     """Mean and standard deviation ``[C, 1, 1]``, whether the channel order is reversed, and the padding value."""
     # mmdet's MultiBranchDataPreprocessor passes every branch to an inner preprocessor.
     preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
-    normalizes = getattr(preprocessor, '_enable_normalize', False)
+    # MMEngine's base class and no preprocessor at all leave images as they are.
+    if type(preprocessor).forward in (BaseDataPreprocessor.forward, nn.Identity.forward):
+        return torch.zeros(1, 1, 1), torch.ones(1, 1, 1), False, 0
+    normalizes = _attribute(preprocessor, ('_enable_normalize',), 'whether it normalizes', whose)
+    flipped = _attribute(preprocessor, _CHANNEL_ORDER, 'whether it reverses the channels', whose)
+    pad_value = _attribute(preprocessor, _PAD_VALUE, 'its padding value', whose)
     mean = preprocessor.mean.cpu() if normalizes else torch.zeros(1, 1, 1)
     std = preprocessor.std.cpu() if normalizes else torch.ones(1, 1, 1)
-    # MMEngine and mmdet name the flag _channel_conversion, mmpretrain to_rgb.
-    flipped = getattr(preprocessor, '_channel_conversion', False) or getattr(preprocessor, 'to_rgb', False)
-    return mean, std, bool(flipped), getattr(preprocessor, 'pad_value', 0)
+    return mean, std, bool(flipped), pad_value
+
+
+def _attribute(preprocessor: nn.Module, names: Sequence[str], what: str, whose: str) -> float:
+    """The value of the first of several attributes that exists."""
+    # mmagic's preprocessors convert between colour orders by other attributes, which the inherited flag contradicts.
+    if not hasattr(preprocessor, 'output_channel_order'):
+        for name in names:
+            if hasattr(preprocessor, name):
+                return getattr(preprocessor, name)
+    raise ConfigError(
+        f'{whose}.model: {type(preprocessor).__name__} says in none of the known ways ({", ".join(names)}) {what}, so '
+        "the student's images cannot be converted to the teacher's normalization; a teacher.model without "
+        'data_preprocessor sees them as the student does')

@@ -27,7 +27,7 @@ class LogitDistillationLoss(nn.Module):
         self.loss_weight = number(loss_weight, 'LogitDistillationLoss: loss_weight', at_least=0)
 
     def forward(self, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
-        """Compare ``[N, classes]`` logits; returns the weighted scalar loss."""
+        """Compare logits ``[N, classes]`` or ``[N, classes, H, W]``; returns the weighted scalar loss."""
         return self.loss_weight * logit_distillation_loss(student_logits, teacher_logits, self.temperature)
 
     def extra_repr(self) -> str:

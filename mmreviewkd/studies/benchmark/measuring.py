@@ -5,7 +5,7 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,31 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmreviewkd.utils.kept_bytes import bytes_kept
+
 _aten = torch.ops.aten
-
-
-def bytes_kept(step: Callable[[], Tensor], parameters: Iterable[Tensor] = ()) -> tuple[int, Tensor]:
-    """Count the bytes that autograd saves in a forward pass for the backward pass, each storage once.
-
-    Args:
-        step (Callable): Runs the forward pass.
-        parameters (Iterable[Tensor]): Tensors whose storages are not counted. Defaults to ().
-
-    Returns:
-        tuple[int, Tensor]: The bytes, and what the step returned.
-    """
-    ignored = {parameter.untyped_storage().data_ptr() for parameter in parameters}
-    kept = {}
-
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in ignored:
-            kept[storage.data_ptr()] = storage  # a reference, so that no other tensor is allocated at its address
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        result = step()
-    return sum(storage.nbytes() for storage in kept.values()), result
 
 
 def flops(step: Callable[[], Tensor]) -> int:

@@ -17,8 +17,8 @@ from torch.nn.utils import parametrizations
 
 from mmreviewkd.models import ReviewConnector, hierarchical_context_loss
 from mmreviewkd.ops.review_level import plan, winograd_convolution
-from mmreviewkd.studies.benchmark.measuring import bytes_kept
 from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.kept_bytes import bytes_kept
 
 WAYS = ['direct', 'composed', 'winograd']
 
@@ -342,7 +342,7 @@ def test_auto_runs_large_levels_fast_and_small_ones_plain():
 
 
 def test_an_unknown_implementation_is_named():
-    with pytest.raises(ConfigError, match="'auto', 'plain', 'fast', but is 'fsat'"):
+    with pytest.raises(ConfigError, match="'auto', 'plain' or 'fast', but is 'fsat'; did you mean 'fast'"):
         two_levels('fsat')
 
 

@@ -114,7 +114,7 @@ def test_is_built_by_name_in_any_scope():
 @pytest.mark.parametrize(('arguments', 'message'), [
     (dict(in_channels=[1, 2], out_channels=[1]), r'\[1, 2\] and \[1\]'),
     (dict(in_channels=[], out_channels=[]), 'same levels'),
-    (dict(in_channels=[1, 0], out_channels=[1, 1]), 'positive'),
+    (dict(in_channels=[1, 0], out_channels=[1, 1]), 'at least 1'),
     (dict(in_channels=[1], out_channels=[1], mid_channels=0), 'mid_channels'),
     (dict(in_channels=[1], out_channels=[1], mid_chanels=4), "did you mean 'mid_channels'"),
 ])

@@ -12,6 +12,7 @@ from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 
 from mmreviewkd.models.distillers.teacher_view import TeacherView, renormalize
+from mmreviewkd.utils import ConfigError
 
 
 def build(**changes):
@@ -160,3 +161,67 @@ def test_the_same_normalization_returns_the_images_themselves():
     assert TeacherView(ImgDataPreprocessor(**settings), ImgDataPreprocessor(**settings))(images) is images
     assert TeacherView(BaseDataPreprocessor(), BaseDataPreprocessor())(images) is images
     assert TeacherView(ImgDataPreprocessor(**settings), BaseDataPreprocessor())(images) is not images
+
+
+class _SegmentationStyle(BaseDataPreprocessor):
+    """Normalizes as mmsegmentation does, and names its settings as mmsegmentation does."""
+
+    def __init__(self, mean, std, bgr_to_rgb, pad_val):
+        super().__init__()
+        self.mean, self.std = (torch.tensor(value).view(-1, 1, 1) for value in (mean, std))
+        self._enable_normalize, self.channel_conversion, self.pad_val = True, bgr_to_rgb, pad_val
+
+    def forward(self, images):
+        images = [image[[2, 1, 0]] if self.channel_conversion else image for image in images]
+        padded = torch.full((len(images), 3, 8, 8), float(self.pad_val))
+        for place, image in zip(padded, images):
+            place[:, :image.shape[1], :image.shape[2]] = (image - self.mean) / self.std
+        return padded
+
+
+def check_views_agree(student, teacher, samples):
+    images = [255 * torch.rand(3, h, w, generator=torch.Generator().manual_seed(h)) for h, w in ((8, 6), (5, 8))]
+    view = TeacherView(student, teacher)
+    torch.testing.assert_close(view(student(images), samples), teacher(images), rtol=0, atol=1e-3)
+
+
+class _Sample(dict):
+    img_shape = property(lambda self: self['img_shape'])
+
+
+@pytest.mark.parametrize('bgr_to_rgb', [True, False])
+def test_reads_the_names_of_mmsegmentation(bgr_to_rgb):
+    samples = [_Sample(img_shape=(8, 6)), _Sample(img_shape=(5, 8))]
+    student = _SegmentationStyle([123.675, 116.28, 103.53], [58.395, 57.12, 57.375], True, 0)
+    teacher = _SegmentationStyle([103.53, 116.28, 123.675], [1.0, 1.0, 1.0], bgr_to_rgb, 9)
+    check_views_agree(student, teacher, samples)
+
+
+def test_mmsegmentations_own_preprocessor_agrees():
+    SegDataPreProcessor = pytest.importorskip('mmseg.models').SegDataPreProcessor
+    SegDataSample = pytest.importorskip('mmseg.structures').SegDataSample
+    images = [torch.randint(0, 256, (3, 64, 48), generator=torch.Generator().manual_seed(i), dtype=torch.uint8)
+              for i in range(2)]
+    views = []
+    for settings in (dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], bgr_to_rgb=True),
+                     dict(mean=[103.53, 116.28, 123.675], std=[1.0, 1.0, 1.0], pad_val=7)):
+        preprocessor = SegDataPreProcessor(size=(64, 64), **settings)
+        samples = [SegDataSample() for _ in images]
+        views.append((preprocessor, preprocessor(dict(inputs=list(images), data_samples=samples), training=True)))
+    (student, mine), (teacher, theirs) = views
+    found = TeacherView(student, teacher)(mine['inputs'], mine['data_samples'])
+    torch.testing.assert_close(found, theirs['inputs'], rtol=0, atol=1e-3)
+
+
+def test_a_preprocessor_of_unknown_settings_is_refused():
+    class Unknown(BaseDataPreprocessor):
+        def forward(self, data, training=False):
+            return data
+
+    known = ImgDataPreprocessor(mean=[1.0], std=[2.0])
+    with pytest.raises(ConfigError, match=r'teacher.model: Unknown says in none of the known ways \(_enable_normalize'):
+        TeacherView(known, Unknown())
+    half_known = _SegmentationStyle([1.0], [2.0], False, 0)
+    del half_known.channel_conversion
+    with pytest.raises(ConfigError, match=r'student.model: .* \(.*channel_conversion, to_rgb\) whether it reverses'):
+        TeacherView(half_known, known)

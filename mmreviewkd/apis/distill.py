@@ -1,0 +1,115 @@
+"""From two configs and a checkpoint to the config of a distillation, and on to training it."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
+
+from mmreviewkd.models.build import build_model
+from mmreviewkd.models.taps.proposal import Proposal, propose_taps
+from mmreviewkd.utils.checkpoint import guard_checkpoint_loading, save_atomically
+from mmreviewkd.utils.config import config_file, load_config, model_config, without_pretrained
+from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.random import preserved_random_state
+
+from .checks import TRAINING, check_kinds, require_keys
+from .dry_step import NoBatchError, dry_step
+from .pair_config import pair_config
+from .runner import read_config
+from .train import train as train_config
+
+
+def distill(
+        student: str,
+        teacher: str,
+        checkpoint: str,
+        out: str | None = None,
+        force: bool = False,
+        train: bool = False,
+        work_dir: str | None = None,
+        cfg_options: Mapping | None = None) -> Path:
+    """Propose the taps of a pair, try one step, write the config of the distillation, and train it if asked to.
+
+    What is found is printed: the levels of both, and the losses, gradients, time and memory of the step.
+
+    Args:
+        student (str): The student's own config: a path, or ``'package::path/of/config.py'``; a pure Python config
+            (``with read_base()``) too.
+        teacher (str): The teacher's config, likewise.
+        checkpoint (str): The teacher's weights: a path, a URL, ``'metafile'`` or ``'init_cfg'``, see
+            :class:`~mmreviewkd.models.distillers.FrozenTeacher`.
+        out (str, optional): The config file to write. Defaults to ``STUDENT_review-TEACHER.py`` in the current folder.
+        force (bool): Overwrite the file if it exists. Defaults to False.
+        train (bool): Train the written config. Defaults to False.
+        work_dir (str, optional): The folder for logs and checkpoints of the training. Defaults to
+            ``work_dirs/CONFIG_NAME``.
+        cfg_options (Mapping, optional): Settings that the written config adds, by dotted keys, such as
+            ``{'model.distill_loss.loss_weight': 5.0}``.
+
+    Returns:
+        Path: The written config.
+
+    Raises:
+        ConfigError: If the file exists, a config or the checkpoint cannot be used, or the pair has no levels in common;
+            nothing is written then.
+    """
+    file = _out_file(student, teacher, out, force)
+    cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
+    require_keys(cfg, TRAINING, 'needed to train', 'student')
+    proposal = _propose(student, teacher, cfg, teacher_cfg)
+    print_log('\n'.join(['levels, fine to coarse', *(f'  {line}' for line in proposal.table())]))
+
+    def text(folder: Path) -> str:
+        return pair_config(student, teacher, checkpoint, proposal, cfg, folder, cfg_options)
+
+    guard_checkpoint_loading()
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / file.name
+        trial.write_text(text(trial.parent))
+        whole = read_config(str(trial))
+        check_kinds(whole)
+        try:
+            print_log('\n'.join(dry_step(whole).lines()))
+        except NoBatchError as error:
+            print_log(f'no step was tried: {error}')
+    save_atomically(lambda path: Path(path).write_text(text(file.absolute().parent)), file)
+    print_log(f'wrote {file}' + ('' if train else f'; train it with tools/train.py {file}'))
+    if train:
+        train_config(str(file), work_dir=work_dir)
+    return file
+
+
+def _out_file(student: str, teacher: str, out: str | None, force: bool) -> Path:
+    stems = [Path(reference.rpartition('::')[2]).stem for reference in (student, teacher)]
+    file = Path(out or f'{stems[0]}_review-{stems[1]}.py')
+    if file.suffix != '.py':
+        raise ConfigError(f'--out: {str(file)!r} must be the path of a Python file, such as {stems[0]}_review.py')
+    for name, reference in (('student', student), ('teacher', teacher)):
+        if file.exists() and file.samefile(config_file(reference, name)):
+            raise ConfigError(f"--out: {str(file)!r} is the {name}'s own config; choose another name")
+    if file.exists() and not force:
+        raise ConfigError(f'--out: {str(file)!r} exists; choose another name, or overwrite it with --force')
+    return file
+
+
+def _read(reference: str, name: str) -> Config:
+    cfg = load_config(reference, name)
+    if not isinstance(cfg.get('model'), dict):
+        raise ConfigError(f'{name}: {reference!r} contains no `model` dict')
+    if 'student' in cfg.model and 'teacher' in cfg.model:
+        raise ConfigError(
+            f'{name}: {reference!r} is itself a distillation; give the config of the {name} alone, or the exported '
+            'student.py')
+    return cfg
+
+
+def _propose(student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> Proposal:
+    models = []
+    with preserved_random_state():
+        for reference, config, name in ((student, cfg, 'student'), (teacher, teacher_cfg, 'teacher')):
+            with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
+                models.append(build_model(without_pretrained(model_config(reference, name)), f'{name}.model'))
+        return propose_taps(*models)

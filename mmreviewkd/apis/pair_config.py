@@ -1,0 +1,116 @@
+"""Write the config of a distillation on top of its student's own config."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.config.utils import MODULE2PACKAGE
+
+from mmreviewkd.models.taps.proposal import Proposal
+from mmreviewkd.utils.config import config_file
+from mmreviewkd.utils.config_code import Code, as_code
+from mmreviewkd.utils.errors import ConfigError
+
+# The review path's width: what the authors use for COCO and for MobileNet on ImageNet.
+_MID_CHANNELS = 256
+_EXPORT_HOOK = dict(type='mmreviewkd.ExportStudentHook')
+
+
+def pair_config(
+        student: str, teacher: str, checkpoint: str, proposal: Proposal, cfg: Config, folder: Path,
+        options: Mapping | None = None) -> str:
+    """The text of the config that distils a pair.
+
+    A student config with ``_base_`` or without any is referred to. MMEngine cannot build on a pure Python config in
+    this way, so the values of such a one are written out.
+
+    Args:
+        student (str): The student's config: a path, or ``'package::path/of/config.py'``.
+        teacher (str): The teacher's config, likewise.
+        checkpoint (str): The teacher's weights.
+        proposal (Proposal): The taps of both.
+        cfg (Config): The student's config, read.
+        folder (Path): The folder of the text's file.
+        options (Mapping, optional): Settings by dotted keys, as ``--cfg-options`` has them. Defaults to None.
+
+    Raises:
+        ConfigError: If an option changes the student, or an item of a list.
+    """
+    pure_python = is_pure_python(cfg)
+    widest = max(feature.channels for feature in proposal.student)
+    model = dict(
+        type='mmreviewkd.ReviewDistiller',
+        student=dict(model=Code('model' if pure_python else '_base_.model'), taps=proposal.student_taps),
+        teacher=dict(model=teacher, checkpoint=checkpoint, taps=proposal.teacher_taps),
+        connector=dict(type='ReviewConnector', mid_channels=min(_MID_CHANNELS, widest)),
+        distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+    changes = _merged(model, options or {})
+    hooks = 'custom_hooks' if pure_python else '_base_.custom_hooks'
+    hooks = [Code(f'*{hooks}'), _EXPORT_HOOK] if cfg.get('custom_hooks') else [_EXPORT_HOOK]
+    start = [f'# {_name(student)} distilled from {_name(teacher)} with Knowledge Review, as tools/distill.py proposes.']
+    if pure_python:
+        start += [f'# The values of the pure Python config {student!r} come first.', '', cfg.pretty_text.strip()]
+    else:
+        model = dict(_delete_=True, **model)
+        start += [f'_base_ = {_base(student, folder)!r}']
+    lines = [
+        *start, '', f'# Levels by stride, fine to coarse: {", ".join(map(_stride, proposal.student))}.',
+        f'model = {as_code(model, column=8)}',
+        '# When training ends, the plain student is written to the folder `student` of the work dir.',
+        f'custom_hooks = {as_code(hooks, column=15)}']
+    lines += ['', *(f'{key} = {as_code(_updated(cfg.get(key), value) if pure_python else value, column=len(key) + 3)}'
+                    for key, value in changes.items())] if changes else []
+    return '\n'.join(lines) + '\n'
+
+
+def is_pure_python(cfg: Config) -> bool:
+    """Whether a config is one of MMEngine's pure Python configs, which import classes and their base configs."""
+    return bool(cfg.filename) and Config._is_lazy_import(cfg.filename)
+
+
+def _stride(feature: object) -> str:
+    return 'pooled' if feature.size == (1, 1) else f'{feature.stride:g}'
+
+
+def _name(reference: str) -> str:
+    return Path(reference.rpartition('::')[2]).stem
+
+
+def _base(student: str, folder: Path) -> str:
+    """The student's config as ``_base_``, which MMEngine reads from the file's own folder or from a known package."""
+    file = config_file(student, 'student')
+    if student.partition('::')[0] in MODULE2PACKAGE and '.mim' in file.parts:
+        return student
+    file = file.resolve()
+    apart = os.path.commonpath([file, folder.resolve()]) == file.anchor
+    return file.as_posix() if apart else Path(os.path.relpath(file, folder.resolve())).as_posix()
+
+
+def _merged(model: dict, options: Mapping) -> dict:
+    """Change the model by the options that concern it, and return the others as nested dicts."""
+    changes: dict = {}
+    for key, value in options.items():
+        steps = key.split('.')
+        if steps[:3] == ['model', 'student', 'model'] or steps == ['model'] or steps == ['model', 'student']:
+            raise ConfigError(
+                f"--cfg-options: {key} would change the student's own model; change it in the student's config")
+        if any(step.isdigit() for step in steps):
+            raise ConfigError(
+                f'--cfg-options: {key} changes an item of a list, which a config on top of another cannot do; give the '
+                "whole list, or change it in the student's config")
+        node = model if steps[0] == 'model' else changes
+        for step in steps[1:-1] if steps[0] == 'model' else steps[:-1]:
+            node = node.setdefault(step, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f'--cfg-options: {key} sets a key of {step!r}, which is no dict but {node!r:.80}')
+        node[steps[-1]] = value
+    return changes
+
+
+def _updated(old: object, new: object) -> object:
+    """A value of a pure Python config with changes; nested dicts are merged."""
+    if not (isinstance(old, dict) and isinstance(new, dict)):
+        return new
+    old = dict(old.to_dict() if hasattr(old, 'to_dict') else old)
+    return {**old, **{key: _updated(old.get(key), value) for key, value in new.items()}}

@@ -1,0 +1,64 @@
+"""Sweep over pairs, and its table."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mmreviewkd.studies.output import fill_marks, write_json
+
+from .families import Network
+from .trial import Outcome, try_pair
+
+_BEGIN, _END = '<!-- pairs -->', '<!-- end -->'
+
+
+def sweep(pairs: Sequence[tuple[Network, Network]], file: Path | None = None) -> Iterable[Outcome]:
+    """Try pairs one after the other.
+
+    Args:
+        pairs (Sequence[tuple[Network, Network]]): Student and teacher of each.
+        file (Path, optional): A JSON file that keeps the outcomes; pairs in it are not tried again. Defaults to None.
+
+    Yields:
+        Outcome: That of the next pair.
+    """
+    done = [Outcome(**entry) for entry in json.loads(file.read_text())] if file and file.exists() else []
+    known = {(outcome.student, outcome.teacher): outcome for outcome in done}
+    for student, teacher in pairs:
+        key = (student.name, teacher.name)
+        if key not in known:
+            known[key] = try_pair(student, teacher)
+            if file:
+                write_json([asdict(outcome) for outcome in known.values()], file)
+        yield known[key]
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """The share of the pairs that pass every check, as a sentence."""
+    passed = sum(not outcome.failed for outcome in outcomes)
+    return f'{passed} of {len(outcomes)} pairs pass every check ({100 * passed / max(1, len(outcomes)):.1f} %).'
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """The outcomes as Markdown."""
+    rows = [f'| {o.student} | {o.teacher} | {o.levels or ""} | {_cell(o.failed) or "passes"} |' for o in outcomes]
+    head = ['| student | teacher | levels | outcome |', '|---|---|---|---|']
+    return '\n'.join(['', summary(outcomes), '', *head, *rows, ''])
+
+
+def write_table(outcomes: Sequence[Outcome], page: Path) -> None:
+    """Write the table into a Markdown page, between its marks.
+
+    Args:
+        outcomes (Sequence[Outcome]): The outcomes.
+        page (Path): The page.
+
+    Raises:
+        ConfigError: If the page has no such marks.
+    """
+    fill_marks(page, {_BEGIN: table(outcomes)}, _END)
+
+
+def _cell(text: str) -> str:
+    return text.replace('|', '\\|').replace('<', '&lt;')

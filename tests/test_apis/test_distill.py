@@ -1,0 +1,173 @@
+"""From two configs and a checkpoint to a written config that trains."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import ROOT, run_tool, small_run
+from mmengine.config import Config
+
+from mmreviewkd.apis import distill
+from mmreviewkd.models.build import build_model
+from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.config import model_config
+
+pytest.importorskip('mmpretrain')
+
+TEACHER = 'mmreviewkd::fashion_mnist/resnet14.py'
+PURE_PYTHON = '''
+from mmengine.dataset import DefaultSampler
+from mmengine.optim import OptimWrapper
+from mmpretrain.datasets import FashionMNIST, PackInputs, RandomCrop
+from mmpretrain.engine import EMAHook
+from mmpretrain.models import CrossEntropyLoss, GlobalAveragePooling, ImageClassifier, LinearClsHead
+from torch.optim import SGD
+
+from mmreviewkd.models.backbones import CIFARResNet
+
+default_scope = 'mmpretrain'
+model = dict(
+    type=ImageClassifier,
+    backbone=dict(type=CIFARResNet, depth=8, widths=(4, 4, 8, 16), in_channels=1),
+    neck=dict(type=GlobalAveragePooling),
+    head=dict(type=LinearClsHead, num_classes=10, in_channels=16, loss=dict(type=CrossEntropyLoss)))
+data_preprocessor = dict(mean=[72.94], std=[90.02], num_classes=10)
+train_dataloader = dict(
+    batch_size=64, num_workers=2, persistent_workers=True, sampler=dict(type=DefaultSampler, shuffle=True),
+    dataset=dict(
+        type=FashionMNIST, data_root=DATA_ROOT,
+        pipeline=[dict(type=RandomCrop, crop_size=28, padding=2), dict(type=PackInputs)]))
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.1))
+train_cfg = dict(by_epoch=True, max_epochs=1)
+custom_hooks = [dict(type=EMAHook, momentum=0.1)]
+'''
+
+
+@pytest.fixture
+def student(tmp_path, fashion_mnist, monkeypatch):
+    """The path of the config of a student that trains for two epochs of two iterations; the test runs beside it."""
+    monkeypatch.chdir(tmp_path)
+    few = {'train_dataloader.dataset.indices': 64, 'train_dataloader.batch_size': 32}
+    small_run('resnet8.py', fashion_mnist, **few).dump('student.py')
+    return 'student.py'
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """The path of a checkpoint of the teacher."""
+    path = tmp_path / 'teacher.pth'
+    teacher = build_model(model_config(TEACHER, 'teacher'), 'teacher')
+    torch.save(dict(state_dict=teacher.state_dict()), path)
+    return str(path)
+
+
+@pytest.mark.slow
+def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights, tmp_path, capsys):
+    file = distill(student, TEACHER, weights, out='pairs/pair.py', train=True, work_dir='work')
+    printed = capsys.readouterr().out
+    for expected in (
+            'backbone.layer3[-1].relu:input', '16 x 16', '32 channels', 'on its own data: 32 x 1 x 28 x 28',
+            'loss_student', 'gradient norms', 'the student alone', 'training: 4 iterations', 'wrote pairs/pair.py'):
+        assert expected in printed
+    assert 'left out' not in printed and 'init_weights' not in printed.partition('wrote')[0]
+
+    text, cfg = file.read_text(), Config.fromfile(file)
+    assert "_base_ = '../student.py'" in text and len(text.splitlines()) < 35
+    assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
+    assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
+    hooks = [hook['type'] for hook in cfg.custom_hooks]
+    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.ExportStudentHook']
+
+    log = max((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text().splitlines()
+    assert sum('loss_distill' in json.loads(line) for line in log) == 4
+    exported = Config.fromfile(tmp_path / 'work' / 'student' / 'student.py')
+    state = torch.load(tmp_path / 'work' / 'student' / 'student.pth', weights_only=True)['state_dict']
+    build_model(Config.fromfile(student).model, 'student').load_state_dict(state, strict=True)
+    assert 'mmreviewkd' not in exported.pretty_text and exported.model.type == 'ImageClassifier'
+
+
+def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, capsys):
+    root = Config.fromfile(student).train_dataloader.dataset.data_root
+    text = Path(student).read_text()
+    Path('absent.py').write_text(text.replace(root, 'nowhere'))
+    distill('absent.py', TEACHER, weights, out='pair.py')
+    printed = capsys.readouterr().out
+    assert 'made-up data, as the images are not here (Cannot find FashionMNIST dataset in nowhere' in printed
+    assert '32 x 1 x 28 x 28' in printed and "the whole training: unknown, as the data set's length is" in printed
+
+
+@pytest.mark.slow
+def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path('pure.py').write_text(PURE_PYTHON.replace('DATA_ROOT', repr(str(fashion_mnist))))
+    file = distill('pure.py', 'pure.py', 'init_cfg', out='pair.py', train=True, work_dir='work')
+    assert 'on its own data: 64 x 1 x 28 x 28' in capsys.readouterr().out
+    cfg = Config.fromfile(file)
+    assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
+    assert cfg.model.student.model.type == 'mmpretrain.models.ImageClassifier'
+    assert len(cfg.custom_hooks) == 2
+    assert (tmp_path / 'work' / 'student' / 'student.pth').exists()
+
+
+def test_options_are_written_into_the_config(student, weights):
+    options = {
+        'model.distill_loss.loss_weight': 5.0, 'model.warmup_epochs': 1, 'train_dataloader.batch_size': 16,
+        'train_cfg.max_epochs': 3}
+    cfg = Config.fromfile(distill(student, TEACHER, weights, out='pair.py', cfg_options=options))
+    assert (cfg.model.distill_loss.loss_weight, cfg.model.warmup_epochs) == (5.0, 1)
+    assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (16, 3, 2)
+
+
+@pytest.mark.parametrize(('change', 'message'), [
+    (dict(out='student.py', force=True), "--out: 'student.py' is the student's own config"),
+    (dict(out='pair.txt'), "--out: 'pair.txt' must be the path of a Python file"),
+    (dict(out='there.py'), r"--out: 'there.py' exists; choose another name, or overwrite it with --force"),
+    (dict(student='absent.py'), "student: there is no config file 'absent.py'"),
+    (dict(teacher='mmpretrain::resnet/resnet19.py'), "teacher: mmpretrain has no config 'resnet/resnet19.py'; did you"),
+    (dict(student='mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'), 'is itself a distillation'),
+    (dict(checkpoint='absent.pth'), "teacher.checkpoint: there is no file 'absent.pth'"),
+    (dict(cfg_options={'model.student.model.depth': 1}), "model.student.model.depth would change the student's own"),
+    (dict(cfg_options={'custom_hooks.0.priority': 1}), 'custom_hooks.0.priority changes an item of a list'),
+])
+def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, tmp_path, change, message):
+    (tmp_path / 'there.py').write_text('mine = 1\n')
+    before = {path.name: path.read_text() for path in tmp_path.glob('*.py')}
+    with pytest.raises(ConfigError, match=message.replace('(', r'\(')):
+        distill(**{**dict(student=student, teacher=TEACHER, checkpoint=weights), **change})
+    assert {path.name: path.read_text() for path in tmp_path.glob('*.py')} == before
+
+
+def test_force_overwrites(student, weights, tmp_path):
+    (tmp_path / 'there.py').write_text('mine = 1\n')
+    distill(student, TEACHER, weights, out='there.py', force=True)
+    assert 'ReviewDistiller' in (tmp_path / 'there.py').read_text()
+
+
+def test_a_broken_pipeline_is_no_missing_image(student, weights):
+    pipeline = "[dict(type='RandomCrop', crop_size=-1)]"
+    Path('broken.py').write_text(
+        f"_base_ = 'student.py'\ntrain_dataloader = dict(dataset=dict(pipeline={pipeline}))\n")
+    with pytest.raises(ConfigError, match='train_dataloader: no batch can be made: AssertionError'):
+        distill('broken.py', TEACHER, weights)
+
+
+def test_a_pair_of_detectors_is_tried_on_made_up_scenes(tmp_path, monkeypatch, capsys):
+    pytest.importorskip('mmcv.ops')
+    pytest.importorskip('mmdet')
+    monkeypatch.chdir(tmp_path)
+    names = [f'mmreviewkd::fashion_scenes/mask-rcnn_{depth}.py' for depth in ('r18', 'r34')]
+    file = distill(*names, 'init_cfg', cfg_options={'train_dataloader.batch_size': 2})
+    printed = capsys.readouterr().out
+    assert file.name == 'mask-rcnn_r18_review-mask-rcnn_r34.py'
+    assert 'made-up data' in printed and 'loss_mask' in printed and 'neck:output[0]' in printed.replace('  ', ' ')
+    assert Config.fromfile(file).model.student.taps == ['neck']
+
+
+@pytest.mark.slow
+def test_the_tool_ends_bad_input_in_one_line(student, weights, tmp_path):
+    tool = ROOT / 'tools' / 'distill.py'
+    done = run_tool(tool, student, TEACHER, 'absent.pth', '--out', 'pair.py', cwd=tmp_path, check=False)
+    assert done.returncode == 2 and 'Traceback' not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("error: teacher.checkpoint: there is no file 'absent.pth'")
+    assert not (tmp_path / 'pair.py').exists()

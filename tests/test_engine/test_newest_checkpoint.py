@@ -1,0 +1,54 @@
+"""Which checkpoint a run resumes from when files are damaged or missing."""
+
+import os
+
+import pytest
+import torch
+
+from mmreviewkd.engine.newest_checkpoint import newest_checkpoint
+from mmreviewkd.utils.errors import CheckpointError
+
+
+@pytest.fixture
+def work_dir(tmp_path):
+    """Three checkpoints, the third the newest, and one that cannot be resumed from."""
+    for epoch in (1, 2, 3):
+        path = tmp_path / f'epoch_{epoch}.pth'
+        torch.save(dict(meta=dict(epoch=epoch, seed=7), state_dict={}, optimizer={}), path)
+        os.utime(path, (epoch, epoch))
+    torch.save(dict(meta=dict(epoch=3), state_dict={}), tmp_path / 'best_accuracy_epoch_3.pth')
+    (tmp_path / '.epoch_4.pth.abcd1234.pth').write_bytes(b'partial')
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'epoch_3.pth'))
+    return tmp_path
+
+
+def chosen(work_dir):
+    said = []
+    _, meta = newest_checkpoint(str(work_dir), said.append)
+    return meta['epoch'], ' '.join(said)
+
+
+def test_the_named_one_without_a_word(work_dir):
+    assert chosen(work_dir) == (3, '')
+
+
+@pytest.mark.parametrize('note', ['', '/absent/epoch_9.pth'])
+def test_the_newest_where_the_note_names_none(work_dir, note):
+    (work_dir / 'last_checkpoint').write_text(note)
+    epoch, said = chosen(work_dir)
+    assert epoch == 3 and str(work_dir / 'epoch_3.pth') in said
+    assert 'is empty' in said if not note else 'does not exist' in said
+
+
+def test_a_damaged_one_is_passed_over_and_named(work_dir):
+    (work_dir / 'epoch_3.pth').write_bytes((work_dir / 'epoch_3.pth').read_bytes()[:300])
+    epoch, said = chosen(work_dir)
+    assert epoch == 2 and 'epoch_3.pth is passed over' in said and 'epoch_2.pth' in said
+
+
+def test_none_complete_is_an_error_and_none_at_all_is_not(work_dir, tmp_path_factory):
+    for path in work_dir.glob('epoch_*.pth'):
+        path.write_bytes(b'')
+    with pytest.raises(CheckpointError, match=r'no checkpoint in .* is complete'):
+        chosen(work_dir)
+    assert newest_checkpoint(str(tmp_path_factory.mktemp('fresh')), print) is None
