@@ -74,16 +74,17 @@ def versions(python: Path) -> list[str]:
 
 def check(name: str, folder: Path, tests: list[str]) -> list[str]:
     """Install one environment, run the tests in it, and give its row of the table."""
-    log = folder.with_suffix('.log')
+    log = folder.parent / f'{name}.log'
     log.write_text('')
     try:
         python = install(folder, ENVIRONMENTS[name], log)
     except subprocess.CalledProcessError as error:
         return [name, *['–'] * len(SHOWN), f'install failed ({log}): {error.stderr or ""}'.strip(), '–', '–', '–']
     started = time.monotonic()
-    report = folder.with_suffix('.xml')
+    report = folder.parent / f'{name}.xml'
     report.unlink(missing_ok=True)
-    run(python, '-m', 'pytest', *tests, f'--junitxml={report}', '-p', 'no:cacheprovider', log=log,
+    run(python, '-m', 'pytest', *tests, f'--junitxml={report}', '--continue-on-collection-errors',
+        '-p', 'no:cacheprovider', log=log,
         env={**os.environ, 'PATH': f'{python.parent}{os.pathsep}{os.environ["PATH"]}'})
     minutes = f'{(time.monotonic() - started) / 60:.1f}'
     if not report.exists():

@@ -1,5 +1,5 @@
-# Tap lists that several configs share, fine to coarse, used as `_base_.taps.NAME`. On CIFAR-100 the paper taps the
-# student after the last ReLU of each stage and the teacher before it; `neck` is the pooled feature.
+# Tap lists that several pairs share, as `_base_.taps.NAME`. In the CIFAR recipe of the authors the student is tapped
+# after the last ReLU of each stage and the teacher before it; `neck` is the pooled feature.
 taps = dict(
     # CIFAR ResNets and ShuffleNets: three stages.
     stages=['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'neck'],

@@ -1,7 +1,5 @@
 """Read configs and build runners."""
 
-import os
-import tempfile
 from pathlib import Path
 
 import torch
@@ -15,6 +13,7 @@ from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.files import check_writable
 from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
@@ -72,7 +71,7 @@ def build_runner(cfg: Config) -> Runner:
     """
     check_kinds(cfg)
     check_launcher(cfg.get('launcher', 'none'))
-    _check_writable(cfg.work_dir)
+    check_writable(cfg.work_dir, 'work_dir', 'choose another with --work-dir')
     guard_checkpoint_loading()
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
@@ -80,16 +79,6 @@ def build_runner(cfg: Config) -> Runner:
     add_finite_loss_hook(cfg)
     with build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
-
-
-def _check_writable(work_dir: str) -> None:
-    try:
-        os.makedirs(work_dir, exist_ok=True)
-        with tempfile.TemporaryFile(dir=work_dir):
-            pass
-    except OSError as error:
-        raise ConfigError(
-            f'work_dir: cannot write to {work_dir!r} ({error.strerror}); choose another with --work-dir') from error
 
 
 def _prepare_cpu(cfg: Config) -> None:

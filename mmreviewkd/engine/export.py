@@ -48,12 +48,8 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
             exported.
         CheckpointError: If the weights do not fit the student, or are not finite.
     """
-    distiller = cfg.get('model')
-    if not isinstance(distiller, dict) or 'model' not in (distiller.get('student') or {}):
-        raise ConfigError(f'config: model must be a ReviewDistiller with a student, but is {distiller!r:.80}')
-    model = model_config(cfg.model.student.model, 'student.model')
-    if cfg.get('data_preprocessor'):
-        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    model = _student_config(cfg)
+    files = student_files(cfg)
     weights = {name[len('student.'):]: value.detach().cpu().clone()
                for name, value in state.items() if name.startswith('student.')}
     scope = cfg.get('default_scope', 'mmengine')
@@ -63,7 +59,33 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
         load_weights(student, weights, "the checkpoint's student")
         check_finite(student, "the checkpoint's student")
 
+    out = Path(out_dir)
+    checkpoint = dict(
+        state_dict=weights,
+        meta=dict(mmreviewkd_version=__version__, dataset_meta=_as_plain((meta or {}).get('dataset_meta') or {})))
+    save_atomically(functools.partial(torch.save, checkpoint), out / 'student.pth')
+    for name, source in files.items():
+        save_atomically(lambda path, source=source: Path(path).write_text(source), out / name)
+    return out / 'student.py'
+
+
+def student_files(cfg: Config) -> dict[str, str]:
+    """The text files of an exported student: its config, and the sources of this package's backbones it uses.
+
+    Args:
+        cfg (Config): The config of the distillation.
+
+    Returns:
+        dict[str, str]: Their contents by file name; the config is ``student.py``.
+
+    Raises:
+        ConfigError: If the config is not one of a distillation, or uses a component of this package that cannot be
+            exported.
+    """
+    model = _student_config(cfg)
     plain = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED}
+    if str(plain.get('runner_type', '')).startswith(_SCOPE):
+        del plain['runner_type']
     sources: dict[str, str] = {}
     plain = _without_plugin(ConfigDict(plain, model=model).to_dict(), sources)
     text = Config(plain).pretty_text
@@ -73,15 +95,17 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
             'import sys\n\n'
             "sys.path.insert(0, '{{ fileDirname }}')\n"
             f'custom_imports = dict(imports={modules!r}, allow_failed_imports=False)\n') + text
+    return {**sources, 'student.py': text}
 
-    out = Path(out_dir)
-    checkpoint = dict(
-        state_dict=weights,
-        meta=dict(mmreviewkd_version=__version__, dataset_meta=_as_plain((meta or {}).get('dataset_meta') or {})))
-    save_atomically(functools.partial(torch.save, checkpoint), out / 'student.pth')
-    for name, source in {**sources, 'student.py': text}.items():
-        save_atomically(lambda path, source=source: Path(path).write_text(source), out / name)
-    return out / 'student.py'
+
+def _student_config(cfg: Config) -> ConfigDict:
+    distiller = cfg.get('model')
+    if not isinstance(distiller, dict) or 'model' not in (distiller.get('student') or {}):
+        raise ConfigError(f'config: model must be a ReviewDistiller with a student, but is {distiller!r:.80}')
+    model = model_config(distiller['student']['model'], 'student.model')
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    return model
 
 
 def _without_aliases(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -133,7 +157,7 @@ def _without_plugin(node: Any, sources: dict[str, str]) -> Any:
                 f'{kind!r} is not a model, so it cannot be exported with the student; remove it from the config')
         file = Path(inspect.getsourcefile(cls))
         sources[file.name] = _standalone(file)
-        node['type'] = kind[len(_SCOPE):]
+        node['type'] = cls.__name__
     return node
 
 
@@ -142,7 +166,7 @@ def _is_plugin_hook(node: Any) -> bool:
     if not (isinstance(kind, str) and kind.startswith(_SCOPE)):
         return False
     HOOKS.import_from_location()
-    return kind[len(_SCOPE):] in HOOKS.module_dict
+    return kind.rpartition('.')[2] in HOOKS.module_dict  # pure-Python configs name the module, too
 
 
 def _standalone(file: Path) -> str:

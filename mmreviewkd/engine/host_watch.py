@@ -55,23 +55,37 @@ def watch(
         interval (float): Seconds between two looks. Defaults to 5.
         patience (float): Seconds without a sign after which a host is lost. Defaults to 40.
     """
-    seen = {other: (0, time.monotonic()) for other in range(hosts) if other != host}
-    try:
-        while not ended.wait(interval):
-            store.add(_key(host), 1)
-            for other, (count, since) in list(seen.items()):
-                now = store.add(_key(other), 0)
-                if now < 0:  # ended by itself
-                    del seen[other]
-                elif now != count:
-                    seen[other] = now, time.monotonic()
-                elif time.monotonic() - since > patience:
-                    lost(f'host {other} has not answered for {patience:.0f} s')
-                    return
-        store.add(_key(host), -2**40)
-    except RuntimeError as error:  # the store is on the first host
-        if not ended.is_set():
-            lost(f'the host of the first process, {os.environ.get("MASTER_ADDR")}, does not answer ({error})'[:200])
+    begin = time.monotonic()
+    seen = {other: (0, begin) for other in range(hosts) if other != host}
+    answered, failures = [begin], []
+
+    def exchange() -> None:
+        try:
+            while not ended.wait(interval):
+                store.add(_key(host), 1)
+                for other, (count, _) in list(seen.items()):
+                    now = store.add(_key(other), 0)
+                    if now < 0:  # ended by itself
+                        del seen[other]
+                    elif now != count:
+                        seen[other] = now, time.monotonic()
+                answered[0] = time.monotonic()
+            store.add(_key(host), -2**40)
+        except RuntimeError as error:
+            failures.append(error)
+
+    # The store is on the first host, and waits without end for an answer if that is lost.
+    thread = threading.Thread(target=exchange, daemon=True)
+    thread.start()
+    while not ended.wait(interval):
+        if failures or time.monotonic() - answered[0] > patience:
+            lost(f'the host of the first process, {os.environ.get("MASTER_ADDR")}, does not answer')
+            return
+        for other, (_, since) in list(seen.items()):
+            if time.monotonic() - since > patience:
+                lost(f'host {other} has not answered for {patience:.0f} s')
+                return
+    thread.join(interval)
 
 
 def _key(host: int) -> str:

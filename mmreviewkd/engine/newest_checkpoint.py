@@ -42,7 +42,7 @@ def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, 
             reasons.append(str(error))
             warn(f'{path} is passed over: {error}')
             continue
-        if 'optimizer' not in found or 'meta' not in found:
+        if 'meta' not in found or 'state_dict' not in found:
             continue
         if str(path) != named and (named is not None or reasons):
             warn(f'The run resumes from the newest complete checkpoint, {path}')

@@ -1,8 +1,10 @@
 """Generate a detection data set in COCO format: scenes of several garments of Fashion-MNIST."""
 
+import hashlib
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -71,7 +73,7 @@ def make_fashion_scenes(
     for split in _RAW_FILES:
         images, labels = _read_raw(raw_dir, split)
         _write_split(partial, split, made_from[f'{split}_scenes'], images, labels, seed)
-    (partial / _MARKER).write_text(json.dumps(made_from, indent=2) + '\n')
+    (partial / _MARKER).write_text(json.dumps(dict(**made_from, sha256=_checksums(partial)), indent=2) + '\n')
     shutil.rmtree(out_dir, ignore_errors=True)
     os.replace(partial, out_dir)
     return True
@@ -149,21 +151,32 @@ def _write_split(
 
 
 def _is_finished(out_dir: Path, made_from: dict) -> bool:
-    """Whether the folder is complete; raises an error if it was not written by the same arguments."""
+    """Whether the folder is complete and undamaged; raises an error if it was not written by the same arguments."""
     if not out_dir.exists():
         return False
     entries = {path.name for path in out_dir.iterdir()}
-    if _MARKER in entries:
-        found = json.loads((out_dir / _MARKER).read_text())
-        if found != made_from:
-            raise ConfigError(
-                f'{out_dir} contains scenes made from {found}, not from {made_from}: remove it or name another folder')
-        return all(
-            sum(1 for _ in (out_dir / split).glob('*.png')) == made_from[f'{split}_scenes']
-            and (out_dir / 'annotations' / f'{split}.json').is_file() for split in _RAW_FILES)
-    if not entries <= {*_RAW_FILES, 'annotations'}:
+    if not entries <= {*_RAW_FILES, 'annotations', _MARKER}:
         raise ConfigError(f'{out_dir} is not empty and contains no fashion scenes: remove it or name another folder')
-    return False
+    try:
+        found = json.loads((out_dir / _MARKER).read_text())
+        checksums = found.pop('sha256')
+    except (FileNotFoundError, KeyError, ValueError, AttributeError, TypeError):
+        return False  # interrupted, damaged or of an earlier version: to be made again
+    if found != made_from:
+        raise ConfigError(
+            f'{out_dir} contains scenes made from {found}, not from {made_from}: remove it or name another folder')
+    actual = _checksums(out_dir)
+    damaged = [name for name, checksum in checksums.items() if actual.get(name) != checksum]
+    if damaged:
+        print(
+            f'{out_dir}: {len(damaged)} files are missing or damaged ({", ".join(damaged[:3])}); the scenes are made '
+            'again', file=sys.stderr)
+    return not damaged
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    files = sorted(path for split in (*_RAW_FILES, 'annotations') for path in (folder / split).glob('*'))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def _read_raw(raw_dir: Path, split: str) -> tuple[np.ndarray, np.ndarray]:

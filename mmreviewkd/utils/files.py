@@ -3,9 +3,10 @@
 import errno
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
-from .errors import CheckpointError
+from .errors import CheckpointError, ConfigError
 
 # As `save_atomically` names what it is still writing, such as `.epoch_1.pth.k3j2h1ab.pth`.
 _PARTIAL = re.compile(r'\..+(\.\w+)\.\w{8}\1')
@@ -33,6 +34,26 @@ def cannot_write(path: Path, error: Exception) -> Exception:
         reason = 'it exceeds the largest size that this process may write'
     return CheckpointError(
         f'cannot write {str(path)!r}: {reason}; {free / 2**20:.0f} MiB free there. Earlier files are as they were')
+
+
+def check_writable(folder: str, where: str, remedy: str = 'choose another') -> None:
+    """Check that files can be written to a folder, or that it can be created.
+
+    Args:
+        folder (str): The folder.
+        where (str): The config key, for the message.
+        remedy (str): What the message advises. Defaults to 'choose another'.
+
+    Raises:
+        ConfigError: If not.
+    """
+    try:
+        existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(b'.')
+            file.flush()
+    except OSError as error:
+        raise ConfigError(f'{where}: cannot write to {folder!r} ({error.strerror}); {remedy}') from error
 
 
 def remove_partial_files(folder: Path) -> None:

@@ -116,6 +116,18 @@ def test_a_finished_folder_is_not_remade_and_a_partial_one_is(raw_dir, tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ['scenes']
 
 
+@pytest.mark.parametrize('name', ['train/000001.png', 'annotations/test.json', 'scenes.json'])
+def test_a_damaged_file_is_named_and_the_scenes_are_made_again(raw_dir, tmp_path, name, capsys):
+    make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
+    before, path = _digest(tmp_path / 'scenes'), tmp_path / 'scenes' / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xff
+    path.write_bytes(content)
+    assert make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
+    assert _digest(tmp_path / 'scenes') == before
+    assert name in ''.join(capsys.readouterr()) or name == 'scenes.json'
+
+
 def test_an_interrupted_run_leaves_nothing_in_the_place(raw_dir, tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt

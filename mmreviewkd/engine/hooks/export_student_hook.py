@@ -6,10 +6,11 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmreviewkd.engine.export import export_student
+from mmreviewkd.engine.export import export_student, student_files
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checks import text
 from mmreviewkd.utils.errors import strict_keys
+from mmreviewkd.utils.files import check_writable
 
 
 @HOOKS.register_module()
@@ -28,6 +29,15 @@ class ExportStudentHook(Hook):
     def __init__(self, out_dir: str | None = None) -> None:
         self.out_dir = text(out_dir, 'ExportStudentHook: out_dir', 'the path of a folder, or None')
 
+    def before_run(self, runner: Runner) -> None:
+        """Refuse what could not be exported after training.
+
+        Raises:
+            ConfigError: If the config uses a component that cannot be exported, or the folder cannot be written to.
+        """
+        student_files(runner.cfg)
+        check_writable(self._folder(runner), 'ExportStudentHook: out_dir')
+
     @master_only
     def after_train(self, runner: Runner) -> None:
         """Write ``student.py`` and ``student.pth``."""
@@ -35,6 +45,9 @@ class ExportStudentHook(Hook):
         model = averaged[0] if averaged else runner.model
         model = model.module if averaged or is_model_wrapper(model) else model
         path = export_student(
-            runner.cfg, model.state_dict(), self.out_dir or f'{runner.work_dir}/student',
+            runner.cfg, model.state_dict(), self._folder(runner),
             meta=dict(dataset_meta=getattr(runner.train_dataloader.dataset, 'metainfo', None)))
         print_log(f'Exported the student to {path}', 'current')
+
+    def _folder(self, runner: Runner) -> str:
+        return self.out_dir or f'{runner.work_dir}/student'

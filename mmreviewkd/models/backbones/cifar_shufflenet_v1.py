@@ -5,12 +5,16 @@ from collections.abc import Sequence
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.nn.functional import channel_shuffle
 
 from mmreviewkd.registry import MODELS
 
 _STEM = 24
 _GROUPS = 3
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Interleave the channels of ``groups`` groups; torch's own function cannot be differentiated on torch 2.1."""
+    return x.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
 
 
 class ShuffleUnit(nn.Module):

@@ -17,7 +17,7 @@ def test_student_connector_and_teacher_are_converted_and_give_the_same_losses():
     before = model(**batch, mode='loss')
     model.load_state_dict(buffers, strict=False)
 
-    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_train(SimpleNamespace(model=model))
+    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_run(SimpleNamespace(model=model))
     weights = [
         model.student.backbone.layer2[0].conv1.weight, model.connector.blocks[0].conv2[0].weight]
     model.frozen_teacher.apply(lambda teacher: weights.append(teacher.backbone.layer2[0].conv1.weight))
