@@ -1,14 +1,52 @@
-"""Every config reads as MMEngine's runner needs it, and each distilled student can be compared with itself alone."""
+"""Every config can be read, and a distillation trains its student as the student's own config does."""
+
+import ast
+import functools
 
 import pytest
 from conftest import ROOT
-from mmengine.config import Config
-from mmengine.utils import is_installed
 
 from mmreviewkd.apis.checks import check_complete, check_kinds
+from mmreviewkd.utils.config import load_config
 
 CONFIGS = sorted(path for path in (ROOT / 'configs').rglob('*.py') if '_base_' not in path.parts)
-# The students of these pairs are trained alone by mmpretrain's config, which is their `_base_`.
-ALONE_IN_MMPRETRAIN = {'mobilenet-v2_review-deit-s.py'}
-# The students of these pairs are trained alone by a config of another folder.
-ALONE_ELSEWHERE = {'resnet18_review-hrnet-w18.py': 'imagenet', 'resnet18_review-swin-t.py': 'imagenet'}
+DISTILLATIONS = [path for path in CONFIGS if 'ReviewDistiller' in path.read_text() or 'review' in path.name]
+
+
+def name_of(path):
+    return f'{path.parent.name}/{path.name}'
+
+
+@functools.cache
+def read(path):
+    pytest.importorskip('mmdet' if path.parent.name in ('coco', 'fashion_scenes') else 'mmpretrain')
+    return load_config(str(path), 'config')
+
+
+def alone(path):
+    """The config of the student alone: the nearest `_base_` that is no distillation."""
+    tree = ast.parse(path.read_text())
+    bases = next(ast.literal_eval(node.value) for node in tree.body
+                 if isinstance(node, ast.Assign) and node.targets[0].id == '_base_')
+    base = bases if isinstance(bases, str) else bases[0]
+    if '::' in base:
+        return load_config(base, 'config')
+    base = (path.parent / base).resolve()
+    return alone(base) if base in DISTILLATIONS else read(base)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=name_of)
+def test_has_all_that_training_and_testing_need(path):
+    cfg = read(path)
+    check_kinds(cfg)
+    check_complete(cfg)
+    assert {'model', 'train_dataloader', 'test_dataloader', 'optim_wrapper'} <= set(cfg)
+
+
+@pytest.mark.parametrize('path', DISTILLATIONS, ids=name_of)
+def test_differs_from_its_student_alone_in_the_model_only(path):
+    distilled, student = read(path), alone(path)
+    assert distilled.model.type == 'mmreviewkd.ReviewDistiller'
+    assert {**distilled.model.student.model, '_scope_': None} == {**student.model, '_scope_': None}
+    keys = (set(distilled) | set(student)) - {'model', 'taps', 'custom_hooks', 'default_hooks', '_scope_'}
+    assert [key for key in sorted(keys) if distilled.get(key) != student.get(key)] == []
