@@ -35,6 +35,13 @@ def alone(path):
     return alone(base) if base in DISTILLATIONS else read(base)
 
 
+def without_scopes(value):
+    """A config without the scopes that MMEngine adds to whatever it reads from another package."""
+    if isinstance(value, dict):
+        return {key: without_scopes(part) for key, part in value.items() if key != '_scope_'}
+    return [without_scopes(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
 @pytest.mark.parametrize('path', CONFIGS, ids=name_of)
 def test_has_all_that_training_and_testing_need(path):
     cfg = read(path)
@@ -47,6 +54,6 @@ def test_has_all_that_training_and_testing_need(path):
 def test_differs_from_its_student_alone_in_the_model_only(path):
     distilled, student = read(path), alone(path)
     assert distilled.model.type == 'mmreviewkd.ReviewDistiller'
-    assert {**distilled.model.student.model, '_scope_': None} == {**student.model, '_scope_': None}
-    keys = (set(distilled) | set(student)) - {'model', 'taps', 'custom_hooks', 'default_hooks', '_scope_'}
-    assert [key for key in sorted(keys) if distilled.get(key) != student.get(key)] == []
+    assert without_scopes(distilled.model.student.model) == without_scopes(student.model)
+    keys = (set(distilled) | set(student)) - {'model', 'taps', 'custom_hooks', 'default_hooks'}
+    assert [key for key in sorted(keys) if without_scopes(distilled.get(key)) != without_scopes(student.get(key))] == []
