@@ -1,6 +1,6 @@
 """Measure a training step with Knowledge Review: time, bytes kept for the backward pass, and FLOPs.
 
-All steps are timed in turns in one process and given as ratios to the floor: the teacher's forward pass in eval mode
+All steps are timed in turn in one process, and reported as ratios to the floor: the teacher's forward pass in eval mode
 and the student's forward and backward pass with its own loss, by plain modules, in the faster of the two memory
 formats. The optimizer step is not included.
 """

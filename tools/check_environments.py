@@ -1,4 +1,4 @@
-"""Make fresh environments of the kinds that users have, run the tests in each, and show a table of what happened.
+"""Create fresh environments like those of users, run the tests in each, and show a table of the results.
 
 Each environment is a virtual environment of its own with nothing in it but the packages named here, what those need,
 pytest, and this package. What an environment lacks, its tests skip. Needs nothing but Python itself.

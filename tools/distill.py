@@ -1,4 +1,4 @@
-"""Distil a pair of one's own: propose the taps, try one step, write the config, and train it if asked to."""
+"""Distil a pair of your own: propose the taps, try one step, write the config, and optionally train it."""
 
 import argparse
 

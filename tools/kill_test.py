@@ -1,4 +1,4 @@
-"""Kill runs at random moments, resume them, and compare their students bit for bit with those of whole runs."""
+"""Kill runs at random times, resume them, and compare their students bit for bit with those of uninterrupted runs."""
 
 import argparse
 import sys

@@ -1,4 +1,4 @@
-"""List what can be tapped in a model: every module that gives a feature, with its shape, stride and order."""
+"""List the modules of a model that can be tapped, with shape, stride and order of their features."""
 
 import argparse
 

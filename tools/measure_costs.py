@@ -1,4 +1,4 @@
-"""Measure the constants by which the fast path of the review connector chooses how to compute a level.
+"""Measure the constants of the cost model by which ReviewConnector chooses how to compute a level.
 
 Prints, for this machine, the measured constants beside those in use, and measured times beside predicted ones.
 """

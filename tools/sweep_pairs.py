@@ -1,4 +1,4 @@
-"""Try pairs of mmpretrain's and mmdet's own configs with taps='auto', and write which of them work."""
+"""Try pairs of mmpretrain's and mmdet's own configs with taps='auto', and report which of them work."""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Test a checkpoint of a config's model; of a distiller, the student."""
+"""Test a checkpoint of a config's model, or of the student if the model is a distiller."""
 
 import argparse
 

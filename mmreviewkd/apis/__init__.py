@@ -1,4 +1,4 @@
-"""Python functions of the command line tools."""
+"""The command-line tools as Python functions."""
 
 from mmreviewkd.engine.export import export_student, export_student_of_checkpoint
 

@@ -1,4 +1,4 @@
-"""Command line options that training and testing share."""
+"""Command-line options shared by training and testing."""
 
 import argparse
 import os
@@ -7,7 +7,7 @@ from mmengine.config import DictAction
 
 
 class ConfigOptions(DictAction):
-    """The ``key=value`` pairs of ``--cfg-options``; anything else is a usage error."""
+    """Parse the ``key=value`` pairs of ``--cfg-options``; anything else is a usage error."""
 
     def __call__(
             self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[str],

@@ -1,4 +1,4 @@
-"""Checks of a whole config, before a runner is built from it."""
+"""Check a whole config before a runner is built from it."""
 
 import logging
 import os
@@ -11,7 +11,7 @@ from mmreviewkd.utils.config_keys import misspelt_keys
 from mmreviewkd.utils.errors import ConfigError
 
 _FINITE_LOSS_HOOK = 'mmreviewkd.FiniteLossHook'
-# The environment variables that MMEngine reads, and what sets them.
+# The environment variables that MMEngine reads, and the programs that set them.
 _LAUNCHERS = {
     'pytorch': (
         ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT'), 'torchrun or tools/dist_train.sh'),
@@ -27,13 +27,13 @@ VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
 
 
 def check_kinds(cfg: Config) -> None:
-    """Refuse top-level values of a wrong kind, and warn of keys that are near matches of known ones.
+    """Refuse top-level values of the wrong type, and warn of keys that are near matches of known ones.
 
     Args:
         cfg (Config): The config.
 
     Raises:
-        ConfigError: If a value is of a wrong kind; the message names its key.
+        ConfigError: If a value is of the wrong type; the message names its key.
     """
     for key, meant in misspelt_keys(cfg).items():
         print_log(f'config: nothing reads the key {key!r}; did you mean {meant!r}?', 'current', level=logging.WARNING)
@@ -69,11 +69,11 @@ def require_keys(cfg: Mapping, keys: tuple[str, ...], why: str = '', where: str 
     Args:
         cfg (Mapping): The config, or a dict in it.
         keys (tuple[str, ...]): The keys it must have.
-        why (str): What needs them, for the message. Defaults to ''.
+        why (str): The purpose of the keys, for the message. Defaults to ''.
         where (str): The config key of the dict, for the message. Defaults to 'config'.
 
     Raises:
-        ConfigError: If one is missing or None; the message suggests near matches among the keys there are.
+        ConfigError: If one is missing or None; the message suggests near matches among the config's keys.
     """
     missing = [key for key in keys if cfg.get(key) is None]
     if not missing:
@@ -112,7 +112,7 @@ def check_launcher(launcher: str) -> None:
 
 
 def add_finite_loss_hook(cfg: Config) -> None:
-    """Add a :class:`~mmreviewkd.engine.hooks.FiniteLossHook` to a config that trains and has none."""
+    """Add a :class:`~mmreviewkd.engine.hooks.FiniteLossHook` to a config for training that has none."""
     hooks = cfg.get('custom_hooks') or []
     if cfg.get('train_cfg') is not None and all(hook['type'] != _FINITE_LOSS_HOOK for hook in hooks):
         cfg.custom_hooks = [*hooks, dict(type=_FINITE_LOSS_HOOK)]

@@ -1,4 +1,4 @@
-"""From two configs and a checkpoint to the config of a distillation, and on to training it."""
+"""Write, try and train the config of a distillation, given two configs and a checkpoint."""
 
 import tempfile
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ def distill(
         train: bool = False,
         work_dir: str | None = None,
         cfg_options: Mapping | None = None) -> Path:
-    """Propose the taps of a pair, try one step, write the config of the distillation, and train it if asked to.
+    """Propose the taps of a pair, try one step, write the config of the distillation, and optionally train it.
 
-    What is found is printed: the levels of both, and the losses, gradients, time and memory of the step.
+    Prints the levels of both models, and the losses, gradients, time and memory of the step.
 
     Args:
         student (str): The student's own config: a path, or ``'package::path/of/config.py'``; a pure Python config
@@ -42,8 +42,8 @@ def distill(
         checkpoint (str): The teacher's weights: a path, a URL, ``'metafile'`` or ``'init_cfg'``, see
             :class:`~mmreviewkd.models.distillers.FrozenTeacher`.
         out (str, optional): The config file to write. Defaults to ``STUDENT_review-TEACHER.py`` in the current folder.
-        force (bool): Overwrite the file if it exists. Defaults to False.
-        train (bool): Train the written config. Defaults to False.
+        force (bool): Whether to overwrite the file if it exists. Defaults to False.
+        train (bool): Whether to train the written config. Defaults to False.
         work_dir (str, optional): The folder for logs and checkpoints of the training. Defaults to
             ``work_dirs/CONFIG_NAME``.
         cfg_options (Mapping, optional): Settings that the written config adds, by dotted keys, such as

@@ -1,4 +1,4 @@
-"""One training step of a distillation that changes nothing: its losses, gradients, time and memory."""
+"""Measure losses, gradients, time and memory of one training step, without changing the model."""
 
 import contextlib
 import copy
@@ -24,28 +24,28 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .made_up_data import made_up_data
 
-# What mmpretrain's data sets say in a RuntimeError where files are missing.
+# Messages of mmpretrain's data sets in a RuntimeError if files are missing.
 _MISSING = ('cannot find', 'found no', 'not found', 'no such file')
-# A step that took less is run a second time, as the first one also pays for what happens once.
+# A step that took less time is run again, because the first run includes one-time costs.
 _SHORT_STEP = 5.0
 
 
 class NoBatchError(ConfigError):
-    """The training pipeline makes no batch, not even of made-up data."""
+    """Raised if the training pipeline yields no batch, not even from made-up data."""
 
 
 @dataclass(frozen=True)
 class DryStep:
-    """What one training step showed.
+    """The measurements of one training step.
 
     Args:
         losses (dict[str, float]): The losses by name.
         own_gradient (float): Euclidean norm of the gradient of the student's own losses over the student's parameters.
-        distill_gradient (float): The same of the distillation losses.
+        distill_gradient (float): The same norm for the distillation losses.
         seconds (float): Time of the distilled step, forward and backward pass.
         seconds_alone (float): Time of the student's own step.
         bytes_kept (int): Bytes that the distilled step keeps for the backward pass.
-        bytes_kept_alone (int): Those of the student's own step.
+        bytes_kept_alone (int): Bytes that the student's own step keeps.
         image (tuple[int, ...]): ``(N, C, H, W)`` of the batch.
         iterations (int, optional): Iterations of the whole training; None if the data set's length is not known.
         missing (str): Why the data are made up; empty if they are real. Defaults to ''.
@@ -65,7 +65,7 @@ class DryStep:
     pretrained: bool = False
 
     def lines(self) -> list[str]:
-        """A report of one line per finding."""
+        """Return a report with one line per finding."""
         data = f'made-up data, as the images are not here ({self.missing})' if self.missing else 'its own data'
         batch = ' x '.join(map(str, self.image))
         mib = [value / 2**20 for value in (self.bytes_kept, self.bytes_kept_alone)]
@@ -93,7 +93,7 @@ def dry_step(cfg: Config) -> DryStep:
         cfg (Config): The config of a distillation.
 
     Raises:
-        NoBatchError: If its images are not here, and its pipeline does not take made-up ones.
+        NoBatchError: If its images are not on this machine, and its pipeline does not accept made-up ones.
         ConfigError: If a part of it cannot be built, its pipeline fails, or a loss or gradient is not finite.
     """
     model = copy.deepcopy(cfg.model)
@@ -140,7 +140,7 @@ def _reason(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _pipeline_errors_named(everything: bool = False) -> Iterator[None]:
-    """Turn errors of the data pipeline into a ConfigError, but for those that mean missing files."""
+    """Turn errors of the data pipeline into a ConfigError, except those that mean missing files."""
     try:
         yield
     except ConfigError:

@@ -1,4 +1,4 @@
-"""List what can be tapped in the model of a config, as `tools/list_taps.py` does it."""
+"""List the modules of a config's model that can be tapped."""
 
 from mmengine.registry import DefaultScope
 
@@ -9,10 +9,11 @@ from mmreviewkd.utils.random import preserved_random_state
 
 
 def list_taps(config: str, size: int | None = None) -> Survey:
-    """List every module of a model that gives a feature, with its shape, stride and order.
+    """List every module of a model that outputs a feature, with its shape, stride and order.
 
     Args:
-        config (str): A path, or ``'package::path/of/config.py'``. The config of a distillation stands for its student.
+        config (str): A path, or ``'package::path/of/config.py'``. For the config of a distillation, its student is
+            listed.
         size (int, optional): The side of the square image that the model is run on, in pixels. Defaults to the first of
             several usual sizes that the model accepts.
 
@@ -20,7 +21,7 @@ def list_taps(config: str, size: int | None = None) -> Survey:
         Survey: The features, in the order in which their modules finish.
 
     Raises:
-        ConfigError: If there is no such config, it holds no model, or its model runs on no blank image.
+        ConfigError: If there is no such config, it holds no model, or its model runs on none of the blank images.
     """
     cfg = load_config(config, 'config')
     student = cfg.get('model', {}).get('student')

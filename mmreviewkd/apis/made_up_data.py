@@ -23,8 +23,8 @@ class MadeUpDataset(BaseDataset):
     """A data set of given items, each with an image, a label, and objects.
 
     Args:
-        items (Sequence[dict]): The items, as a data set gives them to its pipeline.
-        pipeline (Sequence): The transforms of the data set it stands for.
+        items (Sequence[dict]): The items that the data set passes to its pipeline.
+        pipeline (Sequence): The transforms of the data set that it replaces.
         metainfo (dict, optional): Class names and the like. Defaults to None.
     """
 
@@ -37,7 +37,7 @@ class MadeUpDataset(BaseDataset):
         return copy.deepcopy(list(self._items))
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """The label of an item, by which some data sets draw."""
+        """Return the label of an item, which class-balanced data sets need."""
         return [self.get_data_info(idx)['gt_label']]
 
 
@@ -48,7 +48,7 @@ def made_up_data(loader: ConfigDict, model: ConfigDict, batch_size: int) -> Iter
     Args:
         loader (ConfigDict): The config of the data loader.
         model (ConfigDict): The config of the student, which tells the number of classes and image channels.
-        batch_size (int): Images of a batch; two batches are made up.
+        batch_size (int): Images per batch; two batches are made up.
 
     Yields:
         ConfigDict: The config of the data loader on made-up data, whose files exist while the block runs.

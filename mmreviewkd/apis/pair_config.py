@@ -20,10 +20,10 @@ _EXPORT_HOOK = dict(type='mmreviewkd.ExportStudentHook')
 def pair_config(
         student: str, teacher: str, checkpoint: str, proposal: Proposal, cfg: Config, folder: Path,
         options: Mapping | None = None) -> str:
-    """The text of the config that distils a pair.
+    """Return the text of the config that distils a pair.
 
-    A student config with ``_base_`` or without any is referred to. MMEngine cannot build on a pure Python config in
-    this way, so the values of such a one are written out.
+    The student's config becomes the ``_base_``. MMEngine does not support a pure Python config as ``_base_``, so the
+    values of such a config are written out.
 
     Args:
         student (str): The student's config: a path, or ``'package::path/of/config.py'``.

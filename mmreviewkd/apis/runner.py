@@ -42,7 +42,7 @@ def read_config(
         try:
             cfg.merge_from_dict(cfg_options)
         except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-            # MMEngine explains a mismatch in its own first lines.
+            # MMEngine explains a mismatch in the first lines of its message.
             reason = ' '.join(str(error.args[0] if error.args else error).split())
             raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
     cfg.launcher = launcher
@@ -51,7 +51,7 @@ def read_config(
 
 
 def _resolve_imports(node: object) -> None:
-    """Make the imports of a pure Python config, which MMEngine delays until a value is read."""
+    """Resolve the imports of a pure Python config, which MMEngine delays until a value is read."""
     if isinstance(node, (dict, list, tuple)):
         for value in node.values() if isinstance(node, dict) else node:
             _resolve_imports(value)

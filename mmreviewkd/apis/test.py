@@ -26,7 +26,7 @@ def test(
         tta: bool = False,
         cfg_options: dict | None = None,
         launcher: str = 'none') -> dict[str, float]:
-    """Test a checkpoint of a config's model; of a distiller, the student.
+    """Test a checkpoint of a config's model, or of the student if the model is a distiller.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.

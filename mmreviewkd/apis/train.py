@@ -19,7 +19,7 @@ def train(
         validate: bool = True,
         cfg_options: dict | None = None,
         launcher: str = 'none') -> nn.Module:
-    """Train the model of a config, a distiller or any other.
+    """Train the model of a config, which can be a distiller or any other model.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
@@ -28,7 +28,7 @@ def train(
         resume (bool or str): Resume from the latest checkpoint in the work dir (True) or from this path. Defaults to
             False.
         amp (bool): Train in mixed precision. Defaults to False.
-        auto_scale_lr (bool): Scale the learning rate to the batch size, as the config's ``auto_scale_lr`` says.
+        auto_scale_lr (bool): Scale the learning rate to the batch size, as configured by ``auto_scale_lr``.
             Defaults to False.
         validate (bool): Evaluate while training. Defaults to True.
         cfg_options (dict, optional): Settings that override the config's, by dotted keys.

@@ -1,4 +1,4 @@
-"""Hooks and the export of students."""
+"""Runner, hooks and export of students."""
 
 from .hooks import *  # noqa: F403
 from .runner import ResumableRunner  # noqa: F401

@@ -23,7 +23,7 @@ from mmreviewkd.utils.random import preserved_random_state
 from mmreviewkd.version import __version__
 
 _SCOPE = 'mmreviewkd.'
-# Keys of a config that belong to the run that trained the student, and the shared taps of configs/_base_/taps.py.
+# Config keys of the training run, and the shared tap lists of configs/_base_/taps.py.
 _NOT_EXPORTED = ('load_from', 'resume', 'work_dir', 'launcher', 'custom_imports', 'model_wrapper_cfg', 'taps')
 
 
@@ -109,9 +109,9 @@ def _student_config(cfg: Config) -> ConfigDict:
 
 
 def _without_aliases(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Drop copies of entries under names that the student does not have until it has trained.
+    """Drop entries that duplicate others under names that a newly built student does not have.
 
-    mmdet's DDQ registers its head's ``aux_reg_branches`` a second time, in the decoder, in its first step.
+    In its first training step, mmdet's DDQ registers its head's ``aux_reg_branches`` a second time, in the decoder.
     """
     def is_alias(name: str) -> bool:
         parts = name.split('.')
@@ -124,7 +124,7 @@ def _without_aliases(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -
 
 
 def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> Path:
-    """Export the student of a checkpoint file, see :func:`export_student`; with EMA, its averaged weights.
+    """Export the student of a checkpoint file, with the averaged weights of EMA if there are any.
 
     Args:
         cfg (Config): The config of the distillation.
@@ -135,7 +135,7 @@ def export_student_of_checkpoint(cfg: Config, checkpoint: str, out_dir: str) -> 
         Path: ``out_dir/student.py``.
 
     Raises:
-        ConfigError: If the config or the checkpoint cannot be used; see its message.
+        ConfigError: If the config or the checkpoint cannot be used; see :func:`export_student`.
     """
     # With EMA, MMEngine saves the averaged weights as `state_dict` and the raw ones beside them.
     loaded = load_checkpoint(checkpoint)

@@ -1,4 +1,4 @@
-"""Notice hosts of a run that no longer answer."""
+"""Detect hosts of a run that no longer respond."""
 
 import contextlib
 import os
@@ -16,11 +16,11 @@ INTERVAL, PATIENCE = 5.0, 40.0  # seconds
 
 @contextlib.contextmanager
 def watched_hosts() -> Iterator[None]:
-    """End this process with one line when another host of its run is silent for 40 seconds.
+    """End this process with a one-line message when another host of its run is silent for 40 seconds.
 
-    A process that ends closes its connections, which ends the others at once. A host that loses its power or network
-    does not, and the others would wait in a collective for half an hour. So the first process of each host counts up
-    in the store through which the run was set up, and looks whether the others' counts rise.
+    A process that ends closes its connections, which ends the other processes at once. A host that loses power or
+    network does not close them, and the others would wait in a collective for half an hour. The first process of each
+    host therefore increments a counter in the store of the process group, and checks that the others' counters rise.
     """
     rank, world = get_dist_info()
     per_host = int(os.environ.get('LOCAL_WORLD_SIZE', world))
@@ -44,15 +44,15 @@ def watched_hosts() -> Iterator[None]:
 def watch(
         store: TCPStore, host: int, hosts: int, ended: threading.Event, lost: Callable[[str], None],
         interval: float = INTERVAL, patience: float = PATIENCE) -> None:
-    """Count up for this host, and look at the others' counts, until the run ends or a host is lost.
+    """Increment this host's counter and check the others' counters until the run ends or a host is lost.
 
     Args:
-        store (TCPStore): Shared by all hosts.
+        store (TCPStore): The store shared by all hosts.
         host (int): The number of this host.
         hosts (int): The number of hosts.
         ended (threading.Event): Set when this host's part of the run has ended.
-        lost (Callable[[str], None]): Told which host is lost.
-        interval (float): Seconds between two looks. Defaults to 5.
+        lost (Callable[[str], None]): Called with a message that names the lost host.
+        interval (float): Seconds between two checks. Defaults to 5.
         patience (float): Seconds without a sign after which a host is lost. Defaults to 40.
     """
     begin = time.monotonic()
@@ -65,7 +65,7 @@ def watch(
                 store.add(_key(host), 1)
                 for other, (count, _) in list(seen.items()):
                     now = store.add(_key(other), 0)
-                    if now < 0:  # ended by itself
+                    if now < 0:  # the host has ended regularly
                         del seen[other]
                     elif now != count:
                         seen[other] = now, time.monotonic()
@@ -74,7 +74,7 @@ def watch(
         except RuntimeError as error:
             failures.append(error)
 
-    # The store is on the first host, and waits without end for an answer if that is lost.
+    # The store is on the first host; if that host is lost, a call waits forever.
     thread = threading.Thread(target=exchange, daemon=True)
     thread.start()
     while not ended.wait(interval):

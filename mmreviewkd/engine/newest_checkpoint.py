@@ -1,4 +1,4 @@
-"""Which checkpoint of a work dir a run resumes from."""
+"""Find the checkpoint of a work dir that a run resumes from."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +10,12 @@ from mmreviewkd.utils.errors import CheckpointError
 def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, dict] | None:
     """Find the newest complete checkpoint that a run can resume from.
 
-    The file that ``last_checkpoint`` names comes first. Where there is none, or it is damaged, the others of the work
-    dir follow, newest first.
+    The file named in ``last_checkpoint`` is tried first. If it is missing or damaged, the other checkpoints of the work
+    dir are tried, newest first.
 
     Args:
         work_dir (str): The work dir.
-        warn (Callable[[str], None]): Told of every file that is passed over.
+        warn (Callable[[str], None]): Called with a message for every file that is skipped.
 
     Returns:
         tuple[str, dict] or None: The path and the checkpoint's ``meta``; None if no checkpoint was ever written.
@@ -55,6 +55,6 @@ def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, 
 
 
 def _candidates(folder: Path) -> list[Path]:
-    """Checkpoints of a training, newest first. Names that start with a dot are of files that were never completed."""
+    """Checkpoints of a training, newest first. Files whose names start with a dot were never completed."""
     files = [path for path in folder.glob('*.pth') if not path.name.startswith(('.', 'best_'))]
     return sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)

@@ -11,11 +11,11 @@ from .worker_streams import WorkerStreams
 
 
 class ResumableDataLoader(DataLoader):
-    """A data loader that knows its place in the epoch and the random states of its workers, and can return to them.
+    """A data loader that can restore its position in the epoch and the random states of its workers.
 
-    Batches already trained with are skipped by their indices; no image of them is read. Batch ``i`` of an epoch is
-    made by worker ``i % num_workers``, and stays so after resuming: up to ``num_workers - 1`` batches are made again
-    and discarded, so that every worker resumes at its own turn.
+    Batches that were already trained with are skipped by their indices, without reading their images. Batch ``i`` of an
+    epoch is loaded by worker ``i % num_workers``, also after resuming: up to ``num_workers - 1`` batches are loaded
+    again and discarded, so that every worker resumes with its own batch.
     """
 
     @classmethod
@@ -23,8 +23,8 @@ class ResumableDataLoader(DataLoader):
         """Turn a data loader into a resumable one.
 
         Args:
-            loader (DataLoader): As MMEngine built it.
-            resuming (bool): Whether :meth:`resume` is going to be called: workers then start no sooner.
+            loader (DataLoader): A data loader built by MMEngine.
+            resuming (bool): Whether :meth:`resume` will be called; workers then start after that call.
 
         Returns:
             ResumableDataLoader: ``loader`` itself.
@@ -43,19 +43,19 @@ class ResumableDataLoader(DataLoader):
         return loader
 
     def worker_states(self) -> Tensor | None:
-        """The random states from which the workers produce what follows, ``[num_workers, RANDOM_STATE_BYTES]``."""
+        """Return the workers' random states before the next batches, ``[num_workers, RANDOM_STATE_BYTES]``."""
         if self._streams is None or (self.position == 0 and not self.persistent_workers):
             return None
         return self._streams.states_before([made + self.position // self.num_workers for made in self._made])
 
     def resume(self, position: int, worker_states: Tensor | None, placeholders: int = 0) -> None:
-        """Prepare the rest of an epoch, for the next iteration over this loader.
+        """Make the next iteration over this loader yield the rest of an epoch.
 
         Args:
-            position (int): Batches of the epoch that were trained with.
-            worker_states (Tensor, optional): What :meth:`worker_states` gave then.
-            placeholders (int): How many times ``None`` is yielded first: ``IterBasedTrainLoop`` discards as many
-                batches as were trained with. Defaults to 0.
+            position (int): Number of batches of the epoch that were trained with.
+            worker_states (Tensor, optional): The result of :meth:`worker_states` at that position.
+            placeholders (int): Number of ``None`` values to yield first, for ``IterBasedTrainLoop``, which discards as
+                many batches as were trained with. Defaults to 0.
         """
         lanes = max(self.num_workers, 1)
         discarded = position % lanes

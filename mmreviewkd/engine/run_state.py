@@ -1,4 +1,4 @@
-"""What a run needs, beyond MMEngine's checkpoints, to resume bit for bit."""
+"""The state that a run needs in addition to MMEngine's checkpoint to resume bit for bit."""
 
 import torch
 from mmengine.dist import all_gather_object
@@ -13,14 +13,14 @@ KEY = 'mmreviewkd_run_state'
 
 
 def gather_run_state(runner: Runner, validated: bool) -> dict:
-    """The state of all processes of a run; to be called by all of them.
+    """Gather the state of all processes of a run; all of them must call this function.
 
     Args:
         runner (Runner): The runner, at the end of an iteration or epoch.
-        validated (bool): Whether the validation that may follow has run already.
+        validated (bool): Whether a validation that is due has already run.
 
     Returns:
-        dict: Tensors and plain Python, the same on every process.
+        dict: Tensors and plain Python values, the same on every process.
     """
     loader = runner.train_dataloader
     return dict(
@@ -45,7 +45,7 @@ def _state_of_this_process(runner: Runner) -> dict:
 
 
 def restore_random_state(state: dict) -> None:
-    """Restore the generators of this process.
+    """Restore the random generators of this process.
 
     Args:
         state (dict): One of the ``ranks`` of :func:`gather_run_state`.
@@ -57,10 +57,10 @@ def restore_random_state(state: dict) -> None:
 
 
 def restore_gradients(runner: Runner, state: dict) -> None:
-    """Restore gradients that were being accumulated.
+    """Restore the gradients accumulated so far.
 
     Args:
-        runner (Runner): The runner, its weights resumed.
+        runner (Runner): The runner, after its weights have been loaded.
         state (dict): One of the ``ranks`` of :func:`gather_run_state`.
     """
     for name, parameter in runner.model.named_parameters():
@@ -69,12 +69,12 @@ def restore_gradients(runner: Runner, state: dict) -> None:
 
 
 def restore_place(runner: Runner, state: dict, passes: int) -> None:
-    """Let the training data loader go on behind the batches that were trained with, and the loop count from there.
+    """Continue the data loader and the loop after the batches of the epoch that were already trained with.
 
     Args:
         runner (Runner): The runner, at the start of the epoch it resumes.
         state (dict): One of the ``ranks`` of :func:`gather_run_state`.
-        passes (int): How many times an iteration-based loop had been through its data.
+        passes (int): Number of complete passes through the data, for an iteration-based loop.
     """
     loop, loader, position = runner.train_loop, runner.train_dataloader, state['position']
     if position is None or not isinstance(loader, ResumableDataLoader):
@@ -94,15 +94,15 @@ def restore_place(runner: Runner, state: dict, passes: int) -> None:
 
 
 def position_by_count(runner: Runner, batches: int | None) -> int | None:
-    """The place in the epoch as far as the counts of epochs and iterations tell.
+    """Infer the position in the epoch from the counts of epochs and iterations.
 
     Args:
-        runner (Runner): The runner, its counts resumed.
+        runner (Runner): The runner, after its counts have been loaded.
         batches (int, optional): Length of an epoch when the checkpoint was written. Defaults to the length now.
 
     Returns:
-        int or None: Batches of the epoch that were trained with. None for an iteration-based loop, which reads and
-        discards by itself.
+        int or None: The number of batches of the epoch that were trained with. None for an iteration-based loop, which
+        reads and discards them itself.
     """
     loop, length = runner.train_loop, len(runner.train_dataloader)
     if hasattr(loop, 'dataloader_iterator'):
@@ -118,7 +118,7 @@ def end_resumed_epoch(runner: Runner) -> None:
 
 
 def run_pending_validation(runner: Runner) -> None:
-    """Validate if the loop would have done so next when the checkpoint was written."""
+    """Run the validation that was due when the checkpoint was written."""
     loop = runner.train_loop
     epoch_based = not hasattr(loop, 'dataloader_iterator')
     done, last = (loop.epoch, loop.max_epochs) if epoch_based else (loop.iter, loop.max_iters)

@@ -1,4 +1,4 @@
-"""MMEngine's runner, with which nothing is lost."""
+"""A runner whose interrupted runs resume exactly."""
 
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,10 @@ _CHECKPOINT_HOOKS = ('CheckpointHook', 'mmengine.CheckpointHook', MMEngineCheckp
 
 @RUNNERS.register_module()
 class ResumableRunner(Runner):
-    """MMEngine's ``Runner``, whose killed runs resume bit for bit; the arguments are the same.
+    """MMEngine's ``Runner`` with runs that resume bit for bit after being killed; the arguments are the same.
 
-    Checkpoints are written completely or not at all, and by :class:`~mmreviewkd.engine.hooks.CheckpointHook` where
-    the config asks for MMEngine's. Resuming takes the newest complete checkpoint. A second training in the same work
+    Checkpoints are written completely or not at all, by :class:`~mmreviewkd.engine.hooks.CheckpointHook` instead of
+    MMEngine's hook. Resuming takes the newest complete checkpoint. A second training in the same work
     dir is refused.
 
     Attributes:
@@ -51,14 +51,14 @@ class ResumableRunner(Runner):
 
     def build_dataloader(
             self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
-        """Build a data loader; that of training can resume in the middle of an epoch."""
+        """Build a data loader; the training data loader can resume in the middle of an epoch."""
         built = super().build_dataloader(dataloader, seed, diff_rank_seed)
         if dataloader is self._train_dataloader and type(built) is DataLoader:
             return ResumableDataLoader.adopt(built, resuming=self._resume)
         return built
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
-        """Register the default hooks, of them this package's ``CheckpointHook`` in the place of MMEngine's."""
+        """Register the default hooks, with this package's ``CheckpointHook`` instead of MMEngine's."""
         hooks = dict(hooks or {})
         checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
         if isinstance(checkpoint, dict) and checkpoint.get('type') in _CHECKPOINT_HOOKS:
@@ -77,7 +77,7 @@ class ResumableRunner(Runner):
             Path(out_dir) / filename)
 
     def _choose_checkpoint(self) -> None:
-        """Resume from the newest complete checkpoint where none is named, with the seed of the run that wrote it."""
+        """Resume from the newest complete checkpoint if none is named, with the seed of the run that wrote it."""
         if not self._resume or self._load_from is not None:
             return
         chosen = [None, None]

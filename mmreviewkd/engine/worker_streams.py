@@ -1,4 +1,4 @@
-"""The random streams of a data loader's worker processes."""
+"""The random states of a data loader's worker processes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,20 +10,20 @@ from mmreviewkd.utils.random import RANDOM_STATE_BYTES, get_random_state, set_ra
 
 
 class WorkerStreams:
-    """Record the random state of each worker before every batch, in memory shared with the main process.
+    """Records the random state of each worker before every batch, in memory shared with the main process.
 
     Workers run ahead of the training by the batches they prefetch, so the last few states of each are kept.
-    :meth:`start` and :meth:`collate` stand in for the loader's ``worker_init_fn`` and ``collate_fn``.
+    :meth:`start` and :meth:`collate` replace the loader's ``worker_init_fn`` and ``collate_fn``.
 
     Args:
         num_workers (int): Number of workers, at least 1.
-        prefetch (int): Batches that each prepares ahead.
+        prefetch (int): Number of batches that each worker prefetches.
         init (Callable, optional): The loader's own ``worker_init_fn``.
         collate (Callable): The loader's own ``collate_fn``.
     """
 
     def __init__(self, num_workers: int, prefetch: int, init: Callable | None, collate: Callable) -> None:
-        # Of the batches a worker is asked for, `prefetch` wait, one is being used and one is being made.
+        # Of the batches requested from a worker, `prefetch` are waiting, one is in use and one is being loaded.
         self._states = torch.zeros(num_workers, prefetch + 4, RANDOM_STATE_BYTES, dtype=torch.uint8).share_memory_()
         self._init, self._collate = init, collate
         self._resumed: Tensor | None = None
@@ -31,14 +31,14 @@ class WorkerStreams:
         self._worker = 0
 
     def states_before(self, batches: list[int]) -> Tensor:
-        """The state of each worker before a batch, by its number: ``[num_workers, RANDOM_STATE_BYTES]``."""
+        """Return the state of each worker before the batch of this number, ``[num_workers, RANDOM_STATE_BYTES]``."""
         return torch.stack([states[batch % len(states)] for states, batch in zip(self._states, batches)])
 
     def start_from(self, states: Tensor | None, batch: int) -> None:
-        """Have workers that start from now on resume, or with ``None`` start as their loader has them start.
+        """Set the states from which workers resume when they start; ``None`` starts them as the loader does.
 
         Args:
-            states (Tensor, optional): As :meth:`states_before` gave them.
+            states (Tensor, optional): The result of :meth:`states_before`.
             batch (int): The number of the batch before which they were taken.
         """
         self._resumed, self._made = states, batch

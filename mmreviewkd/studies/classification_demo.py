@@ -20,7 +20,7 @@ BASELINES = {'logit KD': 'resnet8_kd-resnet14', 'same-level L2': 'resnet8_l2-res
 def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``results.json`` and ``curves.png``.
 
-    Of several seeds, ``seeds.md`` and ``seeds.png`` show each pair of students.
+    With several seeds, ``seeds.md`` and ``seeds.png`` show each pair of students.
 
     Args:
         out (Path): The folder for all results.

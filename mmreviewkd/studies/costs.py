@@ -1,4 +1,4 @@
-"""Measures the constants of the cost model of the fast path, :mod:`mmreviewkd.ops.review_level.plan`."""
+"""Measure the constants of the fast path's cost model, :mod:`mmreviewkd.ops.review_level.plan`."""
 
 import statistics
 import time
@@ -23,7 +23,7 @@ SHAPES = (
 
 
 def median_times(steps: Sequence[Callable[[], object]], runs: int) -> list[float]:
-    """Median seconds of each step, run in turns after one run that is not counted."""
+    """Median seconds of each step. The steps run in turn, after one warm-up run each."""
     for step in steps:
         step()
     times: list[list[float]] = [[] for _ in steps]
@@ -75,10 +75,10 @@ def fit_convolutions(shapes: Sequence[tuple[int, ...]], times: Sequence[Sequence
 
     Args:
         shapes (Sequence[tuple[int, ...]]): As :data:`SHAPES`.
-        times (Sequence[Sequence[float]]): Of each shape, from :func:`convolution_times`.
+        times (Sequence[Sequence[float]]): Times of each shape, from :func:`convolution_times`.
 
     Returns:
-        dict[str, float]: The constants by name, and the root mean square error of either fit.
+        dict[str, float]: The constants by name, and the root mean square error of both fits.
     """
     winograd, composed, ratios = [], [], []
     for (n, side, c, m, o, coarse_side), (direct, tiles, compose) in zip(shapes, times):
@@ -103,9 +103,9 @@ def level_times(channels: int, side: int, runs: int, batch: int = 64) -> list[fl
 
     Args:
         channels (int): ``M``; the student and the teacher have half and a quarter as many.
-        side (int): Of the map, in pixels.
+        side (int): Side of the map, in pixels.
         runs (int): How often each is timed.
-        batch (int): Images. Defaults to 64.
+        batch (int): Number of images. Defaults to 64.
     """
     features = [
         torch.randn(batch, channels // 2, s, s).to(memory_format=torch.channels_last).requires_grad_()
@@ -122,7 +122,7 @@ def level_times(channels: int, side: int, runs: int, batch: int = 64) -> list[fl
 
 
 def chunk_times(megabytes: Sequence[int], runs: int) -> list[float]:
-    """Seconds of the fast way with chunks of each size, at ResNet-34 to ResNet-18's finest level.
+    """Seconds of the fast path with chunks of each size, at the finest level of ResNet-34 to ResNet-18.
 
     Args:
         megabytes (Sequence[int]): Sizes, in MiB.
@@ -140,7 +140,7 @@ def chunk_times(megabytes: Sequence[int], runs: int) -> list[float]:
 
 
 def report(runs: int = 5) -> str:
-    """Measure everything, and tell it as Markdown: each constant in use beside what was measured.
+    """Measure everything, and report each constant in use beside its measured value as Markdown.
 
     Args:
         runs (int): How often each step is timed. Defaults to 5.

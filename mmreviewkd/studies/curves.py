@@ -10,7 +10,7 @@ _DISTILLATION_LOSSES = ('loss_distill', 'loss_logit')
 
 
 def training_curve(work_dir: Path) -> dict:
-    """Read the scalars that a run logged, across its interruptions; of a repeated step, the last line counts.
+    """Read the scalars that a run logged, across interruptions; if a step was repeated, its last line counts.
 
     Args:
         work_dir (Path): The run's work dir.
@@ -25,7 +25,7 @@ def training_curve(work_dir: Path) -> dict:
             (lines if 'loss' in line else validation)[line['step']] = line
     steps = sorted(lines)
     metrics = sorted({key for line in validation.values() for key in line} - {'step', 'time', 'data_time'})
-    # Beside the total, `loss`, a line holds its summands; of a model with a single loss it holds the total alone.
+    # A line has the total, `loss`, and its summands; for a model with a single loss it has the total only.
     task = [
         sum(value for key, value in lines[step].items()
             if 'loss' in key and key not in ('loss', *_DISTILLATION_LOSSES)) or lines[step]['loss']
@@ -43,7 +43,7 @@ def plot_curves(results: Sequence[dict], metric: str, file: Path) -> None:
     """Plot the training losses and a validation metric of several runs.
 
     Args:
-        results (Sequence[dict]): As :meth:`~mmreviewkd.studies.training.Training.run` returns them.
+        results (Sequence[dict]): Results of :meth:`~mmreviewkd.studies.training.Training.run`.
         metric (str): The validation metric.
         file (Path): The image file to write.
     """

@@ -19,7 +19,7 @@ DETECTORS = ('mask-rcnn', 'faster-rcnn', 'retinanet')
 def run_demo(out: Path, detector: str = 'mask-rcnn', seeds: Sequence[int] = (0,)) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``{detector}.json`` and ``{detector}.png``.
 
-    Of several seeds, ``{detector}_seeds.md`` and ``{detector}_seeds.png`` show each pair of students.
+    With several seeds, ``{detector}_seeds.md`` and ``{detector}_seeds.png`` show each pair of students.
 
     Args:
         out (Path): The folder for all results.

@@ -17,8 +17,8 @@ class PairedScores:
 
     Args:
         seeds (Sequence[int]): The seeds, two at least.
-        alone (Sequence[float]): Score of the student trained alone (%), one a seed.
-        distilled (Sequence[float]): Score of the distilled student (%), one a seed.
+        alone (Sequence[float]): Score of the student trained alone (%), one per seed.
+        distilled (Sequence[float]): Score of the distilled student (%), one per seed.
 
     Raises:
         ConfigError: If a seed has no pair of scores, or there are fewer than two seeds.
@@ -36,7 +36,7 @@ class PairedScores:
 
     @property
     def gains(self) -> list[float]:
-        """Distilled minus alone, one a seed."""
+        """Distilled minus alone, one per seed."""
         return [distilled - alone for alone, distilled in zip(self.alone, self.distilled)]
 
     def p_value(self) -> float:
@@ -65,7 +65,7 @@ def _signed(row: str, gain: float) -> str:
 
 
 def draw_pairs(scores: Mapping[str, PairedScores], file: Path) -> None:
-    """Draw each seed's pair of scores, connected by a line, one panel a metric.
+    """Draw each seed's pair of scores, connected by a line, one panel per metric.
 
     Args:
         scores (Mapping[str, PairedScores]): The scores, by the name of the metric.

@@ -1,4 +1,4 @@
-"""The kill test: runs that are killed and resumed end with the weights of runs that are not."""
+"""The kill test: killed and resumed runs must end with the weights of uninterrupted runs."""
 
 import multiprocessing
 import os
@@ -34,18 +34,20 @@ CASES = {
 def small_config(
         data_root: str, iterations: bool = False, workers: int = 0, persistent: bool = False, by_epoch: bool = False,
         interval: int = 3, accumulate: int = 2) -> Config:
-    """A distillation of 12 iterations with everything that keeps a state.
+    """Make the config of a distillation of 12 iterations with all kinds of state.
 
-    That is EMA, accumulated gradients, augmentation, Mixup, a one-cycle schedule and the best checkpoint.
+    These are EMA, accumulated gradients, augmentation, Mixup, a one-cycle schedule and the best checkpoint.
 
     Args:
         data_root (str): Folder of Fashion-MNIST's extracted files; a few hundred images are enough.
-        iterations (bool): Train by iterations with an ``InfiniteSampler``, not by epochs. Defaults to False.
-        workers (int): Worker processes of the data loader. Defaults to 0.
-        persistent (bool): Whether the workers stay from epoch to epoch. Defaults to False.
-        by_epoch (bool): Save a checkpoint every epoch, whatever ``interval``. Defaults to False.
-        interval (int): Iterations from checkpoint to checkpoint. Defaults to 3.
-        accumulate (int): Iterations whose gradients are accumulated. Defaults to 2.
+        iterations (bool): Whether to train by iterations with an ``InfiniteSampler`` instead of by epochs. Defaults to
+            False.
+        workers (int): Number of worker processes of the data loader. Defaults to 0.
+        persistent (bool): Whether the workers are persistent. Defaults to False.
+        by_epoch (bool): Whether to save a checkpoint every epoch instead of every ``interval`` iterations. Defaults to
+            False.
+        interval (int): Iterations between checkpoints. Defaults to 3.
+        accumulate (int): Number of iterations over which gradients are accumulated. Defaults to 2.
     """
     cfg = read_config(_CONFIG)
     student = cfg.model.student
@@ -77,17 +79,17 @@ def small_config(
 def kill_test(
         configs: dict[str, Config], kills: int, out_dir: str, seed: int = 0,
         report: Callable[[str], None] = print) -> int:
-    """Kill runs with SIGKILL at random moments, resume them, and compare their students with those of whole runs.
+    """Kill runs with SIGKILL at random times, resume them, and compare their students with those of uninterrupted runs.
 
     Args:
-        configs (dict[str, Config]): What is trained, by name; the kills go round them. Each exports a student.
-        kills (int): Number of kills. Each is of a run of its own.
-        out_dir (str): Folder for the work dirs.
-        seed (int): Seed of the moments. Defaults to 0.
-        report (Callable[[str], None]): Told of every kill. Defaults to :func:`print`.
+        configs (dict[str, Config]): The configs to train, by name, which take turns; each exports a student.
+        kills (int): Number of kills, each in a separate run.
+        out_dir (str): The folder for the work dirs.
+        seed (int): Seed of the times. Defaults to 0.
+        report (Callable[[str], None]): Called with a line for every kill. Defaults to :func:`print`.
 
     Returns:
-        int: How many students differ from that of the whole run in any bit.
+        int: The number of students that differ in any bit from that of the uninterrupted run.
 
     Raises:
         ConfigError: If ``out_dir`` is not empty, or a run fails by itself.

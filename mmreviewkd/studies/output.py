@@ -1,4 +1,4 @@
-"""Write results: JSON, figures and generated parts of Markdown pages, each file whole or not at all."""
+"""Write JSON, figures and generated parts of Markdown pages, each file completely or not at all."""
 
 import json
 import re
@@ -30,11 +30,11 @@ def save_figure(figure: Any, file: Path) -> None:
 
 
 def fill_marks(page: Path, contents: Mapping[str, str], end: str) -> None:
-    """Replace what a Markdown page has between pairs of marks; the marks stay.
+    """Replace the parts of a Markdown page between pairs of marks; the marks stay.
 
     Args:
         page (Path): The page.
-        contents (Mapping[str, str]): The new contents, by the mark (a line of its own) that each follows.
+        contents (Mapping[str, str]): The new contents, by the mark, a line of its own, that precedes each.
         end (str): The mark that ends each.
 
     Raises:

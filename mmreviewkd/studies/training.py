@@ -1,4 +1,4 @@
-"""One training of a study: run in its own process (or in this one), tested, and recorded once."""
+"""One training of a study: run it in a separate process or in this one, test it, and record its result."""
 
 import contextlib
 import json
@@ -106,7 +106,7 @@ class Training:
 
 
 class ShortTraining(Training):
-    """A training that takes less time than starting a process, run in this process.
+    """A training that is shorter than starting a process, and runs in this process.
 
     Its metrics are those of its last validation. It writes no checkpoint, so it restarts after an interruption.
     """
@@ -129,7 +129,7 @@ class ShortTraining(Training):
 
 
 def complexity(config: str) -> dict[str, int]:
-    """Count the parameters of a config's model (of a distiller's student) and its FLOPs for one test image.
+    """Count the parameters of a config's model (for a distiller, of the student) and its FLOPs for one test image.
 
     Args:
         config (str): A config file with the test images' ``input_shape``; ``(3, 224, 224)`` without one.
@@ -154,7 +154,7 @@ def _cpu_seconds() -> float:
 
 
 def _tools() -> Path:
-    """The tools of a checkout, or those that were installed with the package."""
+    """Return the folder of the tools: that of a checkout, or the one installed with the package."""
     package = Path(__file__).parent.parent
     return next(folder for folder in (package.parent / 'tools', package / '.mim' / 'tools') if folder.is_dir())
 

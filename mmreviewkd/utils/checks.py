@@ -18,7 +18,7 @@ _COMPILE_MODES = ('default', 'reduce-overhead', 'max-autotune', 'max-autotune-no
 def number(
         value: Any, where: str, at_least: float | None = None, above: float | None = None,
         integer: bool = False) -> Any:
-    """Check for a finite number; booleans are none.
+    """Check for a finite number, which a boolean is not.
 
     Args:
         value (Any): What the config holds.
@@ -28,7 +28,7 @@ def number(
         integer (bool): Whether it must be an integer. Defaults to False.
 
     Raises:
-        ConfigError: If it is no such number.
+        ConfigError: If the value is not such a number.
     """
     kind = numbers.Integral if integer else numbers.Real
     fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value) and (
@@ -48,7 +48,7 @@ def integers(value: Any, where: str, at_least: int) -> tuple[int, ...]:
         at_least (int): The smallest integer allowed.
 
     Raises:
-        ConfigError: If it is no list, or an entry is no such integer.
+        ConfigError: If the value is not a list, or an entry is not such an integer.
     """
     if not isinstance(value, (list, tuple)):
         raise ConfigError(f'{where} must be a list of integers of at least {at_least}, but is {value!r}')
@@ -83,7 +83,7 @@ def choice(value: Any, known: Iterable[str], where: str) -> str:
 
 
 def text(value: Any, where: str, meaning: str = 'a string') -> str | None:
-    """Check for a string that is not empty, or None.
+    """Check for a non-empty string or None.
 
     Args:
         value (Any): What the config holds.
@@ -148,7 +148,7 @@ def tap_list(value: Any, where: str, logits: str | None = None) -> Sequence[str 
         logits (str, optional): The tap of the logits. Defaults to None.
 
     Raises:
-        ConfigError: If it is no list, or the tap of the logits no string.
+        ConfigError: If the value is not a list, or the tap of the logits not a string.
     """
     text(logits, f"{where.partition('.')[0]}.logits", "the name of the module that gives the logits, such as 'head.fc'")
     if not isinstance(value, (list, tuple)):
@@ -157,7 +157,7 @@ def tap_list(value: Any, where: str, logits: str | None = None) -> Sequence[str 
 
 
 def compile_options(value: Any, where: str) -> dict | None:
-    """Options of ``torch.compile``, or None where nothing is to be compiled.
+    """Return the options of ``torch.compile``, or None if nothing is to be compiled.
 
     Args:
         value (Any): True, False, or a dict of the options.

@@ -84,7 +84,7 @@ def _parse(file: Path, where: str) -> Config:
         reason = f'{error.msg} in line {error.lineno}' + ('' if named == file.name else f' of {named}')
         text = (error.text or '').strip()
         raise ConfigError(f'{where}: {str(file)!r} is no valid Python: {reason}{text and f": {text!r}"}') from error
-    except Exception as error:  # a config is Python code, which can fail in any way
+    except Exception as error:  # a config is Python code, which can raise any error
         message = ' '.join(str(error).split()) or 'no message'
         raise ConfigError(f'{where}: {str(file)!r} cannot be read: {type(error).__name__}: {message:.300}') from error
     _remove_own_scope(config._cfg_dict)
@@ -92,10 +92,10 @@ def _parse(file: Path, where: str) -> Config:
 
 
 def _remove_own_scope(node: Any) -> None:
-    """Remove the scope that MMEngine gives to whatever comes from a ``_base_`` of ``'mmreviewkd::...'``.
+    """Remove the scope that MMEngine adds to values from a ``_base_`` of ``'mmreviewkd::...'``.
 
-    The configs of this package name its own components with their scope, and all others as the library does whose
-    data and schedule they use; in this package's scope, those would not be found.
+    Configs of this package name the package's components with their scope, and all others as in the library whose data
+    and schedule they use; those would not be found in this package's scope.
     """
     if isinstance(node, dict):
         if node.get('_scope_') == 'mmreviewkd':
@@ -127,7 +127,7 @@ def metafile_weights(reference: str, where: str) -> str:
 
 
 def without_pretrained(config: Any) -> Any:
-    """Copy a config without every ``init_cfg`` of type ``'Pretrained'``, so that building it downloads nothing.
+    """Copy a config without any ``init_cfg`` of type ``'Pretrained'``, so that building it downloads nothing.
 
     Args:
         config (dict or list or Any): A model config, or a part of one.

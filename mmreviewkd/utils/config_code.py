@@ -1,4 +1,4 @@
-"""Values of a config as Python code, as a person would write them."""
+"""Write values of a config as readable Python code."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Errors of components that MMEngine builds from a config, as messages that name the component."""
+"""Errors in components that MMEngine builds from a config, with messages that name the component."""
 
 import contextlib
 import difflib
@@ -28,8 +28,7 @@ def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
 
     Args:
         where (str): The config key, or 'config', for messages.
-        everything (bool): Whether the block does nothing but build, so that all of its errors are named. Defaults to
-            False.
+        everything (bool): Whether the block only builds, so that all of its errors are converted. Defaults to False.
 
     Raises:
         ConfigError: If a component could not be built.
@@ -86,7 +85,7 @@ def check_type(config: dict, registry: Registry, where: str) -> None:
 
 
 def _advice(name: str, scope: str | None, registry: str) -> str:
-    """A sentence part with the registered types whose names are nearest to ``name``."""
+    """Suggest the registered types whose names are nearest to ``name``, as a part of a sentence."""
     families = [
         [root, *root.children.values()] for root in vars(mmengine.registry).values() if isinstance(root, Registry)]
     family = next((family for family in families if any(member.name == registry for member in family)), [])

@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Mapping
 
-# What mmengine's Runner.from_cfg and its runner read.
+# Keys that mmengine's Runner.from_cfg and its runner read.
 _READ_BY_MMENGINE = (
     'model', 'work_dir', 'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg',
     'auto_scale_lr', 'optim_wrapper', 'param_scheduler', 'val_evaluator', 'test_evaluator', 'default_hooks',
     'custom_hooks', 'data_preprocessor', 'load_from', 'resume', 'launcher', 'env_cfg', 'log_processor', 'log_level',
     'visualizer', 'default_scope', 'randomness', 'experiment_name', 'runner_type', 'model_wrapper_cfg', 'sync_bn',
     'find_unused_parameters', 'compile', 'activation_checkpointing', 'efficient_conv_bn_eval', 'custom_imports')
-# What the tools and inferencers of the OpenMMLab packages read, and names their base configs give to parts.
+# Keys that tools and inferencers of the OpenMMLab packages read, and variables of their base configs.
 _USUAL = (
     'tta_model', 'tta_pipeline', 'backend_args', 'file_client_args', 'dataset_type', 'data_root', 'train_pipeline',
     'val_pipeline', 'test_pipeline', 'train_dataset', 'val_dataset', 'test_dataset', 'vis_backends', 'codec',

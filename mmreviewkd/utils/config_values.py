@@ -1,8 +1,8 @@
-"""Values inside of a config, by their key."""
+"""Find values in a config by their key."""
 
 
 def found_values(node: object, key: str) -> list:
-    """All values of a key, at any depth of a config."""
+    """Return all values of a key, at any depth of a config."""
     if isinstance(node, dict):
         return [value for name, value in node.items() if name == key] + [
             found for value in node.values() for found in found_values(value, key)]

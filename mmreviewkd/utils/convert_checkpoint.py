@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-# Batch counters of batch norms; some layouts lack them, and no output depends on them.
+# Batch counters of batch normalizations; some layouts lack them, and no output depends on them.
 _COUNTER = 'num_batches_tracked'
 
 

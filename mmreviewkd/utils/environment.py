@@ -19,7 +19,7 @@ _OPTIONAL = {
 def check_environment() -> None:
     """Check the versions of torch, mmengine and, if installed, mmcv, mmpretrain and mmdet, without importing them.
 
-    Warns where several distributions of mmcv are installed, which overwrite each other's files.
+    Warns if several distributions of mmcv are installed, which overwrite each other's files.
 
     Raises:
         ImportError: If torch or mmengine is missing, or a version is too old; the message says what to install.
@@ -39,7 +39,7 @@ def check_environment() -> None:
 
 
 def _installed(names: dict[str, str]) -> dict[str, str]:
-    """The versions of those distributions that are installed."""
+    """Return the versions of the distributions that are installed."""
     found = {}
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""Files that could not be written, and what is left of them."""
+"""Errors of failed writes, and removal of partial files."""
 
 import errno
 import re
@@ -8,20 +8,19 @@ from pathlib import Path
 
 from .errors import CheckpointError, ConfigError
 
-# As `save_atomically` names what it is still writing, such as `.epoch_1.pth.k3j2h1ab.pth`.
+# Names of files that `save_atomically` is still writing, such as `.epoch_1.pth.k3j2h1ab.pth`.
 _PARTIAL = re.compile(r'\..+(\.\w+)\.\w{8}\1')
 
 
 def cannot_write(path: Path, error: Exception) -> Exception:
-    """The error to raise for a file that could not be written.
+    """Return the error to raise for a file that could not be written.
 
     Args:
         path (Path): The file.
-        error (Exception): What writing it raised.
+        error (Exception): The error that writing raised.
 
     Returns:
-        Exception: A :class:`CheckpointError` that names the file and the free space, if the disk is what failed; else
-        ``error`` itself.
+        Exception: A :class:`CheckpointError` that names the file and the free space if the disk failed, else ``error``.
     """
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     free = shutil.disk_usage(folder).free
@@ -57,7 +56,7 @@ def check_writable(folder: str, where: str, remedy: str = 'choose another') -> N
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete what runs killed while writing left in a folder."""
+    """Delete the partial files that killed runs left in a folder."""
     for path in folder.glob('.*'):
         if _PARTIAL.fullmatch(path.name):
             path.unlink(missing_ok=True)

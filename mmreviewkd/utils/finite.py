@@ -17,10 +17,10 @@ def check_finite(model: nn.Module, where: str) -> None:
 
     Args:
         model (nn.Module): The model.
-        where (str): What holds the weights, for the message.
+        where (str): The source of the weights, for the message.
 
     Raises:
-        CheckpointError: If any are not finite; it counts and names them.
+        CheckpointError: If any tensors are not finite; the message counts and names them.
     """
     names, found = [], []
     for name, tensor, may_be_infinite in _floating(model):

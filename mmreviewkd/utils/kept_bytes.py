@@ -1,4 +1,4 @@
-"""Bytes that autograd keeps for the backward pass."""
+"""Count the bytes that autograd keeps for the backward pass."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One training per work dir."""
+"""Allow only one training per work dir."""
 
 import contextlib
 import os
@@ -15,10 +15,10 @@ _NAME = '.lock'
 
 @contextlib.contextmanager
 def locked_work_dir(work_dir: str) -> Iterator[None]:
-    """Hold a work dir for one training, of however many processes.
+    """Context manager that locks a work dir for one training.
 
-    The main process holds a lock of the operating system, which ends with it: a killed run leaves the folder free.
-    To be entered by all processes of the run.
+    The main process holds a lock of the operating system, which is released when the process ends, even if it is
+    killed. All processes of the run must enter the context.
 
     Args:
         work_dir (str): The work dir.
@@ -42,7 +42,7 @@ def locked_work_dir(work_dir: str) -> Iterator[None]:
 def _acquire(path: Path) -> tuple[str | None, int | None]:
     try:
         import fcntl
-    except ImportError:  # not on Windows
+    except ImportError:  # not available on Windows
         return None, None
     handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:

@@ -1,4 +1,4 @@
-"""The network between the hosts of a run."""
+"""The network interface between the hosts of a run."""
 
 import os
 import socket
@@ -6,13 +6,13 @@ import struct
 
 
 def interface_towards(host: str) -> str | None:
-    """The network interface through which this machine and a host reach each other.
+    """Find the network interface through which this machine and a host reach each other.
 
     Args:
         host (str): A name or IPv4 address; it may be this machine's own.
 
     Returns:
-        str or None: Its name, such as 'eth0'; None where it cannot be told.
+        str or None: Its name, such as 'eth0'; None if it cannot be determined.
     """
     import fcntl
     try:
@@ -33,10 +33,10 @@ def interface_towards(host: str) -> str | None:
 
 
 def choose_gloo_interface() -> None:
-    """Have Gloo connect through the interface that leads to ``MASTER_ADDR``.
+    """Make Gloo connect through the network interface that leads to ``MASTER_ADDR``.
 
-    By itself it takes the address that this machine's own name resolves to, often 127.0.0.1: the hosts of a run then
-    wait for each other in vain. A ``GLOO_SOCKET_IFNAME`` that is set stays.
+    By default, Gloo uses the address that this machine's own name resolves to. That is often 127.0.0.1, at which the
+    other hosts of the run cannot reach it. A ``GLOO_SOCKET_IFNAME`` that is already set is not changed.
     """
     master = os.environ.get('MASTER_ADDR')
     if master and 'GLOO_SOCKET_IFNAME' not in os.environ:

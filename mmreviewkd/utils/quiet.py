@@ -1,4 +1,4 @@
-"""MMEngine's log without what only informs."""
+"""Silence MMEngine's informational log messages."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ from mmengine.logging import MMLogger
 
 @contextlib.contextmanager
 def only_warnings_logged() -> Iterator[None]:
-    """Context manager in which MMEngine's logger passes on nothing below a warning."""
+    """Context manager in which MMEngine's logger logs warnings and errors only."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)

@@ -1,4 +1,4 @@
-"""The state of the global random generators: isolated, stored as bytes, and restored."""
+"""Isolate, store and restore the state of the global random generators."""
 
 import contextlib
 import random
@@ -18,7 +18,7 @@ RANDOM_STATE_BYTES = _LAYOUT.itemsize
 
 
 def get_random_state() -> Tensor:
-    """The state of Python's, NumPy's and torch's CPU generators.
+    """Return the state of Python's, NumPy's and torch's CPU generators.
 
     Returns:
         Tensor: ``[RANDOM_STATE_BYTES]`` uint8.
@@ -32,7 +32,7 @@ def get_random_state() -> Tensor:
 
 
 def set_random_state(stored: Tensor) -> None:
-    """Restore what :func:`get_random_state` returned.
+    """Restore a state returned by :func:`get_random_state`.
 
     Args:
         stored (Tensor): ``[RANDOM_STATE_BYTES]`` uint8, on any device.
@@ -55,8 +55,8 @@ def set_random_state(stored: Tensor) -> None:
 def preserved_random_state() -> Iterator[None]:
     """Context manager that restores the global random state of Python, NumPy and torch (all devices).
 
-    Within it torch is seeded from its initial seed, so that random numbers drawn there are reproducible and do not
-    change the initial weights, data augmentation or dropout that follow.
+    Within the block torch is seeded from its initial seed. Random numbers drawn there are therefore reproducible, and
+    do not change the initial weights, data augmentation or dropout that follow.
     """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

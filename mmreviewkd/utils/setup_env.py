@@ -1,10 +1,10 @@
-"""The set-up function that MMEngine's hub expects of a package."""
+"""The setup function that MMEngine's hub calls."""
 
 import importlib
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:
-    """Register the package's modules, as ``mmengine.hub.get_model('mmreviewkd::...')`` asks for.
+    """Register the package's modules; ``mmengine.hub.get_model('mmreviewkd::...')`` calls this function.
 
     Args:
         init_default_scope (bool): Part of OpenMMLab's convention, without effect: the default scope of the package's

@@ -26,7 +26,7 @@ def test_the_work_dir_is_the_arguments_the_configs_or_named_after_it(config):
     assert read_config(config, 'argument', dict(work_dir='mine')).work_dir == 'argument'
 
 
-def test_a_reference_is_a_config_as_well():
+def test_a_reference_is_accepted_as_config():
     assert read_config('mmreviewkd::fashion_mnist/resnet8.py').model.backbone.depth == 8
 
 

@@ -109,7 +109,7 @@ def test_a_step_and_a_prediction(name, place):
 
 
 @pytest.mark.parametrize('name', PAIRS)
-def test_a_pair_is_the_lone_student_and_a_teacher_of_the_same_name(name):
+def test_a_pair_has_the_student_alone_and_a_teacher_of_the_same_name(name):
     cfg = cifar_config(name)
     student, teacher = name.split('_review-')
     alone = cifar_config(student)

@@ -33,7 +33,7 @@ def test_the_named_one_without_a_word(work_dir):
 
 
 @pytest.mark.parametrize('note', ['', '/absent/epoch_9.pth'])
-def test_the_newest_where_the_note_names_none(work_dir, note):
+def test_the_newest_if_last_checkpoint_names_none(work_dir, note):
     (work_dir / 'last_checkpoint').write_text(note)
     epoch, said = chosen(work_dir)
     assert epoch == 3 and str(work_dir / 'epoch_3.pth') in said

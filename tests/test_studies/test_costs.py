@@ -7,7 +7,7 @@ from mmreviewkd.ops.review_level import LevelShape, plan
 from mmreviewkd.studies.costs import SHAPES, convolution_times, fit_convolutions, level_times
 
 
-def test_constants_are_found_again_from_the_times_they_predict():
+def test_constants_are_recovered_from_the_times_they_predict():
     times = []
     for n, side, c, m, o, coarse in SHAPES:
         costs = plan.convolution_costs(

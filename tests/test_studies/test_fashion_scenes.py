@@ -141,7 +141,7 @@ def test_an_interrupted_run_leaves_nothing_in_the_place(raw_dir, tmp_path, monke
     assert not (tmp_path / 'scenes.partial').exists()
 
 
-def test_what_is_there_is_never_overwritten(raw_dir, tmp_path):
+def test_existing_files_are_never_overwritten(raw_dir, tmp_path):
     make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
     with pytest.raises(ConfigError, match=r"contains scenes made from .*'seed': 0.*not from .*'seed': 1"):
         make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2, seed=1)

@@ -31,7 +31,7 @@ def test_the_tool_writes_what_mmpretrain_loads_strictly(published, tmp_path):
     assert '83 entries already have the names of the model' in convert_checkpoint(CONFIG, str(out), str(again))
 
 
-def test_what_does_not_fit_leaves_no_file(published, tmp_path):
+def test_weights_that_do_not_fit_leave_no_file(published, tmp_path):
     out = tmp_path / 'out.pth'
     with pytest.raises(CheckpointError, match='missing'):
         convert_checkpoint(str(CONFIGS / 'wrn-40-2.py'), str(published), str(out))

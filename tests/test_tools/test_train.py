@@ -54,7 +54,7 @@ def test_trains_and_logs_the_warm_up(run):
     assert torch.load(run / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
 
 
-def test_a_killed_run_goes_on_where_it_was(config, run, tmp_path):
+def test_a_killed_run_resumes_where_it_was_killed(config, run, tmp_path):
     options = '--work-dir', tmp_path, '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=2'
     command = [sys.executable, TOOLS / 'train.py', config, *options]
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}

@@ -62,7 +62,7 @@ def scalars(work_dir):
     return {line['step']: line for line in lines if 'loss' in line}
 
 
-def test_a_killed_run_goes_on_where_it_was(config, run, place, tmp_path):
+def test_a_killed_run_resumes_where_it_was_killed(config, run, place, tmp_path):
     killed = run_tool(
         '-c', KILLED_AT_STEP_11, TOOLS / 'train.py', config, '--work-dir', tmp_path, cwd=place, check=False)
     assert killed.returncode == -signal.SIGKILL

@@ -13,7 +13,7 @@ from mmreviewkd.utils.convert_checkpoint import convert_state, match_layout
 
 
 @pytest.mark.parametrize('name', NETWORKS)
-def test_every_entry_of_a_public_checkpoint_has_its_place(name):
+def test_every_entry_of_a_public_checkpoint_is_matched(name):
     own, public = network(name).state_dict(), public_state(name)
     names = match_layout(own, public)
     assert list(names) == list(public)

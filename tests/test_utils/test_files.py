@@ -39,7 +39,7 @@ def test_a_full_disk_is_one_message_and_leaves_the_earlier_file(tmp_path, write)
     assert [file.name for file in tmp_path.iterdir()] == ['epoch_1.pth']
 
 
-def test_what_a_killed_run_was_writing_is_removed(tmp_path):
+def test_partial_files_of_a_killed_run_are_removed(tmp_path):
     for name in ('.epoch_1.pth.ab12cd_4.pth', 'epoch_1.pth', '.lock', '.hidden.pth'):
         (tmp_path / name).touch()
     remove_partial_files(tmp_path)

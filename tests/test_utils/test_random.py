@@ -19,7 +19,7 @@ def seed(value=7):
     torch.manual_seed(value)
 
 
-def test_global_streams_continue_as_if_nothing_had_been_drawn():
+def test_the_global_random_state_continues_as_if_nothing_had_been_drawn():
     seed()
     expected = draw(), draw()
     seed()
@@ -30,7 +30,7 @@ def test_global_streams_continue_as_if_nothing_had_been_drawn():
     assert (first, draw()) == expected
 
 
-def test_what_is_drawn_within_is_reproducible_and_another_stream():
+def test_numbers_drawn_in_the_block_are_reproducible_and_differ_from_those_outside():
     seed()
     outside = torch.rand(3)
     drawn = []

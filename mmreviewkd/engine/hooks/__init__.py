@@ -1,4 +1,4 @@
-"""Hooks."""
+"""Hooks for training runs."""
 
 from .channels_last_hook import ChannelsLastHook
 from .check_fit_hook import CheckFitHook

@@ -14,8 +14,8 @@ from mmreviewkd.utils.errors import strict_keys
 class ChannelsLastHook(Hook):
     """Convert the model to ``torch.channels_last`` before training.
 
-    Results are equal up to rounding. Whether training gets faster depends on network and device; small networks on a
-    CPU and mixed precision on a GPU usually do.
+    Results are equal up to rounding. Small networks on a CPU and mixed precision on a GPU usually train faster in this
+    format; in general it depends on network and device.
     """
 
     priority = 'VERY_HIGH'  # before hooks that copy the model

@@ -1,4 +1,4 @@
-"""Weights that a run loads must be its model's."""
+"""Check that loaded weights fit the model."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -13,21 +13,21 @@ from mmreviewkd.utils.errors import CheckpointError
 class CheckFitHook(Hook):
     """Refuse ``--resume`` and ``load_from`` of weights that do not fit the model.
 
-    MMEngine warns of them and goes on with random weights. :func:`mmreviewkd.apis.train` adds this hook to every run.
+    MMEngine would warn and continue with random weights. :func:`mmreviewkd.apis.train` adds this hook to every run.
     """
 
     priority = 'HIGHEST'
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Check what was read, before it is loaded.
+        """Check a checkpoint before it is loaded into the model.
 
         Args:
             runner (Runner): The runner.
-            checkpoint (dict): What was read; weights under 'model' or at the top are put under 'state_dict', where
-                MMEngine looks for them.
+            checkpoint (dict): The checkpoint. Weights under 'model' or at the top level are moved to 'state_dict',
+                where MMEngine expects them.
 
         Raises:
-            CheckpointError: If the weights do not fit, or training cannot go on from the checkpoint.
+            CheckpointError: If the weights do not fit, or training cannot resume from the checkpoint.
         """
         key = '--resume' if runner._resume else 'load_from'
         source = repr(runner._load_from) if runner._load_from else f'the latest checkpoint in {runner.work_dir!r}'

@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run resumes bit for bit."""
+"""Save checkpoints from which a killed run resumes bit for bit."""
 
 from collections import deque
 
@@ -22,12 +22,12 @@ from mmreviewkd.registry import HOOKS
 
 @HOOKS.register_module()
 class CheckpointHook(MMEngineCheckpointHook):
-    """MMEngine's ``CheckpointHook``, with which nothing is lost; the arguments are the same.
+    """MMEngine's ``CheckpointHook`` with complete run state in every checkpoint; the arguments are the same.
 
-    An old checkpoint is deleted after the new one is complete. Checkpoints also hold the random state of every process
-    and data worker, the place in the epoch and gradients being accumulated, so that a killed run resumes at the
-    iteration of its checkpoint with the same augmentation, and ends with the same weights. A validation that the kill
-    prevented is made up for.
+    An old checkpoint is deleted only after the new one is complete. Checkpoints also have the random state of every
+    process and data worker, the position in the epoch and the accumulated gradients. A killed run therefore resumes at
+    the iteration of its checkpoint with the same augmentation, and ends with the same weights. A validation that was
+    due when the run was killed is run on resuming.
     """
 
     _saving = None
@@ -35,7 +35,7 @@ class CheckpointHook(MMEngineCheckpointHook):
     _validated = False
 
     def before_train(self, runner: Runner) -> None:
-        """Restore the random state of a run that resumes between two epochs, and validate if that was due."""
+        """Restore the random state of a run that resumes between two epochs, and run a validation that was due."""
         super().before_train(runner)
         if not (runner._resume and runner._has_loaded):
             return
@@ -53,7 +53,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             self._end_resuming(runner)
 
     def before_train_epoch(self, runner: Runner) -> None:
-        """Return to the place in the epoch of a run that resumes there."""
+        """Restore the position of a run that resumes within an epoch."""
         if self._resumed is None:
             return
         state = self._resumed['mine']
@@ -64,12 +64,12 @@ class CheckpointHook(MMEngineCheckpointHook):
         self._resumed = None
 
     def after_train_epoch(self, runner: Runner) -> None:
-        """Save the checkpoint where it is due."""
+        """Save a checkpoint if it is due."""
         end_resumed_epoch(runner)
         super().after_train_epoch(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Add the state of the run."""
+        """Add the state of the run to the checkpoint."""
         if self._saving is not None:
             checkpoint[KEY] = self._saving
 
@@ -84,7 +84,7 @@ class CheckpointHook(MMEngineCheckpointHook):
             run_pending_validation(runner)
 
     def _state_of_this_process(self, runner: Runner) -> dict | None:
-        """What was saved for this process, if this run is set up as the one that saved it."""
+        """Return the state saved for this process, if this run is set up like the one that saved it."""
         saved, loader = self._resumed, runner.train_dataloader
         if saved is None:
             runner.logger.warning(
@@ -104,7 +104,8 @@ class CheckpointHook(MMEngineCheckpointHook):
         steps = []
         if limit > 0:
             steps = [*(kept for kept in self.keep_ckpt_ids if kept != step), step]
-            # A run killed before the old checkpoint is deleted finds it in this list, and deletes it then.
+            # If the run is killed before the old checkpoint is deleted, the resumed run finds it in this list and
+            # deletes it.
             runner.message_hub.update_info('keep_ckpt_ids', steps)
         try:
             super()._save_checkpoint_with_step(runner, step, meta)
@@ -132,7 +133,7 @@ class CheckpointHook(MMEngineCheckpointHook):
                 self._remove(before[key])
 
     def _best(self) -> dict[str | None, str | None]:
-        """The files of the best checkpoints, by metric where there are several."""
+        """Return the files of the best checkpoints, by metric if there are several."""
         return dict(self.best_ckpt_path_dict) if hasattr(self, 'best_ckpt_path_dict') else {None: self.best_ckpt_path}
 
     def _set_best(self, paths: dict[str | None, str | None]) -> None:

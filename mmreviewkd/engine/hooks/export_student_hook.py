@@ -16,7 +16,7 @@ from mmreviewkd.utils.files import check_writable
 @HOOKS.register_module()
 @strict_keys
 class ExportStudentHook(Hook):
-    """Export the student at the end of training, see :func:`~mmreviewkd.engine.export.export_student`.
+    """Export the student at the end of training by :func:`~mmreviewkd.engine.export.export_student`.
 
     If the run has an EMA hook, the averaged weights are exported.
 

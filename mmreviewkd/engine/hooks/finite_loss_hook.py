@@ -1,4 +1,4 @@
-"""Stop a training whose loss is no longer finite."""
+"""Stop training if the loss is no longer finite."""
 
 import torch
 from mmengine.dist import all_reduce
@@ -16,19 +16,18 @@ from mmreviewkd.utils.finite import check_finite
 @HOOKS.register_module()
 @strict_keys
 class FiniteLossHook(Hook):
-    """Stop when the loss stays NaN or infinite, and save no checkpoint of weights that are not finite.
+    """Stop training if the loss stays NaN or infinite, and save no checkpoint with weights that are not finite.
 
     The hook counts consecutive iterations with a non-finite loss. The count stays on the device of the loss and is
     read only every ``interval`` iterations and at the end of the training, so that no step waits for the device. A
-    finite loss sets it back to 0. Steps that a ``GradScaler`` skips do not count: their gradients overflow, their loss
-    is finite.
+    finite loss resets it to 0. Steps that a ``GradScaler`` skips do not count, because only their gradients overflow.
 
     Args:
         patience (int): Consecutive iterations with a non-finite loss that end the training. Defaults to 10.
         interval (int): Iterations between two readings of the count. Defaults to 50.
 
     Raises:
-        ConfigError: If an argument is no positive integer.
+        ConfigError: If an argument is not a positive integer.
     """
 
     def __init__(self, patience: int = 10, interval: int = 50) -> None:
@@ -55,14 +54,14 @@ class FiniteLossHook(Hook):
         """Refuse to save a model that is not finite.
 
         Raises:
-            CheckpointError: If a weight or a running statistic of the model, of a distiller the student, is not
+            CheckpointError: If a weight or a running statistic of the model (in a distiller, of the student) is not
                 finite.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         check_finite(getattr(model, 'student', model), f'no checkpoint is saved at iteration {runner.iter}{_ADVICE}')
 
     def _stop_if_not_finite(self, runner: Runner, outputs: dict) -> None:
-        # All processes stop at the same iteration, even where only one of them has had the bad batch so far.
+        # All processes stop at the same iteration, even if only one of them has had a bad batch so far.
         streak = self._streak.clone()
         all_reduce(streak, op='max')
         streak = int(streak)

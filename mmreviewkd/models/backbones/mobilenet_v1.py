@@ -33,7 +33,7 @@ class DepthwiseSeparable(nn.Module):
 
 @MODELS.register_module()
 class MobileNetV1(BaseModule):
-    """MobileNetV1 of width 1 in four stages, of 128, 256, 512 and 1024 channels, at which ReviewKD taps it.
+    """MobileNetV1 of width 1, in the four stages that ReviewKD taps, of 128, 256, 512 and 1024 channels.
 
     Args:
         out_indices (Sequence[int]): Stages to output, of 0 to 3. Defaults to (3,).

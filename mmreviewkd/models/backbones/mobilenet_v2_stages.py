@@ -12,8 +12,8 @@ from mmreviewkd.registry import MODELS
 class MobileNetV2Stages(MobileNetV2):
     """mmdet's MobileNetV2 without its last convolution (320 to 1280 channels).
 
-    A feature pyramid on the outputs of the stages does not use that convolution: computing it is wasted, and as its
-    parameters get no gradients, DDP would need ``find_unused_parameters=True``.
+    A feature pyramid on the outputs of the stages does not use that convolution. Computing it would be wasted, and
+    since its parameters get no gradients, DDP would need ``find_unused_parameters=True``.
 
     Args:
         out_indices (Sequence[int]): Which of ``layer1`` to ``layer7`` (0 to 6) to output. Defaults to (1, 2, 4, 6),
@@ -34,7 +34,7 @@ class MobileNetV2Stages(MobileNetV2):
         del self.conv2
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        """Load checkpoints of the whole MobileNetV2, too, by dropping their last convolution."""
+        """Load checkpoints of the complete MobileNetV2, too, by dropping their last convolution."""
         for name in [name for name in state_dict if name.startswith(f'{prefix}conv2.')]:
             del state_dict[name]
         super()._load_from_state_dict(state_dict, prefix, *args)

@@ -68,7 +68,7 @@ def draw_bars(results: Mapping, groups: Mapping[str, Mapping[str, str]], baselin
 def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseline: str, file: Path) -> None:
     """Draw mean accuracies over the values of a setting, one panel for each setting, with error bars.
 
-    Values more than 10 points below the baseline, as of a diverged training, are outside of the axes.
+    Values more than 10 points below the baseline, such as those of a diverged training, lie outside the axes.
 
     Args:
         results (Mapping): The study's results.

@@ -1,4 +1,4 @@
-"""The page of the ablation study, ``docs/ablations.md``: its tables, figures and raw results."""
+"""Write the page of the ablation study, ``docs/ablations.md``: its tables, figures and raw results."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def publish(results: dict, folder: Path) -> None:
     """Write raw results and figures beside ``ablations.md``, and the tables into it.
 
     Args:
-        results (dict): As :meth:`~mmreviewkd.studies.ablation.study.Ablation.results` returns them.
+        results (dict): The results of :meth:`~mmreviewkd.studies.ablation.study.Ablation.results`.
         folder (Path): The folder of ``ablations.md``.
 
     Raises:
@@ -51,7 +51,7 @@ def publish(results: dict, folder: Path) -> None:
 
 
 def tables(results: dict) -> dict[str, str]:
-    """The tables of the page, by the name in their mark."""
+    """Return the tables of the page, by the name in their mark."""
     return {
         'teachers': teachers_table(results, {config: name for name, config in TEACHERS.items()}),
         'loss weights': tuning_table(results),

@@ -26,15 +26,15 @@ _PRELOADED = ['mmpretrain.models', 'mmpretrain.datasets', 'mmpretrain.evaluation
 
 @dataclass(frozen=True)
 class Variant:
-    """A setting of the study in which the student is trained.
+    """A setting in which the student is trained.
 
     Args:
         name (str): Its unique name.
         config (str): The path of its config file.
         options (Mapping): Settings that override the config's, by dotted keys.
-        teacher (str, optional): The config file of its teacher. None for a student on its own.
+        teacher (str, optional): The config file of its teacher. None for a student alone.
         weights (Mapping[str, Sequence[float]]): Candidate loss weights, by dotted key.
-        weights_of (Sequence[str]): Variants whose selected loss weights it uses, too.
+        weights_of (Sequence[str]): Variants whose selected loss weights this variant takes over.
     """
 
     name: str
@@ -49,8 +49,8 @@ class Variant:
 class Ablation:
     """Variants of a distillation, each trained with several seeds.
 
-    Loss weights are selected first, with seeds of their own on validation images that are used neither for training
-    nor for testing. Variants with equal settings share their trainings.
+    Loss weights are selected first, with separate seeds, on validation images that are used neither for training nor
+    for testing. Variants with equal settings share their trainings.
 
     Args:
         out (Path): The folder for all trainings.
@@ -60,7 +60,8 @@ class Ablation:
         tuning_options (Mapping): Settings that replace the test images by validation images.
 
     Raises:
-        ConfigError: If two variants share a name, ``weights_of`` names none, or a tuning seed is reported.
+        ConfigError: If two variants share a name, ``weights_of`` names an unknown variant, or a tuning seed is
+            reported.
     """
 
     out: Path
@@ -85,7 +86,7 @@ class Ablation:
         """Run all trainings that have no result yet.
 
         Args:
-            workers (int): How many trainings run at once. Defaults to 1.
+            workers (int): Number of trainings that run at the same time. Defaults to 1.
             done (Callable, optional): Called with the :meth:`results` so far after each training. Defaults to None.
 
         Returns:

@@ -21,8 +21,8 @@ class Pair:
     """A student, its teacher and a batch to train on.
 
     Args:
-        distiller (Callable): Gives the distiller's model dict, with randomly initialized weights.
-        batch (Callable): Gives images ``[N, C, H, W]`` and their data samples on a device.
+        distiller (Callable): Returns the distiller's model dict, for randomly initialized weights.
+        batch (Callable): Returns images ``[N, C, H, W]`` and their data samples on a device.
         scope (str): The default scope that both are built in. Defaults to 'mmpretrain'.
     """
 

@@ -72,11 +72,11 @@ def parameters_of(step: partial) -> list[nn.Parameter]:
 
 
 def measure(steps: Mapping[str, partial], runs: int, device: torch.device) -> dict[str, dict]:
-    """Measure steps in turns, as ratios to the base: the faster of the floors, or the textbook where there is none.
+    """Measure steps in turn, as ratios to the base: the faster of the floors, or the textbook if there is no floor.
 
     Args:
         steps (Mapping[str, partial]): The steps by column, see :mod:`.steps`.
-        runs (int): How often each is timed.
+        runs (int): Number of timings of each step.
         device (torch.device): Where they run.
 
     Returns:
@@ -108,7 +108,7 @@ def measure(steps: Mapping[str, partial], runs: int, device: torch.device) -> di
 
 
 def machine(device: torch.device) -> dict:
-    """Processor, threads, device and versions that figures depend on."""
+    """Processor, threads, device and versions that the figures depend on."""
     name = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
         models = [line.split(':')[1] for line in Path('/proc/cpuinfo').read_text().splitlines() if 'model name' in line]

@@ -11,7 +11,7 @@ _BEGIN, _END = '<!-- measured -->', '<!-- end of what was measured -->'
 
 
 def table(name: str, rows: Mapping[str, dict]) -> str:
-    """A Markdown table of one case: a row for each column of :func:`~.measuring.measure`, the base in bold."""
+    """Make a Markdown table of one case: a row for each step of :func:`~.measuring.measure`, the base in bold."""
     lines = [f'### {name}', '', '| | ms | time | MB kept | kept | GFLOP | FLOP |', '|---|---|---|---|---|---|---|']
     for column, row in rows.items():
         mark = '**' if row.get('base') else ''
@@ -22,7 +22,7 @@ def table(name: str, rows: Mapping[str, dict]) -> str:
 
 
 def summary(cases: Mapping[str, Mapping[str, dict]]) -> str:
-    """A Markdown table with one row for each case: time and bytes kept of textbook and ours, as ratios to the base."""
+    """Make a Markdown table with one row per case: time and bytes kept of textbook and ours, as ratios to the base."""
     lines = ['| pair | textbook, time · kept | ours, time · kept |', '|---|---|---|']
     for name, rows in cases.items():
         cells = [f'{_headline(rows, what, "time"):.2f} · {_headline(rows, what, "kept"):.2f}'

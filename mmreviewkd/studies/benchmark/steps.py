@@ -1,4 +1,4 @@
-"""The training steps that the benchmark compares, one a column of its tables."""
+"""The training steps that the benchmark compares, one per row of its tables."""
 
 import copy
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Step = Callable[[], Tensor]
 
 
 def steps_of_pair(pair: Pair, device: torch.device) -> dict[str, Step]:
-    """The steps of a pair by column, each with its own copy of the same initial weights.
+    """Build the steps of a pair by name, each with its own copy of the same initial weights.
 
     Args:
         pair (Pair): The pair.
@@ -52,14 +52,14 @@ def steps_of_pair(pair: Pair, device: torch.device) -> dict[str, Step]:
 
 
 def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device) -> dict[str, Step]:
-    """The steps of connector and HCL alone, on features of a pyramid of 256 channels.
+    """Build the steps of connector and HCL alone, on features of a pyramid of 256 channels.
 
     Args:
         sizes (list[tuple[int, int]]): ``(H, W)`` of its levels, fine to coarse.
         device (torch.device): Where to run.
 
     Returns:
-        dict[str, Callable]: As :func:`steps_of_pair` gives them.
+        dict[str, Callable]: Steps, as :func:`steps_of_pair` returns them.
     """
     torch.manual_seed(0)
     connector = ReviewConnector([256] * len(sizes), [256] * len(sizes), 256).train().to(device)
@@ -81,14 +81,14 @@ def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device) -> dict
 
 
 def steps_of(name: str, device: torch.device) -> dict[str, Step]:
-    """The steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path."""
+    """Build the steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path."""
     if name in PYRAMIDS:
         return steps_of_pyramid(PYRAMIDS[name], device)
     return steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device)
 
 
 def textbook_of(connector: ReviewConnector) -> TextbookConnector:
-    """The textbook's connector with the weights of ours."""
+    """Build the textbook's connector with the weights of ours."""
     plain = TextbookConnector(
         [b.conv1[0].in_channels for b in connector.blocks], [b.conv2[0].out_channels for b in connector.blocks],
         connector.mid_channels)
@@ -97,7 +97,7 @@ def textbook_of(connector: ReviewConnector) -> TextbookConnector:
 
 
 def _floor(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
-    """The teacher's inference and the student's own training, with nothing of the distillation."""
+    """The teacher's inference and the student's own training, without connector and distillation loss."""
     with torch.no_grad():
         model.frozen_teacher.model.extract_feat(inputs)
     return _total(model.student(inputs, samples, mode='loss'))

@@ -15,7 +15,7 @@ class TextbookFusion(nn.Module):
         in_channels (int): Channels ``C`` of the student's feature.
         mid_channels (int): Channels ``M`` of the review path.
         out_channels (int): Channels ``O`` of the teacher's feature.
-        fuse (bool): Whether a coarser residual comes in; False at the coarsest level.
+        fuse (bool): Whether the level has a coarser residual; False at the coarsest level.
     """
 
     def __init__(self, in_channels: int, mid_channels: int, out_channels: int, fuse: bool) -> None:

@@ -1,4 +1,4 @@
-"""The families of networks that a sweep pairs, each by its smallest config."""
+"""The families of networks that a sweep pairs, each represented by its smallest config."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Sweep over pairs, and its table."""
+"""Try pairs one after the other, and report the outcomes as a table."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ def sweep(pairs: Sequence[tuple[Network, Network]], file: Path | None = None) ->
         file (Path, optional): A JSON file that keeps the outcomes; pairs in it are not tried again. Defaults to None.
 
     Yields:
-        Outcome: That of the next pair.
+        Outcome: The outcome of the next pair.
     """
     done = [Outcome(**entry) for entry in json.loads(file.read_text())] if file and file.exists() else []
     known = {(outcome.student, outcome.teacher): outcome for outcome in done}

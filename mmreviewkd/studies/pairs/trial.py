@@ -27,7 +27,7 @@ _REGIONS = 16
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a pair.
+    """The outcome of a pair's checks.
 
     Args:
         student (str): The student's family.
@@ -43,7 +43,7 @@ class Outcome:
 
 
 class _CheckFailed(Exception):
-    """A check found something wrong, which its message says."""
+    """Raised with a message if a check fails."""
 
 
 def try_pair(student: Network, teacher: Network) -> Outcome:

@@ -1,4 +1,4 @@
-"""What a checkpoint may hold: tensors, plain Python and NumPy values, and the state of MMEngine's runner."""
+"""Types that a checkpoint may contain: tensors, plain Python and NumPy values, and the state of MMEngine's runner."""
 
 import functools
 from collections import Counter, OrderedDict
@@ -22,7 +22,7 @@ _METHODS = {
 
 @functools.cache
 def allowed_globals() -> dict[str, object]:
-    """By the names that pickle uses, what a checkpoint may ask for."""
+    """Return the types and functions that a checkpoint may refer to, by the names that pickle uses."""
     functions = [
         Allowed('collections.OrderedDict', _ordered_dict), Allowed('collections.Counter', _counter),
         Allowed('builtins.set', _set), Allowed('builtins.frozenset', _frozenset), Allowed('builtins.bytes', _bytes),
@@ -36,7 +36,7 @@ def allowed_globals() -> dict[str, object]:
 
 
 def state_builders() -> Mapping[type, Callable]:
-    """By type, what sets the state of an object; of all other types a state is refused."""
+    """Return, by type, the function that sets the state of an object; a state for any other type is refused."""
     return {OrderedDict: _set_attributes, HistoryBuffer: _set_history, **NUMPY_BUILDERS}
 
 
@@ -94,7 +94,7 @@ def _known_method(owner: object, name: object) -> Callable:
 
 
 def _set_attributes(target: OrderedDict, state: object) -> None:
-    """``_metadata`` of a ``state_dict``, the versions of its modules."""
+    """Set ``_metadata`` of a ``state_dict``, the versions of its modules."""
     metadata = state.get('_metadata')
     if type(state) is not dict or type(metadata) not in (dict, OrderedDict):
         raise invalid('attributes of an OrderedDict')

@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all."""
+"""Write files completely or not at all."""
 
 import os
 import tempfile
@@ -13,11 +13,11 @@ def save_atomically(write: Callable[[str], object], path: Path) -> None:
 
     Args:
         write (Callable[[str], object]): Writes to the path it is given.
-        path (Path): Where the file ends up; its folder is made.
+        path (Path): The file; its folder is created if it does not exist.
 
     Raises:
-        CheckpointError: If it cannot be written, as on a full disk; the message names the file and the free space. What
-            was there before is left as it was.
+        CheckpointError: If the file cannot be written, for example on a full disk; the message names the file and the
+            free space. An existing file is not changed.
     """
     partial = None
     try:

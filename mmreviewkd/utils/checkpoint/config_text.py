@@ -1,24 +1,24 @@
-"""The config texts inside of a checkpoint, which MMEngine runs as Python."""
+"""Config texts inside a checkpoint, which MMEngine would execute as Python."""
 
 import ast
 from collections.abc import Mapping
 
-# They make MMEngine import modules, read other files or set environment variables.
+# Keys that make MMEngine import modules, read other files or set environment variables.
 _ACTIVE = ('_base_', 'custom_imports', 'env_variables')
 _LONGEST = 2**20
 
 
 def data_only(text: object) -> str:
-    """What is left of a config's text without everything that does something.
+    """Remove everything but plain assignments from the text of a config.
 
-    Kept are assignments of literals and ``dict(...)`` of literals, as MMEngine writes them; a text of nothing else is
-    returned as it is.
+    Keeps assignments of literals and of ``dict(...)`` with literals, as MMEngine writes them. A text that has nothing
+    else is returned unchanged.
 
     Args:
         text (str): The Python source of a config.
 
     Returns:
-        str: The rest, empty if the text is no Python.
+        str: The remaining text; empty if the text is not valid Python.
     """
     if not isinstance(text, str) or len(text) > _LONGEST or '{{' in text:
         return ''
@@ -31,10 +31,10 @@ def data_only(text: object) -> str:
 
 
 def disarm_config_texts(checkpoint: dict) -> dict:
-    """Replace the config texts of a checkpoint by their data; MMEngine runs them when it resumes or infers.
+    """Reduce the config texts of a checkpoint to plain assignments; MMEngine executes them to resume or infer.
 
     Args:
-        checkpoint (dict): As MMEngine's runner writes it; changed in place.
+        checkpoint (dict): A checkpoint of MMEngine's runner; changed in place.
     """
     meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
     runtime_info = hub.get('runtime_info') if isinstance(hub, Mapping) else None
@@ -52,7 +52,7 @@ def _is_data(statement: ast.stmt) -> bool:
 
 
 def _is_literal(node: ast.expr) -> bool:
-    if isinstance(node, ast.Call):  # also as dict({'a.b': 1}) and dict(**{'a.b': 1}), for keys that are no names
+    if isinstance(node, ast.Call):  # also dict({'a.b': 1}) and dict(**{'a.b': 1}), for keys that are not identifiers
         dicts = [*node.args, *(keyword.value for keyword in node.keywords if not keyword.arg)]
         values = [keyword.value for keyword in node.keywords if keyword.arg]
         return (

@@ -1,4 +1,4 @@
-"""An unpickler that builds data and runs nothing."""
+"""An unpickler that builds data and never runs code of the file."""
 # ruff: noqa: D102  (each method is named after the instruction that it carries out)
 
 import pickle
@@ -21,13 +21,13 @@ _KEY_TYPES = (str, bytes, int, float, bool, type(None))
 
 
 class Allowed:
-    """Something that a pickle may ask for by name.
+    """A type or function that a pickle may refer to by name.
 
     Args:
         name (str): Its dotted name.
-        call (Callable, optional): Checks the arguments that the pickle gives, and returns plain data. Defaults to None:
-            the pickle may name it, but not call it.
-        value (object, optional): What it stands for as an argument of another call. Defaults to None.
+        call (Callable, optional): Checks the arguments that the pickle passes, and returns plain data. With None, the
+            pickle may refer to the name, but not call it. Defaults to None.
+        value (object, optional): The value passed if it is an argument of another call. Defaults to None.
         new (bool): Whether it is a class that may be instantiated without arguments. Defaults to False.
     """
 
@@ -37,21 +37,21 @@ class Allowed:
 
 
 def check_key(key: object) -> None:
-    """Refuse keys that ``torch.save`` of a checkpoint never writes; hashing deeply nested tuples ends a process."""
+    """Refuse keys that ``torch.save`` never writes; hashing deeply nested tuples would crash the process."""
     if type(key) not in _KEY_TYPES:
         raise invalid(f'a {type(key).__name__} as the key of a dict')
 
 
 class DataUnpickler(pickle._Unpickler):
-    """Reads a pickle of protocol 2, as ``torch.save`` writes it, without running anything in it.
+    """Reads a pickle of protocol 2, as ``torch.save`` writes it, without running code from it.
 
     Only functions of :class:`Allowed` are called; they check their arguments. Containers are filled only if they are
     plain lists and dicts, and only types in ``builders`` take a state.
 
     Args:
         file (BinaryIO): The pickle.
-        allowed (Mapping[str, object]): What the pickle may name: an :class:`Allowed`, or a plain value.
-        builders (Mapping[type, Callable]): By the exact type of an object, what sets its state.
+        allowed (Mapping[str, object]): What the pickle may refer to, by name: an :class:`Allowed`, or a plain value.
+        builders (Mapping[type, Callable]): The function that sets an object's state, by its exact type.
         load_storage (Callable): Returns a tensor's storage by its persistent id.
     """
 
@@ -67,7 +67,7 @@ class DataUnpickler(pickle._Unpickler):
         """Read one object.
 
         Raises:
-            Refusal: If the pickle holds more than data, or is of another protocol.
+            Refusal: If the pickle contains anything but data, or is of another protocol.
         """
         try:
             return super().load()

@@ -1,4 +1,4 @@
-"""Downloads: once per machine and URL, whole or not at all."""
+"""Download files once per machine and URL, completely or not at all."""
 
 import functools
 import hashlib
@@ -23,7 +23,7 @@ _TIMEOUT = 60  # seconds without any data
 
 
 def cached_path(url: str) -> Path:
-    """Where the file of a URL is kept: in torch's hub folder, apart from those of other URLs.
+    """Return the cache file of a URL, in torch's hub folder and different for each URL.
 
     Args:
         url (str): The URL.
@@ -33,10 +33,10 @@ def cached_path(url: str) -> Path:
 
 
 def download(url: str, where: str) -> Path:
-    """The file of a URL, downloaded unless it is there.
+    """Return the file of a URL; download it if it is not in the cache.
 
-    The processes of a machine share one download: one holds a lock meanwhile, the others wait for it. A SHA-256 in the
-    file's name, as in ``resnet18-f37072fd.pth``, is compared with the content; without one, the length is.
+    The processes of a machine share one download: one of them holds a lock while the others wait. The content is
+    verified by the SHA-256 in the file's name, as in ``resnet18-f37072fd.pth``, or by its length if there is none.
 
     Args:
         url (str): The URL.
@@ -46,14 +46,14 @@ def download(url: str, where: str) -> Path:
         Path: The file.
 
     Raises:
-        CheckpointError: If it cannot be downloaded, or not what was announced.
+        CheckpointError: If the download fails, or its hash or length is wrong.
     """
     try:
         path = cached_path(url)
         if path.is_file():
             return path
         digest = _digest_in_name(url)
-        shared = _hub() / _file_name(url)  # where torch's hub keeps files, by the name alone
+        shared = _hub() / _file_name(url)  # torch's hub caches files by their name only
         if digest and shared.is_file() and _sha256(shared).startswith(digest):
             return shared
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Whether the weights of a checkpoint are those of a model."""
+"""Check whether the weights of a checkpoint fit a model."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from mmreviewkd.utils.errors import CheckpointError
 
 
 def state_dict_of(checkpoint: Mapping, where: str = 'checkpoint') -> dict[str, Tensor]:
-    """The weights in a checkpoint, whatever its layout.
+    """Extract the weights from a checkpoint of any layout.
 
     Args:
         checkpoint (Mapping): An MMEngine checkpoint, or one that holds its weights under 'model', or bare weights.
@@ -41,8 +41,8 @@ def state_dict_of(checkpoint: Mapping, where: str = 'checkpoint') -> dict[str, T
 def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Refuse weights that do not fit a model exactly.
 
-    Weights that fit as soon as the model has renamed or resized, while it loads them, what older versions of it saved
-    (mmpretrain's Swin and Vision Transformers do), are let pass; the model then holds them.
+    Some models, such as mmpretrain's Swin and Vision Transformers, rename or resize weights of older versions while
+    they load them. Weights that fit after this conversion are accepted; the model then holds them.
 
     Args:
         model (nn.Module): The model.
@@ -50,7 +50,7 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
         where (str): The config key and file, for messages.
 
     Raises:
-        CheckpointError: If names are missing or left over, or shapes differ; it counts and names them.
+        CheckpointError: If names are missing or unexpected, or shapes differ; the message counts and names them.
     """
     own = model.state_dict()
     misfits = {
@@ -71,7 +71,7 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
 def _fits_once_loaded(model: nn.Module, state: Mapping[str, Tensor]) -> bool:
     try:
         rest = model.load_state_dict(state, strict=False)
-    except Exception:  # whatever a model's own conversion makes of weights of another one
+    except Exception:  # errors that a model's own conversion raises on weights of another model
         return False
     return all(name.endswith('num_batches_tracked') for name in rest.missing_keys) and all(
         name.startswith('data_preprocessor.') for name in rest.unexpected_keys)
@@ -80,5 +80,5 @@ def _fits_once_loaded(model: nn.Module, state: Mapping[str, Tensor]) -> bool:
 def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
     """Load weights that fit a model exactly; see :func:`check_fit`."""
     check_fit(model, state, where)
-    # Not strict only towards what check_fit lets pass: counters of batches and the buffers of a preprocessor.
+    # Not strict, for the entries that check_fit ignores: batch counters and the buffers of a data preprocessor.
     model.load_state_dict(state, strict=False)

@@ -1,4 +1,4 @@
-"""Which reader reads a file, and the names of the formats that none reads."""
+"""Choose the reader of a file by its format, and name formats that are not supported."""
 
 import tarfile
 import zipfile
@@ -19,10 +19,10 @@ _OTHERS = {
 
 
 def read(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str], object]) -> object:
-    """Read what ``torch.save`` wrote.
+    """Read a file written by ``torch.save``.
 
     Args:
-        file (BinaryIO): The file, which can be sought in.
+        file (BinaryIO): The file, which must be seekable.
         size (int): Its length in bytes.
         place (Callable): Moves a storage to a device; it gets the storage and the device that it was saved from.
 
@@ -30,7 +30,7 @@ def read(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str],
         object: What was saved.
 
     Raises:
-        Refusal: If the file is of another format, or holds more than data.
+        Refusal: If the file is of another format, or contains anything but data.
     """
     head = file.read(512)
     file.seek(0)

@@ -1,4 +1,4 @@
-"""Guards MMEngine's loader, through which runners, ``init_cfg`` and inferencers read checkpoints."""
+"""Make MMEngine's checkpoint loader, which runners, ``init_cfg`` and inferencers use, read data only."""
 
 import os
 
@@ -12,8 +12,7 @@ from .loading import load_checkpoint
 def guard_checkpoint_loading() -> None:
     """Make MMEngine read every checkpoint of this process through :func:`load_checkpoint`.
 
-    This holds for every scheme, also for those that are registered later, and for the loaders of MMEngine that are
-    called by name.
+    This includes all URL schemes, schemes that are registered later, and direct calls of MMEngine's loaders.
     """
     loader = mmengine_checkpoint.CheckpointLoader
     loader._get_checkpoint_loader = classmethod(lambda cls, path: load_from_data_only)
@@ -26,14 +25,14 @@ def guard_checkpoint_loading() -> None:
 
 def load_from_data_only(
         filename: str, map_location: str | torch.device | None = None, *_: object, **__: object) -> dict:
-    """What :func:`guard_checkpoint_loading` puts in the place of MMEngine's loaders.
+    """Load a checkpoint as data; :func:`guard_checkpoint_loading` replaces MMEngine's loaders by this function.
 
     Args:
         filename (str): See :func:`load_checkpoint`.
         map_location (str or torch.device, optional): See :func:`load_checkpoint`. Defaults to None.
 
     Returns:
-        dict: What the checkpoint holds; of its config texts, which MMEngine runs, only their data.
+        dict: The checkpoint, with its config texts, which MMEngine executes, reduced to plain assignments.
     """
     checkpoint = disarm_config_texts(load_checkpoint(os.fspath(filename), map_location))
     if str(filename).startswith('mmcls://'):
@@ -41,5 +40,5 @@ def load_from_data_only(
     return checkpoint
 
 
-# The name that this had when torch's own restricted reader was taught MMEngine's types.
+# An earlier name of this function.
 allow_mmengine_checkpoints = guard_checkpoint_loading

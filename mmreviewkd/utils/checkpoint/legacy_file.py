@@ -1,4 +1,4 @@
-"""The files that ``torch.save`` wrote before torch 1.6, or writes on request, which are no zip archives."""
+"""Read the older format of ``torch.save``, which is not a zip archive (the default before torch 1.6)."""
 
 import struct
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _MAGIC_NUMBER = 0x1950a86a20f9469cfc6c
 
 
 def read_legacy_file(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str], object]) -> object:
-    """Read a file of several pickles and then the bytes of the storages.
+    """Read a file of several pickles, followed by the bytes of the storages.
 
     Args:
         file (BinaryIO): The file.
@@ -27,14 +27,14 @@ def read_legacy_file(file: BinaryIO, size: int, place: Callable[[torch.UntypedSt
         object: What was saved.
 
     Raises:
-        Refusal: If it is another kind of pickle, claims more than the file holds, or holds more than data.
+        Refusal: If it is another kind of pickle, claims more bytes than the file has, or contains anything but data.
     """
     if _plain(file) != _MAGIC_NUMBER:
         raise unsupported('a pickle that torch.save did not write')
     if _plain(file) != 1001 or not _plain(file).get('little_endian', True):
         raise unsupported('a checkpoint of another version or byte order')
-    # The bytes of the storages follow the pickle that refers to them. So the pickle is read twice: first for the sizes,
-    # that the file must have room for, then with the storages.
+    # The bytes of the storages follow the pickle that refers to them. The pickle is therefore read twice: first for the
+    # sizes, which must fit into the file, then with the storages.
     start = file.tell()
     itemsizes = {}
 

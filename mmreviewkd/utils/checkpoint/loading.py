@@ -1,4 +1,4 @@
-"""Reading a checkpoint as data, from wherever it lies."""
+"""Load a checkpoint as data, from a path or URL."""
 
 import os
 from collections.abc import Callable
@@ -15,20 +15,21 @@ from .sources import open_source
 def load_checkpoint(
         source: str, map_location: str | torch.device | Callable | dict | None = 'cpu',
         where: str = 'checkpoint') -> dict:
-    """Read a checkpoint without running anything in it.
+    """Load a checkpoint without running code that it contains.
 
     Args:
-        source (str): A path, a URL (kept in torch's hub folder once downloaded), or another of MMEngine's schemes, as
+        source (str): A path, a URL (downloaded once to torch's hub folder), or another of MMEngine's schemes, such as
             ``'torchvision://resnet50'``; see :func:`~mmreviewkd.utils.checkpoint.sources.open_source`.
-        map_location (str, torch.device, Callable or dict, optional): Where its tensors go, as for ``torch.load``.
-            Defaults to 'cpu', as does None.
+        map_location (str, torch.device, Callable or dict, optional): Where to put the tensors, as for ``torch.load``;
+            None means 'cpu'. Defaults to 'cpu'.
         where (str): The config key or argument that names it, for messages. Defaults to 'checkpoint'.
 
     Returns:
-        dict: What the checkpoint holds.
+        dict: The content of the checkpoint.
 
     Raises:
-        CheckpointError: If it is missing, cannot be downloaded, is damaged, of another format, or holds more than data.
+        CheckpointError: If the file is missing, cannot be downloaded, is damaged, of another format, or contains
+            anything but data.
     """
     with open_source(str(source), where) as file:
         size = file.seek(0, os.SEEK_END)

@@ -1,7 +1,8 @@
-"""NumPy arrays and scalars of plain numbers.
+"""Build NumPy arrays and scalars of plain numbers from a pickle.
 
 NumPy's own functions trust their arguments: an array whose dtype was altered to hold objects reads memory that it does
-not own. Here a dtype is one of :data:`PLAIN`, and the bytes of an array are counted before NumPy sees them.
+not own. Here every dtype is one of :data:`PLAIN`, and the number of bytes of an array is checked before NumPy reads
+them.
 """
 
 import math
@@ -17,12 +18,12 @@ _MAX_DIMENSIONS = 32
 
 
 def plain_dtype(name: object, align: object = False, copy: object = True) -> np.dtype:
-    """A dtype of numbers or booleans, in the byte order of this machine.
+    """Return a dtype of numbers or booleans, in the byte order of this machine.
 
     Args:
         name (str): One of :data:`PLAIN`.
-        align (bool): Without meaning for these. Defaults to False.
-        copy (bool): Likewise. Defaults to True.
+        align (bool): Ignored; part of the arguments in the pickle. Defaults to False.
+        copy (bool): Ignored; part of the arguments in the pickle. Defaults to True.
     """
     if type(name) is not str or name not in PLAIN:
         raise invalid(f'a NumPy dtype {name!r:.60}, where plain numbers belong')
@@ -30,7 +31,7 @@ def plain_dtype(name: object, align: object = False, copy: object = True) -> np.
 
 
 def check_dtype_state(dtype: np.dtype, state: object) -> None:
-    """Compare the state that a pickle gives a dtype with the one that it has: it is never altered.
+    """Refuse a state for a dtype that differs from the state it has; a dtype is never altered.
 
     Args:
         dtype (np.dtype): The dtype.
@@ -43,7 +44,7 @@ def check_dtype_state(dtype: np.dtype, state: object) -> None:
 
 
 def empty_array(cls: object, shape: object, _typecode: object) -> np.ndarray:
-    """What ``numpy._reconstruct`` returns: an array that :func:`set_array_state` fills.
+    """Return an empty array, as ``numpy._reconstruct`` does, which :func:`set_array_state` fills.
 
     Args:
         cls (Allowed): ``numpy.ndarray``.
@@ -58,8 +59,8 @@ def set_array_state(array: np.ndarray, state: object) -> None:
     """Fill an array.
 
     Args:
-        array (np.ndarray): As :func:`empty_array` returns it.
-        state (tuple): ``(version, shape, dtype, whether the order is Fortran's, bytes)``.
+        array (np.ndarray): The result of :func:`empty_array`.
+        state (tuple): ``(version, shape, dtype, whether it is in Fortran order, bytes)``.
     """
     _, shape, dtype, is_fortran, data = state
     if (type(shape) is not tuple or len(shape) > _MAX_DIMENSIONS
@@ -70,7 +71,7 @@ def set_array_state(array: np.ndarray, state: object) -> None:
 
 
 def scalar(dtype: object, data: object = b'') -> np.generic:
-    """A NumPy scalar.
+    """Return a NumPy scalar.
 
     Args:
         dtype (np.dtype): Its type.
@@ -95,7 +96,7 @@ NDARRAY = Allowed('numpy.ndarray')
 
 
 def numpy_globals() -> dict[str, object]:
-    """What a pickle of plain arrays names, by every version of NumPy."""
+    """Return the functions that pickles of plain arrays refer to, under the names of all versions of NumPy."""
     allowed = {'numpy.ndarray': NDARRAY, 'numpy.dtype': Allowed('numpy.dtype', plain_dtype)}
     for package in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         allowed[f'{package}._reconstruct'] = Allowed(f'{package}._reconstruct', empty_array)

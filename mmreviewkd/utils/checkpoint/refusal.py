@@ -1,15 +1,15 @@
-"""Why a checkpoint is not read."""
+"""The reasons for which a checkpoint is refused."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 class Refusal(Exception):
-    """A file is refused; the text continues a sentence that begins with the name of the file."""
+    """Raised if a file is refused; the text continues a sentence that begins with the name of the file."""
 
 
 def refuse_global(name: str) -> Refusal:
-    """The refusal of a pickle that asks for a type or function outside of the allowed ones.
+    """The refusal of a pickle that refers to a type or function that is not allowed.
 
     Args:
         name (str): Its dotted name.
@@ -40,7 +40,7 @@ def invalid(what: str) -> Refusal:
 
 @contextlib.contextmanager
 def expecting(what: str) -> Iterator[None]:
-    """Turn the errors that malformed arguments raise into a refusal.
+    """Turn errors that malformed arguments raise into a refusal.
 
     Args:
         what (str): What is built, for the message.

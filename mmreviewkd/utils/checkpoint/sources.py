@@ -1,4 +1,4 @@
-"""Where a checkpoint's bytes come from: a path, a URL, or one of MMEngine's schemes."""
+"""Open the source of a checkpoint: a path, a URL, or one of MMEngine's schemes."""
 
 import contextlib
 import io
@@ -20,18 +20,18 @@ _SCHEME = re.compile(r'(\S+:)?([\w.+-]+)://')
 
 @contextlib.contextmanager
 def open_source(source: str, where: str) -> Iterator[BinaryIO]:
-    """Open a checkpoint to be read.
+    """Open a checkpoint for reading.
 
     Args:
         source (str): A path; a URL; ``torchvision://``, ``open-mmlab://`` or ``mmcls://`` and a name of MMEngine's
-            lists; ``pavi://``; or an address that one of MMEngine's file backends reads, as ``s3://``.
+            lists; ``pavi://``; or an address that one of MMEngine's file backends reads, such as ``s3://``.
         where (str): The config key or argument that names it, for messages.
 
     Yields:
         BinaryIO: The file.
 
     Raises:
-        CheckpointError: If there is none, or nothing reads such addresses.
+        CheckpointError: If the file does not exist, or no file backend reads such addresses.
     """
     found = _SCHEME.match(source)
     scheme = found and found[2]
@@ -65,7 +65,7 @@ def _open_mmlab_models() -> dict[str, str]:
     return {**models, **{old: models[new] for old, new in renamed.items() if new in models}}
 
 
-# Looked up by name at each call, as these lists are files that a user may extend.
+# Looked up at each call, because these lists are files that a user may extend.
 _NAMED: dict[str, Callable[[], dict[str, str]]] = {
     'torchvision': lambda: mmengine_checkpoint.get_torchvision_models(),
     'modelzoo': lambda: mmengine_checkpoint.get_torchvision_models(),
@@ -101,7 +101,7 @@ def _from_backend(source: str, scheme: str, where: str) -> bytes:
     ceph = dict(backend='petrel') if scheme in ('s3', 'petrel') else None
     try:
         content = get_file_backend(source, backend_args=ceph).get(source)
-    except Exception as error:  # whatever a file backend raises
+    except Exception as error:  # a file backend may raise any error
         reason = str(error).strip().split('\n')[0][:160] or type(error).__name__
         raise CheckpointError(
             f"{where}: {source!r} cannot be read by MMEngine's file backends ({reason}); get the file and give its path"

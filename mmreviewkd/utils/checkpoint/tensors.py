@@ -1,4 +1,4 @@
-"""Tensors on storages whose size is known to be right."""
+"""Build tensors on storages whose size has been checked."""
 
 import math
 import re
@@ -15,7 +15,7 @@ _STORAGES = dict(
     LongStorage=torch.int64, IntStorage=torch.int32, ShortStorage=torch.int16, CharStorage=torch.int8,
     ByteStorage=torch.uint8, BoolStorage=torch.bool, ComplexFloatStorage=torch.complex64,
     ComplexDoubleStorage=torch.complex128, UntypedStorage=torch.uint8)
-# A view may show elements of its storage several times (`expand`), but not make a huge tensor of a small file.
+# A view may repeat elements of its storage (`expand`), but must not make a huge tensor of a small file.
 _MOST_REPEATED = 2**24
 _MOST_DIMENSIONS = 64
 _DTYPE = re.compile(r'u?int(8|16|32|64)|bool|bfloat16|float(16|32|64)|float8_\w+|complex(32|64|128)')
@@ -35,11 +35,11 @@ class Storage:
 
 
 def claimed_bytes(persistent_id: tuple, length: int) -> tuple[str, torch.dtype, str, int]:
-    """Take a storage's persistent id apart.
+    """Parse a storage's persistent id.
 
     Args:
         persistent_id (tuple): ``('storage', type, key, device, number of elements, ...)``.
-        length (int): How many entries it has.
+        length (int): The number of its entries.
 
     Returns:
         tuple[str, torch.dtype, str, int]: The key, type, device and the number of bytes.
@@ -56,11 +56,11 @@ def claimed_bytes(persistent_id: tuple, length: int) -> tuple[str, torch.dtype, 
 
 def rebuild_tensor(
         storage: object, offset: object, size: object, stride: object, dtype: torch.dtype | None = None) -> Tensor:
-    """A tensor on a storage that is large enough for it.
+    """Build a tensor on a storage, which must be large enough for it.
 
     Args:
         storage (Storage): The memory.
-        offset (int): Of the first element.
+        offset (int): The offset of the first element, in elements.
         size (tuple[int, ...]): The shape.
         stride (tuple[int, ...]): The strides, in elements.
         dtype (torch.dtype, optional): The type of its elements. Defaults to the storage's.
@@ -109,7 +109,7 @@ def _parameter(
 def _with_attributes(function: object, cls: object, args: object, _state: object) -> Tensor:
     if function not in _REBUILD or cls not in (_TENSOR, _PARAMETER) or type(args) is not tuple:
         raise invalid('a tensor of another class')
-    return function.call(*args)  # Python attributes of a tensor are no weights
+    return function.call(*args)  # Python attributes of a tensor are not weights
 
 
 def _size(values: object = ()) -> torch.Size:
@@ -131,7 +131,7 @@ _PARAMETER = Allowed('torch.nn.parameter.Parameter')
 
 
 def tensor_globals() -> dict[str, object]:
-    """What a pickle of tensors names."""
+    """Return the functions and types that a pickle of tensors refers to."""
     functions = [
         *_REBUILD, _TENSOR, _PARAMETER, Allowed('torch._tensor._rebuild_from_type_v2', _with_attributes),
         Allowed('torch.Size', _size), Allowed('torch.device', _device)]

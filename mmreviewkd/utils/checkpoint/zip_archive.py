@@ -1,4 +1,4 @@
-"""The zip archives that ``torch.save`` writes: checked by their table, then read with their checksums."""
+"""Read the zip archives of ``torch.save``: check the directory first, then read the entries with their checksums."""
 
 import io
 import warnings
@@ -29,7 +29,7 @@ def read_zip_archive(file: BinaryIO, size: int, place: Callable[[torch.UntypedSt
         object: What was saved.
 
     Raises:
-        Refusal: If it is another kind of archive, claims more than the file holds, or holds more than data.
+        Refusal: If it is another kind of archive, claims more bytes than the file has, or contains anything but data.
         zipfile.BadZipFile: If it is damaged; the checksum of each entry is compared.
     """
     with zipfile.ZipFile(file) as archive:
@@ -54,7 +54,7 @@ def read_zip_archive(file: BinaryIO, size: int, place: Callable[[torch.UntypedSt
 
 
 def _check_table(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The entries by name; refuses those that are compressed, or larger than the file."""
+    """Return the entries by name; refuse entries that are compressed or larger than the file."""
     entries = archive.infolist()
     for entry in entries:
         if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
@@ -69,7 +69,7 @@ def _check_table(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipIn
 
 
 def _folder(names: list[str]) -> str:
-    """The folder that ``torch.save`` puts everything into."""
+    """Return the folder in the archive that ``torch.save`` puts all entries into."""
     folders = {name.partition('/')[0] for name in names}
     if any(name.partition('/')[2].startswith(_SCRIPT) for name in names):
         raise unsupported('a TorchScript archive, which is a program')
@@ -83,7 +83,7 @@ def _read_storage(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> torch.Unt
     data = bytearray(entry.file_size)
     view, done = memoryview(data), 0
     with archive.open(entry) as file:
-        while part := file.read(_CHUNK):  # the end of the entry is where its checksum is compared
+        while part := file.read(_CHUNK):  # zipfile compares the checksum at the end of the entry
             view[done:done + len(part)] = part
             done += len(part)
     if done != len(data):
@@ -92,7 +92,7 @@ def _read_storage(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> torch.Unt
 
 
 def as_storage(data: bytearray) -> torch.UntypedStorage:
-    """The bytes as the memory of tensors, without a copy."""
+    """Return the bytes as the memory of tensors, without copying."""
     if not data:
         return torch.UntypedStorage(0)
     with warnings.catch_warnings():

@@ -75,7 +75,7 @@ def test_the_latest_checkpoint_is_checked_too(run, tmp_path):
     (None, r'is no checkpoint of a training run \(without message_hub, meta.epoch, meta.iter\).*set load_from'),
     ({}, 'holds no weights'), ({0: torch.ones(1)}, 'does not name its weights by text'),
     (dict(state_dict=dict(a=torch.ones(1)), meta=[], message_hub={}), r'\(without meta\)')])
-def test_what_training_cannot_go_on_from_is_named(content, message, run, tmp_path):
+def test_a_checkpoint_that_training_cannot_resume_from_is_named(content, message, run, tmp_path):
     path: Path = run[2] if content is None else tmp_path / 'odd.pth'
     if content is not None:
         torch.save(content, path)

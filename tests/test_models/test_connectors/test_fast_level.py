@@ -33,7 +33,7 @@ def test_obstacles_are_named(change, message):
         assert obstacle(block) is None, obstacle(block)
 
 
-def test_other_levels_are_computed_by_their_modules():
+def test_unsupported_levels_are_computed_by_their_modules():
     assert obstacle(AdditionFusion(2, 2, 2)) == 'AdditionFusion is computed by its modules'
 
 

@@ -312,7 +312,7 @@ def add_bias(connector):
 @pytest.mark.parametrize('change', [
     swap_norm, synchronize, hook, parametrize, old_parametrize, cumulate, track_nothing, replace_convolution,
     add_bias])
-def test_a_level_that_is_not_as_built_is_left_to_its_modules(change):
+def test_a_level_with_changed_modules_is_computed_by_them(change):
     fast = two_levels()
     change(fast)
     if change is synchronize:  # runs on GPUs alone, but its running statistics anywhere

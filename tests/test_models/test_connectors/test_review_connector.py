@@ -97,7 +97,7 @@ def test_takes_any_sizes_and_ratios(sizes):
     assert [tuple(o.shape) for o in outputs] == [(2, o, *t) for o, t in zip([5, 6, 7], targets)]
 
 
-def test_same_level_connector_sends_nothing_across_levels():
+def test_same_level_connector_does_not_connect_levels():
     connector = SameLevelConnector([2, 3], [4, 5])
     features = [torch.randn(2, 2, 8, 8, requires_grad=True), torch.randn(2, 3, 4, 4, requires_grad=True)]
     fine, coarse = connector(features, [(8, 8), (2, 2)])

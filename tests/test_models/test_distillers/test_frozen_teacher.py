@@ -68,7 +68,7 @@ def test_moves_and_casts_with_the_distiller():
     assert next(distiller.frozen_teacher.model.parameters()).is_meta
 
 
-def test_comes_to_where_the_student_already_is():
+def test_is_loaded_to_the_device_and_dtype_of_the_student():
     distiller = MODELS.build(review_config()).double()
     distiller.init_weights()
     assert next(distiller.frozen_teacher.model.parameters()).dtype == torch.float64
@@ -91,7 +91,7 @@ def test_attention_biases_that_a_network_gathers_in_eval_mode_move_and_cast_too(
     torch.testing.assert_close(double.float(), single, rtol=1e-3, atol=1e-4)
 
 
-def test_leaves_the_random_streams_alone_even_if_its_network_seeds_them():
+def test_does_not_change_the_random_state_even_if_its_network_seeds_it():
     reversible = dict(type='RevVisionTransformer', img_size=64, arch=dict(
         embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48))
     torch.manual_seed(1)
@@ -198,6 +198,6 @@ def test_may_run_in_half_precision_alone():
     assert "'float16' or 'bfloat16'" in _config_error(autocast='half')
 
 
-def test_what_the_adapter_of_a_tap_cannot_use_is_named_when_the_distiller_is_built():
+def test_a_value_that_an_adapter_cannot_convert_is_named_when_the_distiller_is_built():
     with pytest.raises(TapError, match=r"teacher.taps: 'backbone.layer1' gives no tokens \[N, L, C\] for TokensToMap"):
         MODELS.build(review_config(teacher=teacher_part(taps=[dict(type='TokensToMap', tap='backbone.layer1')])))

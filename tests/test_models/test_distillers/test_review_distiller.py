@@ -89,7 +89,7 @@ def test_a_whole_step_equals_the_step_by_hand():
             ours.grad, path[name].grad, rtol=1e-8, atol=1e-10 * float(path[name].grad.abs().max()), msg=name)
 
 
-def test_the_student_is_built_and_initialized_as_on_its_own():
+def test_the_student_is_built_and_initialized_as_alone():
     torch.manual_seed(5)
     np.random.seed(5)
     alone = MODELS.build(cifar_classifier())
@@ -186,7 +186,7 @@ def test_any_size_of_image_and_any_pair():
         assert torch.isfinite(losses['loss_distill'])
 
 
-def test_a_student_of_tokens_learns_the_same_by_both_ways_of_the_review():
+def test_a_student_of_tokens_has_the_same_gradients_with_fast_and_plain_review():
     transformer = dict(
         type='ImageClassifier',
         backbone=dict(

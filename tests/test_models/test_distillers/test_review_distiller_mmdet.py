@@ -92,7 +92,7 @@ def test_the_exported_student_is_the_one_inside(student, teacher, tmp_path):
         assert torch.equal(torch.as_tensor(found[key]), torch.as_tensor(expected[key]))
 
 
-def test_test_time_augmentation_takes_distiller_and_exported_student_alike(tmp_path):
+def test_tta_gives_the_same_for_distiller_and_exported_student(tmp_path):
     from mmdet.apis import init_detector
     from mmdet.models import DetTTAModel
 

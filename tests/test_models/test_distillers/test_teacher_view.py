@@ -95,7 +95,7 @@ def test_mixed_images_are_mixed_alike_for_both(augment):
     torch.testing.assert_close(inside, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_without_a_preprocessor_of_its_own_it_sees_what_the_student_sees():
+def test_without_a_data_preprocessor_the_teacher_sees_the_students_images():
     distiller = build(data_preprocessor=dict(mean=[72.94], std=[90.02]))
     assert distiller.frozen_teacher.view is None
     assert distiller.student.data_preprocessor.mean.item() == pytest.approx(72.94)

@@ -66,7 +66,7 @@ def test_the_input_of_an_in_place_relu_is_truly_before_it(resnet):
     assert block.relu.inplace
 
 
-def test_what_is_changed_in_place_afterwards_is_refused_or_copied():
+def test_a_feature_that_is_modified_in_place_is_refused_or_copied():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU(inplace=True))
     model.extract_feat = model.forward
     image = torch.randn(1, 1, 4, 4)
@@ -87,7 +87,7 @@ def test_the_last_call_counts(resnet):
 
 
 @pytest.mark.parametrize('use_reentrant', [True, False])
-def test_a_checkpointing_re_run_is_not_noted(use_reentrant):
+def test_recomputation_by_checkpointing_is_not_recorded(use_reentrant):
     inner = nn.Conv2d(1, 1, 1)
     model = nn.ModuleDict(dict(inner=inner))
     image = torch.randn(1, 1, 2, 2, requires_grad=True)

@@ -45,7 +45,7 @@ def test_small_gray_networks_get_small_gray_images():
     assert found.image == (1, 64, 64)
 
 
-def test_leaves_weights_statistics_flags_hooks_and_random_streams_as_they_were():
+def test_does_not_change_weights_statistics_flags_hooks_or_random_state():
     model = resnet(frozen_stages=1, norm_eval=True).train()
     model.head.eval()
     flags = {name: module.training for name, module in model.named_modules()}
@@ -109,7 +109,7 @@ SMALL = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
     dict(type='ViTEVA02', arch=SMALL, img_size=56, patch_size=14),
     dict(type='RevVisionTransformer', arch=SMALL, img_size=64),
 ], ids=lambda config: config['type'])
-def test_leaves_networks_as_they_were_that_change_in_eval_mode_or_by_the_size_of_images(backbone):
+def test_does_not_change_networks_that_modify_themselves_in_eval_mode_or_by_image_size(backbone):
     def seen(model):
         return [(name, module.training, sorted(vars(module)), [buffer.shape for buffer in module.buffers()])
                 for name, module in model.named_modules()]

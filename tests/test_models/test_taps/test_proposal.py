@@ -64,7 +64,7 @@ def test_levels_of_the_same_stride_belong_together(name):
     assert [f.stride for f in proposal.student] == sorted(f.stride for f in proposal.student)
 
 
-def test_what_is_left_out_is_said_with_its_reason():
+def test_levels_that_are_left_out_are_listed_with_the_reason():
     pytest.importorskip('mmdet')
     proposal = propose_taps(*(build_model(model_config(reference, 'model'), 'model') for reference in (
         'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py', 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')))
@@ -92,7 +92,7 @@ def test_a_distiller_with_proposed_taps_equals_one_with_the_same_taps_by_name():
 
 
 @pytest.mark.parametrize('side', ['student', 'teacher'])
-def test_both_models_are_proposed_for_or_none(side):
+def test_auto_taps_must_be_set_for_both_models(side):
     config = review_config()
     config[side]['taps'] = 'auto'
     other = 'teacher' if side == 'student' else 'student'

@@ -20,7 +20,7 @@ def test_a_vector_is_a_map_of_one_pixel():
     assert recorded(VECTOR).features()[0].shape == (2, 5, 1, 1)
 
 
-def test_of_a_tuple_elements_without_features_are_skipped_and_the_names_are_taps():
+def test_elements_of_a_tuple_without_features_are_skipped_and_level_names_are_taps():
     def names(value, tap='stage'):
         return [name for name, _ in recorded(value, tap).levels()]
 
@@ -41,7 +41,7 @@ def test_of_a_tuple_elements_without_features_are_skipped_and_the_names_are_taps
     (MAP.long(), r'but a tensor \(2, 3, 4, 4\) of torch.int64'),
     (MAP[:, :, :0], r'a map of shape \(2, 3, 0, 4\), smaller than 1 pixel'),
 ])
-def test_what_is_no_feature_map_is_named_with_a_way_out(value, message):
+def test_a_value_that_is_no_feature_map_is_named_with_advice(value, message):
     with pytest.raises(TapError, match=f'student.taps: .*{message}'):
         recorded(value).features()
 
@@ -76,6 +76,6 @@ def test_an_adapter_makes_maps_of_every_element():
     assert [feature.shape for feature in recording.features()] == [(2, 4, 3, 4)] * 2
 
 
-def test_the_size_of_a_batch_is_that_of_its_images():
+def test_the_image_size_of_a_batch_is_found():
     assert image_size_of(torch.zeros(2, 3, 5, 7)) == (5, 7)
     assert image_size_of([torch.zeros(3, 5, 7)]) is None

@@ -20,7 +20,7 @@ PAIRS = [((1, 1), (5, 7)), ((2, 3), (4, 12)), ((3, 3), (7, 7)), ((4, 4), (2, 2))
 
 
 @pytest.mark.parametrize(('coarse', 'fine'), PAIRS)
-def test_blocks_repeat_what_nearest_resizing_repeats(coarse, fine):
+def test_blocks_are_the_pixels_that_nearest_resizing_repeats(coarse, fine):
     residual = normal(2, 3, *coarse)
     rows = coarse_rows(residual, fine, torch.float64)
     ones = torch.ones(2, *fine, 3, dtype=torch.float64)

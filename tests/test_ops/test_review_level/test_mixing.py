@@ -99,7 +99,7 @@ def test_adjoint_of_fuse(size, coarse):
     assert_adjoint(forward, backward, [weighted, z1, repeated, folded.affine], fast=True)
 
 
-def test_gradients_of_both_ways_are_added():
+def test_gradients_through_output_and_fused_map_are_added():
     one, two = normal(2), normal(2, seed=1)
     total = MixGradients(own=one.clone(), coarse=two).plus(MixGradients(own=two, own_attention=one))
     torch.testing.assert_close(total.own, one + two)

@@ -37,7 +37,7 @@ def test_equals_the_module_with_its_gradients(group, from_batch, size, monkeypat
     torch.testing.assert_close(norm.running_var, module.running_var)
 
 
-def test_many_pixels_are_summed_as_well_in_single_precision():
+def test_sums_over_many_pixels_are_accurate_in_single_precision():
     maps, grad = (
         (3 * normal(16, 4, 64, 64, seed=i) + 1).float().contiguous(memory_format=torch.channels_last) for i in (0, 1))
     found = []

@@ -36,7 +36,7 @@ def test_a_level_that_is_resized_after_fusing_cannot_be_composed():
 
 
 @pytest.mark.parametrize(('device', 'dtype'), [('cuda', torch.float32), ('cpu', torch.bfloat16)])
-def test_the_definition_is_left_only_where_costs_are_known(device, dtype):
+def test_other_convolutions_are_chosen_only_if_costs_are_known(device, dtype):
     found = plan(1, (128, 128), 256, 256, 256, (64, 64), device=torch.device(device), dtype=dtype)
     assert found.way == 'fast' and found.convolution == 'direct' and not found.costs
 
@@ -56,19 +56,19 @@ def test_chunks_hold_at_least_an_image_and_at_most_the_batch():
 @pytest.mark.parametrize(('arguments', 'way'), [
     ((64, (32, 32), 8, 64, 8, None), 'fast'), ((64, (1, 1), 8, 256, 8, None), 'plain'),
     ((128, (28, 28), 8, 16, 8, None), 'plain')])
-def test_auto_leaves_small_or_narrow_maps_to_the_modules(arguments, way):
+def test_auto_computes_small_or_narrow_maps_by_the_modules(arguments, way):
     assert plan(*arguments).way == way
     assert plan(*arguments, implementation='fast').way == 'fast'
     assert plan(*arguments, implementation='plain').way == 'plain'
 
 
-def test_few_pixels_and_obstacles_are_left_to_the_modules():
+def test_few_pixels_and_obstacles_are_computed_by_the_modules():
     assert '7 pixels' in str(plan(7, (1, 1), 64, 512, 64, None, implementation='fast'))
     assert str(plan(8, (9, 9), 64, 512, 64, None, implementation='fast', obstacle='conv2 has a hook')) == (
         'plain: conv2 has a hook')
 
 
-def test_the_fused_map_is_kept_where_another_level_needs_it_or_the_student_is_wide():
+def test_the_fused_map_is_kept_if_a_finer_level_needs_it_or_the_student_is_wide():
     assert plan(8, (28, 28), 64, 64, 64, None).keeps_fused
     assert plan(8, (28, 28), 32, 64, 64, None, False).keeps_fused
     assert not plan(8, (28, 28), 32, 64, 64, None).keeps_fused

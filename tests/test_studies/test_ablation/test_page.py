@@ -8,7 +8,7 @@ from conftest import ROOT
 from mmreviewkd.studies.ablation.page import publish
 
 
-def test_the_page_says_what_its_results_say(tmp_path):
+def test_the_page_is_generated_from_its_results(tmp_path):
     docs = ROOT / 'docs'
     shutil.copy(docs / 'ablations.md', tmp_path)
     results = json.loads((docs / 'ablations.json').read_text())

@@ -5,7 +5,7 @@ from ablation_results import RESULTS
 from mmreviewkd.studies.ablation import tables
 
 
-def test_tables_say_what_the_results_say():
+def test_tables_have_the_figures_of_the_results():
     rows = {'alone': ['nothing'], 'ours': ['all'], 'fixed': ['more'], 'half done': ['other']}
     assert tables.variants_table(RESULTS, ['what'], rows, 'alone').splitlines() == [
         '| what | loss weight | top-1 (%) | gain | by seed |',

@@ -14,7 +14,7 @@ from mmreviewkd.utils.checkpoint.config_text import data_only
     'a: int = 1',
     'a = b = print()', 'a = print', 'a = 1 if print() else 2', "a = {**print()}", "a = {print(): 1}", 'a = -print()', 3,
     None, 'a = "\x00"', 'a = dict(print())', 'a = dict(**print())'])
-def test_what_does_something_is_dropped(text):
+def test_statements_other_than_assignments_of_literals_are_dropped(text):
     assert data_only(text) == ''
     assert data_only(f'b = 1\n{text}\nc = dict(d=[2])') in ('', 'b = 1\nc = dict(d=[2])')
 

@@ -26,7 +26,7 @@ def test_what_is_not_there_is_named(tmp_path, monkeypatch):
     ('petrel://a.pth', "cannot be read by MMEngine's file backends"),
     ('cluster:s3://bucket/a.pth', "cannot be read by MMEngine's file backends"),
     ('modelscope://a', 'get the file and give its path'), ('ftp://host/a.pth', 'get the file and give its path')])
-def test_what_nothing_reads_is_one_clear_error(source, message):
+def test_addresses_without_a_file_backend_are_one_clear_error(source, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         load_checkpoint(source)
     assert '\n' not in str(caught.value)

@@ -41,7 +41,7 @@ def images(height, width):
 @pytest.mark.parametrize(('height', 'width'), [(64, 64), (96, 64), (64, 112), (80, 75)])
 @pytest.mark.parametrize(('changes', 'extra'), [
     (dict(), 1), (dict(with_cls_token=False), 0), (dict(type='DistilledVisionTransformer'), 2)])
-def test_folds_as_a_vision_transformer_does(changes, extra, height, width):
+def test_arranges_tokens_as_a_vision_transformer_does(changes, extra, height, width):
     (found,), (expected,) = folded(
         vision_transformer(**changes), [dict(type='TokensToMap', tap='ln1', num_extra_tokens=extra)],
         images(height, width))
@@ -50,7 +50,7 @@ def test_folds_as_a_vision_transformer_does(changes, extra, height, width):
 
 
 @pytest.mark.parametrize(('height', 'width'), [(64, 64), (96, 160), (77, 100)])
-def test_folds_as_a_swin_transformer_does(height, width):
+def test_arranges_tokens_as_a_swin_transformer_does(height, width):
     """Its stages merge patches, padded where their number is odd."""
     found, expected = folded(
         swin_transformer(), [dict(type='TokensToMap', tap=f'norm{i}') for i in range(4)], images(height, width))
@@ -79,7 +79,7 @@ def test_nothing_is_copied_and_gradients_flow():
     (dict(), 'ln1', r"teacher.taps: 'ln1' gives 17 tokens.*64 x 64 pixels; num_extra_tokens=1 would leave"),
     (dict(num_extra_tokens=2), 'ln1', r'leaves 15, no grid .*num_extra_tokens=1 would leave'),
     (dict(num_extra_tokens=1), 'patch_embed.projection', r'no tokens \[N, L, C\].*\(2, 24, 4, 4\)')])
-def test_what_makes_no_grid_is_named_with_what_would(config, tap, message):
+def test_tokens_without_a_grid_are_named_with_num_extra_tokens_that_would_fit(config, tap, message):
     x = images(64, 64)
     model = vision_transformer()
     with FeatureTaps([dict(type='TokensToMap', tap=tap, **config)], 'teacher.taps').record(model, x) as recording:
@@ -88,7 +88,7 @@ def test_what_makes_no_grid_is_named_with_what_would(config, tap, message):
         recording.features()
 
 
-def test_without_a_batch_of_images_there_is_no_grid():
+def test_without_an_image_size_tokens_have_no_grid():
     with pytest.raises(TapError, match='their grid is unknown'):
         TokensToMap()(torch.zeros(1, 4, 2), None)
 
