@@ -55,7 +55,9 @@ def test_trains_and_logs_the_warm_up(run):
 
 
 def test_a_killed_run_resumes_where_it_was_killed(config, run, tmp_path):
-    options = '--work-dir', tmp_path, '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=2'
+    options = (
+        '--work-dir', tmp_path, '--cfg-options', 'default_hooks.checkpoint.max_keep_ckpts=2',
+        'default_hooks.checkpoint.interval=1')
     command = [sys.executable, TOOLS / 'train.py', config, *options]
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'}
     with subprocess.Popen(
@@ -106,7 +108,8 @@ def test_the_exported_student_needs_no_plugin_and_predicts_the_same(config, run,
 
 def test_two_processes_train_and_test_one_student(config, tmp_path):
     run_tool(
-        TOOLS / 'dist_train.sh', config, 2, '--work-dir', tmp_path, '--no-validate', cwd=tmp_path, PORT='29517')
+        TOOLS / 'dist_train.sh', config, 2, '--work-dir', tmp_path, '--no-validate',
+        '--cfg-options', 'model.warmup_iters=4', cwd=tmp_path, PORT='29517')
     # 384 images by 64 on each of 2 processes.
     assert sorted(scalars(tmp_path)) == list(range(1, 7))
     assert (tmp_path / 'student' / 'student.py').exists()

@@ -3,7 +3,7 @@
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, Runner
 
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.errors import strict_keys
@@ -26,6 +26,8 @@ class ChannelsLastHook(Hook):
         A parallel model is wrapped anew: its gradient buckets are laid out for the weights' former strides, and the
         first iteration of every run, a resumed one too, would take a step along wrong gradients.
         """
+        if not isinstance(runner._train_loop, BaseLoop):  # MMEngine builds the loop for training only
+            return
         if not is_model_wrapper(runner.model):
             runner.model.to(memory_format=torch.channels_last)
             return

@@ -29,7 +29,7 @@ class ExportStudentHook(Hook):
     def __init__(self, out_dir: str | None = None) -> None:
         self.out_dir = text(out_dir, 'ExportStudentHook: out_dir', 'the path of a folder, or None')
 
-    def before_run(self, runner: Runner) -> None:
+    def before_train(self, runner: Runner) -> None:
         """Refuse what could not be exported after training.
 
         Raises:

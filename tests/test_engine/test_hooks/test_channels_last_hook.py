@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import torch
 from conftest import gray_batch, review_config
 from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import EpochBasedTrainLoop
 
 
 def test_student_connector_and_teacher_are_converted_and_give_the_same_losses():
@@ -17,7 +18,8 @@ def test_student_connector_and_teacher_are_converted_and_give_the_same_losses():
     before = model(**batch, mode='loss')
     model.load_state_dict(buffers, strict=False)
 
-    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_run(SimpleNamespace(model=model))
+    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_run(
+        SimpleNamespace(model=model, _train_loop=object.__new__(EpochBasedTrainLoop)))
     weights = [
         model.student.backbone.layer2[0].conv1.weight, model.connector.blocks[0].conv2[0].weight]
     model.frozen_teacher.apply(lambda teacher: weights.append(teacher.backbone.layer2[0].conv1.weight))
