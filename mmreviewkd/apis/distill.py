@@ -60,7 +60,7 @@ def distill(
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
     require_keys(cfg, TRAINING, 'needed to train', 'student')
     proposal = _propose(student, teacher, cfg, teacher_cfg)
-    print_log('\n'.join(['levels, fine to coarse', *(f'  {line}' for line in proposal.table())]))
+    print_log('\n'.join([_heading(proposal), *(f'  {line}' for line in proposal.table())]))
 
     def text(folder: Path) -> str:
         return pair_config(student, teacher, checkpoint, proposal, cfg, folder, cfg_options)
@@ -80,6 +80,11 @@ def distill(
     if train:
         train_config(str(file), work_dir=work_dir)
     return file
+
+
+def _heading(proposal: Proposal) -> str:
+    sides = [round(levels[0].size[0] * levels[0].stride) for levels in (proposal.student, proposal.teacher)]
+    return f'levels, fine to coarse; blank images of {sides[0]} pixels for the student, {sides[1]} for the teacher'
 
 
 def _out_file(student: str, teacher: str, out: str | None, force: bool) -> Path:

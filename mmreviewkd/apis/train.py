@@ -52,10 +52,12 @@ def train(
         cfg.auto_scale_lr['enable'] = True
     if not validate:
         cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    start_from = cfg.get('load_from')
     if resume:
         cfg.resume = True
         cfg.load_from = resume if isinstance(resume, str) and resume != 'auto' else None
     runner = build_runner(cfg)
+    runner.start_from = start_from
     if isinstance(cfg.optim_wrapper.get('optimizer'), dict):
         check_type(cfg.optim_wrapper.optimizer, OPTIMIZERS, 'optim_wrapper.optimizer')
     runner.register_hook(CheckFitHook())

@@ -29,7 +29,12 @@ class ResumableRunner(Runner):
     Checkpoints are written completely or not at all, by :class:`~mmreviewkd.engine.hooks.CheckpointHook` instead of
     MMEngine's hook. Resuming takes the newest complete checkpoint. A second training in the same work
     dir is refused.
+
+    Attributes:
+        start_from (str, optional): Weights to start from if there is nothing to resume from yet.
     """
+
+    start_from: str | None = None
 
     def train(self) -> nn.Module:
         """Train, or resume training; see the base class.
@@ -83,7 +88,7 @@ class ResumableRunner(Runner):
         path, seed = chosen
         if path is None:
             self.logger.info(f'{self.work_dir} holds no checkpoint yet: the run starts from the beginning')
-            self._resume = False
+            self._resume, self._load_from = False, self.start_from
             return
         self._load_from = path
         if seed is not None and seed != self.seed:

@@ -16,15 +16,24 @@ from mmreviewkd.utils.config import model_config
 pytest.importorskip('mmpretrain')
 
 TEACHER = 'mmreviewkd::fashion_mnist/resnet14.py'
-PURE_PYTHON = '''
-from mmengine.dataset import DefaultSampler
+PURE_PYTHON_SCHEDULE = '''
 from mmengine.optim import OptimWrapper
+from torch.optim import SGD
+
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.1))
+train_cfg = dict(by_epoch=True, max_epochs=1)
+'''
+PURE_PYTHON = '''
+from mmengine.config import read_base
+from mmengine.dataset import DefaultSampler
 from mmpretrain.datasets import FashionMNIST, PackInputs, RandomCrop
 from mmpretrain.engine import EMAHook
 from mmpretrain.models import CrossEntropyLoss, GlobalAveragePooling, ImageClassifier, LinearClsHead
-from torch.optim import SGD
 
 from mmreviewkd.models.backbones import CIFARResNet
+
+with read_base():
+    from .schedule import *
 
 default_scope = 'mmpretrain'
 model = dict(
@@ -38,8 +47,6 @@ train_dataloader = dict(
     dataset=dict(
         type=FashionMNIST, data_root=DATA_ROOT,
         pipeline=[dict(type=RandomCrop, crop_size=28, padding=2), dict(type=PackInputs)]))
-optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.1))
-train_cfg = dict(by_epoch=True, max_epochs=1)
 custom_hooks = [dict(type=EMAHook, momentum=0.1)]
 '''
 
@@ -100,6 +107,7 @@ def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, 
 @pytest.mark.slow
 def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    Path('schedule.py').write_text(PURE_PYTHON_SCHEDULE)
     Path('pure.py').write_text(PURE_PYTHON.replace('DATA_ROOT', repr(str(fashion_mnist))))
     file = distill('pure.py', 'pure.py', 'init_cfg', out='pair.py', train=True, work_dir='work')
     assert 'on its own data: 64 x 1 x 28 x 28' in capsys.readouterr().out
@@ -107,7 +115,8 @@ def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, m
     assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
     assert cfg.model.student.model.type == 'mmpretrain.models.ImageClassifier'
     assert len(cfg.custom_hooks) == 2
-    assert (tmp_path / 'work' / 'student' / 'student.pth').exists()
+    exported = (tmp_path / 'work' / 'student' / 'student.py').read_text()
+    assert "type='CIFARResNet'" in exported and 'mmreviewkd' not in exported
 
 
 def test_options_are_written_into_the_config(student, weights):

@@ -21,7 +21,7 @@ def test_the_size_of_the_image_can_be_given():
 
 def test_a_config_without_a_model_is_named(tmp_path):
     (tmp_path / 'empty.py').write_text('lr = 0.1')
-    with pytest.raises(ConfigError, match=r'empty.py.* holds no `model` dict'):
+    with pytest.raises(ConfigError, match=r'empty.py.* contains no `model` dict'):
         list_taps(str(tmp_path / 'empty.py'))
 
 

@@ -35,7 +35,7 @@ def test_a_runner_is_built_from_a_config(fashion_mnist, tmp_path):
     cfg.launcher = 'none'
     runner = build_runner(cfg)
     assert type(runner) is ResumableRunner
-    assert runner.model.backbone.conv1.weight.shape == (4, 1, 3, 3)
+    assert runner.model.backbone.conv1.weight.shape == (8, 1, 3, 3)
 
 
 def test_a_work_dir_that_cannot_be_written_to_is_named(config, tmp_path):

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 import torch
-from conftest import review_config, small_run
+from conftest import small_run
 from mmengine.registry import MODELS
 
 from mmreviewkd.apis import test as run_test
@@ -14,9 +14,10 @@ from mmreviewkd.utils import CheckpointError
 def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path):
     torch.manual_seed(0)
     config, alone = tmp_path / 'review.py', tmp_path / 'alone.py'
-    small_run('resnet8_review-resnet14.py', fashion_mnist).dump(config)
+    cfg = small_run('resnet8_review-resnet14.py', fashion_mnist)
+    cfg.dump(config)
     small_run('resnet8.py', fashion_mnist).dump(alone)
-    distiller = MODELS.build(review_config())
+    distiller = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor))
     torch.save(dict(state_dict=distiller.state_dict()), tmp_path / 'distiller.pth')
     torch.save(dict(state_dict=distiller.student.state_dict()), tmp_path / 'student.pth')
     found = {}

@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 
 from mmreviewkd.apis import build_runner
+from mmreviewkd.apis import train as api_train
 from mmreviewkd.studies.kill_test import CASES, small_config
 
 COUNT = itertools.count()
@@ -82,3 +83,18 @@ def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
         assert_bit_equal(student(work_dir), expected)
         files = sorted(path.name for path in work_dir.glob('*.pth'))
         assert files == sorted(path.name for path in (tmp_path / 'whole').glob('*.pth')), stop
+
+
+def test_with_nothing_to_resume_from_the_run_starts_from_the_weights_of_its_config(fashion_mnist, tmp_path):
+    weights = tmp_path / 'start.pth'
+    cfg = config(fashion_mnist, tmp_path / 'run', 'epochs')
+    state = {name: torch.full_like(value, 0.5) if value.is_floating_point() else value
+             for name, value in build_runner(cfg).model.state_dict().items()}
+    torch.save(dict(state_dict=state), weights)
+    cfg.load_from, cfg.train_cfg.max_epochs, cfg.optim_wrapper.optimizer.lr = str(weights), 1, 0.0
+    cfg.param_scheduler, cfg.model.warmup_iters, cfg.custom_hooks = None, 0, []
+    cfg.default_hooks.checkpoint = None
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.dump(tmp_path / 'config.py')
+    trained = api_train(str(tmp_path / 'config.py'), work_dir=str(tmp_path / 'run'), resume=True)
+    assert torch.equal(trained.student.head.fc.weight.detach(), state['student.head.fc.weight'])

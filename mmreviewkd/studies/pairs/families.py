@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mmreviewkd.utils.errors import ConfigError, did_you_mean
 
-# Side of the training images in pixels, where the default of the kind does not do.
-_SIDES = {'lenet': 32, 'ssd': 300, 'yolact': 550, 'resnet_cifar': 32}
+# Side of the training images in pixels, where that of the kind does not do.
+_SIDES = {'lenet': 32, 'resnet_cifar': 32, 'swin_v2': 256, 'ssd': 300, 'yolact': 550}
 _DEFAULT_SIDE = {'mmpretrain': 224, 'mmdet': 160}
 
 _CLASSIFIERS = dict(
@@ -35,7 +35,6 @@ _CLASSIFIERS = dict(
     efficientnet_v2='efficientnet_v2/efficientnetv2-b0_8xb32_in1k.py',
     convnext='convnext/convnext-tiny_32xb128_in1k.py',
     convnext_v2='convnext_v2/convnext-v2-atto_32xb32_in1k.py',
-    replknet='replknet/replknet-31B_32xb64_in1k.py',
     convmixer='convmixer/convmixer-768-32_10xb64_in1k.py',
     hornet='hornet/hornet-tiny_8xb128_in1k.py',
     van='van/van-tiny_8xb128_in1k.py',
@@ -124,11 +123,13 @@ class Network:
         name (str): Its family, or the config it was given by.
         config (str): ``'package::path/of/config.py'``.
         side (int): Side of its training images, in pixels.
+        fixed (bool): Whether it is meant for this size alone. Defaults to False.
     """
 
     name: str
     config: str
     side: int
+    fixed: bool = False
 
     @property
     def package(self) -> str:
@@ -149,7 +150,8 @@ def network(name: str) -> Network:
         return Network(name, name, _DEFAULT_SIDE[name.partition('::')[0]])
     for package, families in (('mmpretrain', _CLASSIFIERS), ('mmdet', _DETECTORS)):
         if name in families:
-            return Network(name, f'{package}::{families[name]}', _SIDES.get(name, _DEFAULT_SIDE[package]))
+            config, side = f'{package}::{families[name]}', _SIDES.get(name, _DEFAULT_SIDE[package])
+            return Network(name, config, side, fixed=name in _SIDES)
     raise ConfigError(
         f"families: {name!r} is none, nor 'mmpretrain::...' or 'mmdet::...'; "
         f'{did_you_mean(name, [*_CLASSIFIERS, *_DETECTORS])}')
@@ -173,5 +175,6 @@ def pairs_of(names: Sequence[str]) -> list[tuple[Network, Network]]:
     for families, student, teacher in (
             (_CLASSIFIERS, 'mobilenet_v2', 'resnet'), (_DETECTORS, 'retinanet', 'faster_rcnn')):
         for name in families:
-            pairs += [(name, teacher), (student, name)]
+            # LeNet takes gray images, which no network for colour images gets as its own.
+            pairs += [(name, teacher), (name if name == 'lenet' else student, name)]
     return [(network(s), network(t)) for s, t in dict.fromkeys(pairs)]
