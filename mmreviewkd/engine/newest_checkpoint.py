@@ -50,7 +50,7 @@ def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, 
     if named or reasons:
         raise CheckpointError(
             f'--resume: no checkpoint in {work_dir!r} is complete'
-            f'{": " + reasons[0] if reasons else ""}; name another file, or train anew in another work dir')
+            f'{": " + reasons[0] if reasons else ""}; name another file, or start a new training in another work dir')
     return None
 
 

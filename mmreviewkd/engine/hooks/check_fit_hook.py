@@ -46,5 +46,5 @@ def _check_resumable(checkpoint: dict, where: str) -> None:
     missing += [f'meta.{key}' for key in ('epoch', 'iter') if isinstance(meta, dict) and type(meta.get(key)) is not int]
     if missing:
         raise CheckpointError(
-            f'{where} is no checkpoint of a training run (without {", ".join(missing)}), so training cannot go on from '
-            'it; to begin with its weights, leave --resume out and set load_from, as in --cfg-options load_from=FILE')
+            f'{where} is not a checkpoint of a training run (it lacks {", ".join(missing)}), so training cannot resume '
+            'from it; to start from its weights, omit --resume and set load_from, as in --cfg-options load_from=FILE')

@@ -42,7 +42,7 @@ def state_builders() -> Mapping[type, Callable]:
 
 def _ordered_dict(items: object = ()) -> OrderedDict:
     if type(items) not in (list, tuple):
-        raise invalid('an OrderedDict of something else than pairs')
+        raise invalid('an OrderedDict whose items are not pairs')
     for key, _ in items:
         check_key(key)
     return OrderedDict(items)
@@ -50,13 +50,13 @@ def _ordered_dict(items: object = ()) -> OrderedDict:
 
 def _counter(counts: object = None) -> Counter:
     if type(counts) not in (dict, type(None)):
-        raise invalid('a Counter of something else than a dict')
+        raise invalid('a Counter that is not made from a dict')
     return Counter(counts)
 
 
 def _set(values: object = ()) -> set:
     if type(values) not in (list, tuple):
-        raise invalid('a set of something else than a list')
+        raise invalid('a set that is not made from a list')
     for value in values:
         check_key(value)
     return set(values)
@@ -82,7 +82,7 @@ def _bytearray(data: object = b'', encoding: object = 'latin-1') -> bytearray:
 
 def _complex(real: object, imaginary: object) -> complex:
     if type(real) is not float or type(imaginary) is not float:
-        raise invalid('a complex number of something else than floats')
+        raise invalid('a complex number that is not made from floats')
     return complex(real, imaginary)
 
 
@@ -104,6 +104,6 @@ def _set_attributes(target: OrderedDict, state: object) -> None:
 def _set_history(buffer: HistoryBuffer, state: object) -> None:
     histories = state['_log_history'], state['_count_history']
     if any(type(history) is not np.ndarray for history in histories) or type(state['max_length']) is not int:
-        raise invalid('a log of something else than numbers')
+        raise invalid('a log whose values are not numbers')
     buffer._log_history, buffer._count_history = histories
     buffer.max_length = state['max_length']

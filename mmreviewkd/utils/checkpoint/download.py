@@ -89,9 +89,9 @@ def _fetch(url: str, digest: str | None, target: str) -> None:
             shutil.copyfileobj(reader, file, 2**20)
     received = Path(target).stat().st_size
     if length not in (-1, received):
-        raise OSError(f'{received} of {length} bytes came')
+        raise OSError(f'only {received} of {length} bytes were received')
     if digest and not _sha256(Path(target)).startswith(digest):
-        raise OSError(f'its content does not have the SHA-256 that its name says, {digest}...')
+        raise OSError(f'its content does not have the SHA-256 in its name, {digest}...')
 
 
 def _sha256(path: Path) -> str:

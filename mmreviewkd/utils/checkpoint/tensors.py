@@ -45,7 +45,7 @@ def claimed_bytes(persistent_id: tuple, length: int) -> tuple[str, torch.dtype, 
         tuple[str, torch.dtype, str, int]: The key, type, device and the number of bytes.
     """
     if type(persistent_id) is not tuple or len(persistent_id) != length or persistent_id[0] != 'storage':
-        raise invalid('a reference to something else than a storage')
+        raise invalid('a reference to an object that is not a storage')
     _, kind, key, device, count = persistent_id[:5]
     dtype = kind.value if isinstance(kind, Allowed) else None
     if (not isinstance(dtype, torch.dtype) or type(key) is not str or type(device) is not str

@@ -72,9 +72,9 @@ def test_the_latest_checkpoint_is_checked_too(run, tmp_path):
 
 
 @pytest.mark.parametrize(('content', 'message'), [
-    (None, r'is no checkpoint of a training run \(without message_hub, meta.epoch, meta.iter\).*set load_from'),
+    (None, r'is not a checkpoint of a training run \(it lacks message_hub, meta.epoch, meta.iter\).*set load_from'),
     ({}, 'holds no weights'), ({0: torch.ones(1)}, 'does not name its weights by text'),
-    (dict(state_dict=dict(a=torch.ones(1)), meta=[], message_hub={}), r'\(without meta\)')])
+    (dict(state_dict=dict(a=torch.ones(1)), meta=[], message_hub={}), r'\(it lacks meta\)')])
 def test_a_checkpoint_that_training_cannot_resume_from_is_named(content, message, run, tmp_path):
     path: Path = run[2] if content is None else tmp_path / 'odd.pth'
     if content is not None:

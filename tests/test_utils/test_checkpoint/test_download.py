@@ -82,7 +82,7 @@ def test_a_short_download_is_noticed(server, tmp_path):
     url = serve(server, 'weights.pth')
     server.excess = 1000
     size = (server.folder / 'weights.pth').stat().st_size
-    with pytest.raises(CheckpointError, match=f'could not download .*{size} of {size + 1000} bytes came'):
+    with pytest.raises(CheckpointError, match=f'could not download .*{size} of {size + 1000} bytes were received'):
         load_checkpoint(url)
     assert files(tmp_path) == []
 
