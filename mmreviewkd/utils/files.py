@@ -26,9 +26,11 @@ def cannot_write(path: Path, error: Exception) -> Exception:
     free = shutil.disk_usage(folder).free
     # torch's own writer reports a full disk as a RuntimeError.
     by_torch = isinstance(error, RuntimeError) and ('write' in str(error) or 'inline_container' in str(error))
-    if not isinstance(error, OSError) and not by_torch:
+    # Without an error number it is no error of the file system, such as that of a download.
+    by_system = isinstance(error, OSError) and error.errno is not None
+    if not by_system and not by_torch:
         return error
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else 'the disk is full or failing'
+    reason = error.strerror if by_system and error.strerror else 'the disk is full or failing'
     if isinstance(error, OSError) and error.errno == errno.EFBIG:
         reason = 'it exceeds the largest size that this process may write'
     return CheckpointError(

@@ -1,5 +1,7 @@
 """Files are written whole or not at all."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     def fail(path):
         with open(path, 'w') as file:
             file.write('half')
-        raise OSError('disk full')
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     checkpoint.save_atomically(lambda path: Path(path).write_text('old'), target)
     with pytest.raises(CheckpointError, match=r'cannot write .*file\.txt.*MiB free'):
