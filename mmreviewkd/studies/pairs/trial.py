@@ -3,6 +3,7 @@
 import copy
 import gc
 import random
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
@@ -124,6 +126,7 @@ def _started(config: ConfigDict) -> nn.Module:
 def _losses(model: nn.Module, data: dict) -> dict[str, Tensor]:
     """The losses of a training step by name, each as one tensor, with random numbers that start from the same seed."""
     _seed()
+    MessageHub.get_current_instance().update_info('iter', 0)  # by which YOLOX draws a batch's size
     data = model.data_preprocessor(copy.deepcopy(data), training=True)
     losses = model(**data, mode='loss')
     return {key: sum(value) if isinstance(value, (list, tuple)) else value for key, value in losses.items()}
@@ -140,7 +143,7 @@ def _batch(model: ConfigDict, network: Network, teacher: Network) -> dict:
         shape = (3, side, side)
         return demo_mm_inputs(
             batch_size=_IMAGES, image_shapes=[shape] * _IMAGES, num_items=[3] * _IMAGES, num_classes=min(classes),
-            with_mask=True, with_semantic=panoptic)
+            with_mask=bool(re.search('mask_head|loss_mask', str(model))), with_semantic=panoptic)
     from mmpretrain.structures import DataSample
     sides = [side for side in found_values(model.backbone, 'img_size') if isinstance(side, int)]
     side = max(sides, default=side)
