@@ -34,10 +34,6 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
-    try:
-        _resolve_imports(cfg._cfg_dict)
-    except ImportError as error:
-        raise ConfigError(f'config: {config!r} cannot be read: {" ".join(str(error).split())}') from error
     if cfg_options:
         try:
             cfg.merge_from_dict(cfg_options)
@@ -48,13 +44,6 @@ def read_config(
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
-
-
-def _resolve_imports(node: object) -> None:
-    """Resolve the imports of a pure Python config, which MMEngine delays until a value is read."""
-    if isinstance(node, (dict, list, tuple)):
-        for value in node.values() if isinstance(node, dict) else node:
-            _resolve_imports(value)
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -79,6 +79,7 @@ def config_file(reference: str, where: str) -> Path:
 def _parse(file: Path, where: str) -> Config:
     try:
         config = Config.fromfile(file)
+        _remove_own_scope(config._cfg_dict)  # also makes the imports that pure Python configs delay
     except SyntaxError as error:
         named = Path(error.filename).name if error.filename else file.name
         reason = f'{error.msg} in line {error.lineno}' + ('' if named == file.name else f' of {named}')
@@ -87,7 +88,6 @@ def _parse(file: Path, where: str) -> Config:
     except Exception as error:  # a config is Python code, which can raise any error
         message = ' '.join(str(error).split()) or 'no message'
         raise ConfigError(f'{where}: {str(file)!r} cannot be read: {type(error).__name__}: {message:.300}') from error
-    _remove_own_scope(config._cfg_dict)
     return config
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 import runpy
 import sys
+import uuid
 
 import pytest
 import torch
@@ -182,4 +183,6 @@ def test_a_bad_command_line_ends_in_one_line(line, needle, command, files):
 
 @pytest.mark.parametrize(('options', 'needle'), OPTIONS, ids=[options for options, _ in OPTIONS])
 def test_a_bad_option_ends_in_one_line(options, needle, command, files):
-    check(command('train.py', f'{files}/good.py', '--cfg-options', *options.split()), needle)
+    # MMEngine's global objects go by the name of the experiment, which otherwise is the same for all runs of a second.
+    name = f'experiment_name={uuid.uuid4().hex}'
+    check(command('train.py', f'{files}/good.py', '--cfg-options', *options.split(), name), needle)
