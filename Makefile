@@ -23,8 +23,9 @@ demo-detection: setup
 lint: setup
 	@$(PYTHON_IN_VENV) -m ruff check .
 
+# A process for each core, of one thread each.
 test: lint
-	@$(PYTHON_IN_VENV) -m pytest
+	@OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n auto --dist loadfile
 
 test-quick: setup
-	@$(PYTHON_IN_VENV) -m pytest -m 'not slow' $(QUICK)
+	@OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n auto --dist loadfile -m 'not slow' $(QUICK)
