@@ -12,5 +12,5 @@ model = dict(
     connector=dict(type='ReviewConnector'),
     # The authors published no weight for this pair; 5 is the weight of most other pairs.
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
-    warmup_epochs=20)
+    warmup_epochs=20)  # the authors' warm-up
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]

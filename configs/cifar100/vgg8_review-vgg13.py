@@ -10,7 +10,7 @@ model = dict(
         checkpoint='work_dirs/vgg13/epoch_240.pth',  # or published weights of this network
         taps=_base_.taps.vgg_before_relu),
     connector=dict(type='ReviewConnector'),
-    # The authors published no weight for this pair; 5 is the weight of most other pairs.
+    # The authors published no weight for this pair; users of MDistiller report 5.
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
-    warmup_epochs=20)
+    warmup_epochs=20)  # the authors' warm-up
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]

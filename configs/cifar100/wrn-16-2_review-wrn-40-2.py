@@ -10,6 +10,6 @@ model = dict(
         checkpoint='work_dirs/wrn-40-2/epoch_240.pth',  # or published weights of this network
         taps=_base_.taps.wrn_before_relu),
     connector=dict(type='ReviewConnector'),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),
-    warmup_epochs=20)
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=5.0),  # the authors' weight
+    warmup_epochs=20)  # the authors' warm-up
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]
