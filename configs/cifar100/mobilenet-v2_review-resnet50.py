@@ -10,8 +10,8 @@ model = dict(
         checkpoint='work_dirs/resnet50/epoch_240.pth',  # or published weights of this network
         taps=_base_.taps.resnet50_before_relu),
     connector=dict(type='ReviewConnector'),
-    # The authors published no weight for this pair. Reported in MDistiller's issue 39: 69.88 with weight 30, learning rate
-    # 0.01 and batches of 64, which scales to the 0.02 and 128 used here; 66.82 with weight 7 and learning rate 0.05.
+    # The authors published no weight for this pair. Reported in MDistiller's issue 39: 69.88 with weight 30, learning
+    # rate 0.01 and batches of 64, which scales to the 0.02 and 128 used here; 66.82 with weight 7, learning rate 0.05.
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=30.0),
     warmup_epochs=20)  # the authors' warm-up
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]
