@@ -5,7 +5,7 @@ import textbook
 import torch
 from conftest import ReferenceCase
 
-from mmreviewkd.models import ReviewConnector, SameLevelConnector, hierarchical_context_loss
+from mmreviewkd.models import ReviewConnector, hierarchical_context_loss
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils import ConfigError
 
@@ -95,15 +95,6 @@ def test_takes_any_sizes_and_ratios(sizes):
     targets = [(9, 6), (4, 4), (1, 1)]
     outputs = connector(features, targets)
     assert [tuple(o.shape) for o in outputs] == [(2, o, *t) for o, t in zip([5, 6, 7], targets)]
-
-
-def test_same_level_connector_does_not_connect_levels():
-    connector = SameLevelConnector([2, 3], [4, 5])
-    features = [torch.randn(2, 2, 8, 8, requires_grad=True), torch.randn(2, 3, 4, 4, requires_grad=True)]
-    fine, coarse = connector(features, [(8, 8), (2, 2)])
-    assert coarse.shape == (2, 5, 2, 2)
-    fine.sum().backward()
-    assert features[1].grad is None
 
 
 def test_is_built_by_name_in_any_scope():

@@ -1,0 +1,64 @@
+"""The text of a pair's config, read back by MMEngine."""
+
+import pytest
+from mmengine.config import Config
+
+from mmreviewkd.apis.pair_config import is_pure_python, pair_config
+from mmreviewkd.models.taps.proposal import Proposal
+from mmreviewkd.models.taps.survey import Feature
+from mmreviewkd.utils import ConfigError
+
+BASE = "model = dict(type='Net', depth=8)\nschedule = dict(epochs=1, rates=dict(first=1, last=2))\n"
+PURE_PYTHON = 'from mmengine.model import BaseModel\n\n' + BASE.replace("'Net'", 'BaseModel')
+
+
+def feature(module, channels, stride, size):
+    return Feature(module, module, module, 1, 'map', channels, size, stride, 0, 'Stage', True)
+
+
+def proposal(widest=32):
+    levels = feature('fine', 16, 4, (7, 7)), feature('coarse', widest, 8, (4, 4)), feature('neck', 8, 28, (1, 1))
+    return Proposal(levels, levels)
+
+
+def written(folder, text=BASE, options=None, **changes):
+    """The config that is written for a student of this text, and its text."""
+    student, pair = folder / 'student.py', folder / 'pairs' / 'pair.py'
+    student.write_text(text)
+    pair.parent.mkdir()
+    pair.write_text(pair_config(
+        str(student), 'teacher.py', 'teacher.pth', proposal(**changes), Config.fromfile(student), pair.parent, options))
+    return Config.fromfile(pair), pair.read_text()
+
+
+def test_the_student_is_wrapped_whole(tmp_path):
+    cfg, text = written(tmp_path)
+    assert cfg.model.student.to_dict() == dict(model=dict(type='Net', depth=8), taps=['fine', 'coarse', 'neck'])
+    assert cfg.model.teacher.checkpoint == 'teacher.pth' and 'depth' not in cfg.model
+    assert [hook.type for hook in cfg.custom_hooks] == ['mmreviewkd.ExportStudentHook']
+    assert '# Levels by stride, fine to coarse: 4, 8, pooled.' in text and "'../student.py'" in text
+
+
+@pytest.mark.parametrize(('widest', 'width'), [(32, 32), (2048, 256)])
+def test_the_review_path_is_as_wide_as_the_student_up_to_256(tmp_path, widest, width):
+    assert written(tmp_path, widest=widest)[0].model.connector.mid_channels == width
+
+
+@pytest.mark.parametrize(('text', 'pure_python'), [(BASE, False), (PURE_PYTHON, True)], ids=['base', 'pure Python'])
+def test_an_option_changes_one_value_of_either_kind_of_config(tmp_path, text, pure_python):
+    cfg, _ = written(tmp_path, text, {'schedule.rates.last': 3, 'model.connector.mid_channels': 5})
+    assert is_pure_python(Config.fromfile(tmp_path / 'student.py')) is pure_python
+    assert cfg.schedule.to_dict() == dict(epochs=1, rates=dict(first=1, last=3))
+    assert cfg.model.connector.mid_channels == 5 and cfg.model.student.model.depth == 8
+
+
+def test_an_option_inside_of_a_value_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"checkpoint\.md5 sets a key of 'checkpoint', which is no dict"):
+        written(tmp_path, options={'model.teacher.checkpoint.md5': 'a'})
+
+
+def test_a_student_of_an_installed_package_stays_a_reference(tmp_path):
+    pytest.importorskip('mmpretrain')
+    student = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
+    text = pair_config(student, 'teacher.py', 'teacher.pth', proposal(), Config(), tmp_path)
+    assert f'_base_ = {student!r}\n' in text

@@ -1,0 +1,37 @@
+"""Errors of PyTorch's own layers on batches of unsuitable size."""
+
+import pytest
+import torch
+from torch import nn
+
+from mmreviewkd.models.distillers.batch_errors import batch_errors_named
+from mmreviewkd.utils import ConfigError
+
+
+def test_one_image_that_cannot_be_normalized_names_drop_last():
+    images = torch.zeros(1, 3, 1, 1)
+    message = r'train_dataloader\.drop_last=True.*\(Expected more than 1 value'
+    with pytest.raises(ConfigError, match=message) as error, batch_errors_named(images):
+        nn.BatchNorm2d(3)(images)
+    assert isinstance(error.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize('layer', [nn.MaxPool2d(8), nn.Conv2d(3, 1, 8)])
+def test_small_images_are_named_by_height_and_width(layer):
+    images = torch.zeros(1, 3, 4, 6)
+    message = 'images of 4 x 6 pixels make a level smaller than 1 pixel'
+    with pytest.raises(ConfigError, match=message), batch_errors_named(images):
+        layer(images)
+
+
+def test_a_layer_that_normalizes_images_one_by_one_blames_their_size():
+    images = torch.zeros(2, 3, 1, 1)
+    with pytest.raises(ConfigError, match='images of 1 x 1 pixels'), batch_errors_named(images):
+        nn.BatchNorm2d(3)(images[:1])
+
+
+@pytest.mark.parametrize('error', [RuntimeError('out of memory'), ValueError(), KeyError('too small')])
+def test_other_errors_pass_unchanged(error):
+    with pytest.raises(type(error)) as raised, batch_errors_named(torch.zeros(1, 3, 4, 4)):
+        raise error
+    assert raised.value is error

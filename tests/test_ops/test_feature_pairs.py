@@ -1,0 +1,28 @@
+"""Pairs of feature maps: single tensors, precision and shapes."""
+
+import pytest
+import torch
+
+from mmreviewkd.ops.feature_pairs import paired_levels
+
+
+def test_a_single_map_is_one_level():
+    student, teacher = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    assert paired_levels(student, [teacher]) == ((student,), (teacher,))
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_only_half_precision_is_cast(dtype):
+    half, double = torch.rand(1, 2, 3, 3).to(dtype), torch.rand(1, 2, 2, 2).double()
+    (cast, kept), teacher = paired_levels([half, double], [half.float(), double])
+    assert cast.dtype == torch.float32 and torch.equal(cast, half.float())
+    assert kept is double and [f.dtype for f in teacher] == [torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize('sizes', [[8], [8, 4, 2], [8, 2], [4, 8]])
+def test_maps_that_would_broadcast_or_be_dropped_are_refused(sizes):
+    student = [torch.zeros(2, 1, s, s) for s in (8, 4)]
+    with pytest.raises(ValueError, match=r'\[\(2, 1, 8, 8\), \(2, 1, 4, 4\)\] and \[\(2, 1, '):
+        paired_levels(student, [torch.zeros(2, 1, s, s) for s in sizes])
+    with pytest.raises(ValueError, match='must have the same shapes'):
+        paired_levels(student[0], torch.zeros(2, 3, 8, 8))

@@ -1,0 +1,65 @@
+"""Errors of components that MMEngine builds from configs."""
+
+import pytest
+from mmengine.registry import MODELS, OPTIMIZERS, Registry
+
+import mmreviewkd.models  # noqa: F401
+from mmreviewkd.utils import ConfigError
+from mmreviewkd.utils.config_errors import build_errors_named, check_type
+
+PARTS = Registry('part', scope='mmreviewkd')
+
+
+@PARTS.register_module()
+class Whole:
+    """Builds its part."""
+
+    def __init__(self, part):
+        self.part = PARTS.build(part)
+
+
+@PARTS.register_module()
+class Failing:
+    """Raises what it is given."""
+
+    def __init__(self, error):
+        raise error
+
+
+def build_whole(error):
+    return PARTS.build(dict(type='Whole', part=dict(type='Failing', error=error)))
+
+
+def test_a_type_that_is_not_registered_gets_the_nearest_name_with_its_scope():
+    message = r"^neck: ReviewConector is not in the .*model registry; did you mean 'mmreviewkd\.ReviewConnector'"
+    with pytest.raises(ConfigError, match=message), build_errors_named('neck'):
+        MODELS.build(dict(type='ReviewConector'))
+
+
+def test_the_innermost_component_is_named_with_the_line_that_failed():
+    line = Failing.__init__.__code__.co_firstlineno + 1
+    message = rf'^model \(Failing\) cannot be built: ValueError: no width \(.*test_config_errors\.py:{line}\)$'
+    with pytest.raises(ConfigError, match=message), build_errors_named('model'):
+        build_whole(ValueError('no\n  width'))
+
+
+def test_a_message_that_already_names_its_key_is_kept():
+    error = ConfigError('connector: mid_channels must be at least 1')
+    with pytest.raises(ConfigError) as raised, build_errors_named('model', everything=True):
+        build_whole(error)
+    assert raised.value is error
+
+
+def test_errors_outside_of_building_are_converted_only_on_request():
+    with pytest.raises(KeyError), build_errors_named('config'):
+        raise KeyError('lost')
+    with pytest.raises(ConfigError, match=r'^config cannot be built: KeyError: lost \('), \
+            build_errors_named('config', everything=True):
+        raise KeyError('lost')
+
+
+def test_a_misspelt_type_is_refused_before_it_is_built():
+    with pytest.raises(ConfigError, match=r"^optimizer: SGDD is not in .*::optimizer registry; .* 'mmengine\.SGD'"):
+        check_type(dict(type='SGDD'), OPTIMIZERS, 'optimizer')
+    for known in (dict(type='SGD'), dict(type=Whole), dict()):
+        check_type(known, OPTIMIZERS, 'optimizer')
