@@ -1,0 +1,67 @@
+"""A data loader that continues in the middle of an epoch."""
+
+import itertools
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mmreviewkd.engine.resumable_loader import ResumableDataLoader
+
+
+class Noisy(Dataset):
+    """Images with random augmentation; notes which of them were read in this process."""
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return index + torch.rand(())
+
+
+def resumable(num_workers=0, resuming=False):
+    loader = DataLoader(Noisy(), batch_size=2, num_workers=num_workers)
+    return ResumableDataLoader.adopt(loader, resuming)
+
+
+def test_batches_already_trained_with_are_skipped_without_reading_them_in_one_epoch_only():
+    loader = resumable(resuming=True)
+    loader.resume(3, None)
+    assert len(list(loader)) == 2
+    assert loader.dataset.read == [6, 7, 8, 9]
+    assert len(list(loader)) == len(loader) == 5
+
+
+def test_the_position_counts_the_batches_of_this_epoch():
+    loader = resumable(resuming=True)
+    loader.resume(3, None)
+    assert [loader.position for _ in loader] == [4, 5]
+    assert loader.position == 0
+    assert [loader.position for _ in loader] == [1, 2, 3, 4, 5]
+
+
+def test_an_iteration_based_loop_discards_placeholders_instead_of_batches():
+    loader = resumable(resuming=True)
+    loader.resume(4, None, placeholders=7)
+    batches = list(loader)
+    assert batches[:7] == [None] * 7
+    assert len(batches) == 8 and batches[7].int().tolist() == [8, 9]
+
+
+@pytest.mark.parametrize('position', [2, 3])
+def test_workers_augment_the_rest_of_an_epoch_as_without_the_interruption(position):
+    torch.manual_seed(0)
+    whole = resumable(num_workers=2)
+    batches = iter(whole)
+    list(itertools.islice(batches, position))
+    states = whole.worker_states().clone()
+    rest = list(batches)
+
+    torch.manual_seed(1)
+    resumed = resumable(num_workers=2, resuming=True)
+    resumed.resume(position, states)
+    assert torch.equal(torch.stack(list(resumed)), torch.stack(rest))
