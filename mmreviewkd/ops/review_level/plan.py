@@ -13,9 +13,9 @@ IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 # rounding would dominate it.
 LEAST_PIXELS = 8
 
-# The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures them
-# on a machine and prints them beside those in use; MARGIN is chosen. On other devices than CPUs only LEAST_CHANNELS and
-# LEAST_MAP are used.
+# The costs of the convolutions below were measured by `python tools/measure_costs.py` on an x86 CPU with two cores in
+# float32; it measures them on any machine and prints them beside those in use. MARGIN is chosen. LEAST_CHANNELS,
+# LEAST_MAP and CHUNK_BYTES weigh memory against time. On other devices than CPUs only the first two are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
@@ -25,15 +25,15 @@ LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 MARGIN = 0.85
 """Highest predicted cost, relative to the direct convolution, at which another one is chosen."""
-SPREADING_CHANNELS = 32
+SPREADING_CHANNELS = 125
 """Composed: cost of repeating the nine products over blocks, in channels of a 3x3 convolution."""
-COMPOSING = 4 / 3
+COMPOSING = 1.37
 """Composed: cost of computing the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
-WINOGRAD_RATE = 0.2
+WINOGRAD_RATE = 0.44
 """Winograd: time of its products per product of the definition."""
-WINOGRAD_CHANNEL = 30
+WINOGRAD_CHANNEL = 43
 """Winograd: transforms of a channel of a pixel, in products of the definition at one pixel."""
-WINOGRAD_WEIGHT = 500
+WINOGRAD_WEIGHT = 37
 """Winograd: transforms of a weight and its gradient, in products of the definition at one pixel."""
 
 
