@@ -1,17 +1,16 @@
-"""Damage is noticed, bombs are refused before they are read, other formats are named."""
+"""Damage is noticed, and other formats are named."""
 
 import io
 import os
 import pickle
 import random
-import resource
 import tarfile
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from pickles import checkpoint, storage, tensor, value, write_archive, write_legacy
+from pickles import checkpoint, tensor, value, write_archive
 from torch import nn
 
 from mmreviewkd.utils import CheckpointError
@@ -129,63 +128,6 @@ def test_a_flipped_bit_is_noticed_or_harmless():
             assert all(torch.equal(found[name], state[name]) for name in state)
             assert not start <= place < start + 1600
     assert noticed >= 10
-
-
-def test_a_bomb_is_refused_before_it_is_read():
-    with zipfile.ZipFile('bomb.pth', 'w', zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr('archive/data.pkl', checkpoint(tensor(where=storage(count=2**26))))
-        with archive.open('archive/data/0', 'w') as entry:
-            for _ in range(16):
-                entry.write(bytes(2**24))
-    assert os.path.getsize('bomb.pth') < 2**21
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with pytest.raises(CheckpointError, match='a compressed zip archive: format not supported'):
-        load_checkpoint('bomb.pth')
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**16  # KiB
-
-
-def test_entries_that_overlap_are_refused():
-    """Many entries of the table that are the same bytes: each is in the file, their sum is not."""
-    write_archive('whole.pth', checkpoint(tensor()), {'0': bytes(2**12)})
-    with open('whole.pth', 'rb') as file:
-        content = file.read()
-    table = content.index(b'PK\x01\x02')
-    end = content.index(b'PK\x05\x06')
-    entries = content[table:end]
-    repeated = b''.join(entries.replace(b'archive/data/0', f'archive/data/{digit}'.encode()) for digit in range(1, 10))
-    size = len(entries) + len(repeated)
-    trailer = bytearray(content[end:])
-    count = 4 + 4 * 9
-    trailer[8:10] = trailer[10:12] = count.to_bytes(2, 'little')
-    trailer[12:16] = size.to_bytes(4, 'little')
-    with pytest.raises(CheckpointError, match=r'claim .* bytes in a file of|two entries of one name'):
-        load_checkpoint(written('overlap.pth', content[:end] + repeated + trailer))
-
-
-def test_an_entry_that_claims_more_than_the_file_is_refused():
-    write_archive('whole.pth', checkpoint(tensor()))
-    with open('whole.pth', 'rb') as file:
-        content = bytearray(file.read())
-    place = content.index(b'archive/data/0', content.index(b'PK\x01\x02')) - 46
-    for at in (20, 24):
-        content[place + at:place + at + 4] = (2**31).to_bytes(4, 'little')
-    with pytest.raises(CheckpointError, match='entries claim 2147483'):
-        load_checkpoint(written('claims.pth', content))
-
-
-def test_two_entries_of_one_name_are_refused():
-    write_archive('whole.pth', checkpoint(tensor()))
-    with zipfile.ZipFile('whole.pth', 'a') as archive, pytest.warns(UserWarning, match='Duplicate'):
-        archive.writestr('archive/data/0', bytes(16))
-    with pytest.raises(CheckpointError, match='two entries of one name'):
-        load_checkpoint('whole.pth')
-
-
-@pytest.mark.parametrize(('count', 'stored'), [(10**12, 10**12), (4, 10**12), (4, -4), (10**12, 4)])
-def test_an_old_file_that_claims_more_than_it_has_is_refused(count, stored, tmp_path):
-    content = checkpoint(tensor(where=storage(count=count, legacy=True)))
-    with pytest.raises(CheckpointError, match='holds invalid data'):
-        load_checkpoint(str(write_legacy(tmp_path / 'old.pth', content, {'0': (stored, bytes(16))})))
 
 
 def test_unusual_contents_are_named(tmp_path):
