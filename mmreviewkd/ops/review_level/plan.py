@@ -13,9 +13,10 @@ IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 # rounding would dominate it.
 LEAST_PIXELS = 8
 
-# The costs of the convolutions below were measured by `python tools/measure_costs.py` on an x86 CPU with two cores in
-# float32; it measures them on any machine and prints them beside those in use. MARGIN is chosen. LEAST_CHANNELS,
-# LEAST_MAP and CHUNK_BYTES weigh memory against time. On other devices than CPUs only the first two are used.
+# The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures them
+# on a machine and prints them beside those in use; MARGIN is chosen. Convolutions measured on their own are no judges of
+# a whole level: with constants fitted to them the step of CIFAR ResNet-32x4 to 8x4 took 9 % longer. On other devices
+# than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
@@ -25,15 +26,15 @@ LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 MARGIN = 0.85
 """Highest predicted cost, relative to the direct convolution, at which another one is chosen."""
-SPREADING_CHANNELS = 125
+SPREADING_CHANNELS = 32
 """Composed: cost of repeating the nine products over blocks, in channels of a 3x3 convolution."""
-COMPOSING = 1.37
+COMPOSING = 4 / 3
 """Composed: cost of computing the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
-WINOGRAD_RATE = 0.44
+WINOGRAD_RATE = 0.2
 """Winograd: time of its products per product of the definition."""
-WINOGRAD_CHANNEL = 43
+WINOGRAD_CHANNEL = 30
 """Winograd: transforms of a channel of a pixel, in products of the definition at one pixel."""
-WINOGRAD_WEIGHT = 37
+WINOGRAD_WEIGHT = 500
 """Winograd: transforms of a weight and its gradient, in products of the definition at one pixel."""
 
 
