@@ -3,10 +3,9 @@
 import pytest
 
 from mmreviewkd.studies.pairs import sweep as module
-from mmreviewkd.studies.pairs.families import network, pairs_of
+from mmreviewkd.studies.pairs.families import network
 from mmreviewkd.studies.pairs.sweep import sweep, write_table
 from mmreviewkd.studies.pairs.trial import Outcome
-from mmreviewkd.utils import ConfigError
 
 pytest.importorskip('mmpretrain')
 
@@ -31,13 +30,3 @@ def test_a_stopped_sweep_goes_on(tmp_path, monkeypatch):
     pairs = [(network('lenet'), network('lenet')), (network('resnet'), network('deit'))]
     list(sweep(pairs[:1], tmp_path / 'outcomes.json'))
     assert len(list(sweep(pairs, tmp_path / 'outcomes.json'))) == 2 and tried == ['lenet', 'resnet']
-
-
-def test_families_are_paired_within_their_package():
-    names = ['resnet', 'deit', 'rtmdet', 'mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco.py']
-    pairs = [(student.name, teacher.name) for student, teacher in pairs_of(names)]
-    assert len(pairs) == 8 and ('resnet', 'deit') in pairs and ('resnet', 'rtmdet') not in pairs
-    everything = pairs_of([])
-    assert len(everything) > 150 and len(set(everything)) == len(everything)
-    with pytest.raises(ConfigError, match=r"families: 'resmet' is none, .* did you mean 'resnet'"):
-        pairs_of(['resmet'])

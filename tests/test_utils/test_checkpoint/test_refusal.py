@@ -11,7 +11,8 @@ def test_a_long_name_is_cut():
 
 
 @pytest.mark.parametrize('fail', [
-    lambda: int('x'), lambda: len(1), lambda: {}['x'], lambda: [].pop(), lambda: None.x, lambda: (1).to_bytes(0, 'big')])
+    lambda: int('x'), lambda: len(1), lambda: [].pop(), lambda: {}['x'], lambda: None.x,
+    lambda: (1).to_bytes(0, 'big')])
 def test_errors_of_malformed_arguments_become_refusals(fail):
     with pytest.raises(Refusal, match=r'a torch\.Size cannot be built') as refused, expecting('a torch.Size'):
         fail()
