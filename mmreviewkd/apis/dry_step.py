@@ -158,7 +158,8 @@ def _pipeline_errors_named(everything: bool = False) -> Iterator[None]:
 def _forbid_downloads(dataset: ConfigDict) -> None:
     """Keep data sets such as mmpretrain's CIFAR100 from downloading their files."""
     kind = dataset.get('type')
-    cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+    with DATASETS.switch_scope_and_registry(None) as registry:  # the library of the default scope
+        cls = registry.get(kind) if isinstance(kind, str) else kind
     while inspect.isclass(cls) and cls is not object:
         if 'download' in inspect.signature(cls.__init__).parameters:
             dataset['download'] = False

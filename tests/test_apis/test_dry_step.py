@@ -50,3 +50,13 @@ def test_a_loss_that_is_not_finite_is_named(cfg):
     cfg.model.distill_loss.loss_weight = 3e38
     with pytest.raises(ConfigError, match=r'the first step is not finite: .*loss_distill'):
         dry_step(cfg)
+
+
+def test_data_sets_are_not_downloaded(cfg, monkeypatch):
+    def download(*args, **kwargs):
+        raise AssertionError('a dry step downloads')
+
+    monkeypatch.setattr('mmpretrain.datasets.mnist.download_and_extract_archive', download)
+    cfg.train_dataloader.dataset.update(data_root='nowhere', download=True)
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
+    assert 'made' in ' '.join(dry_step(cfg).lines())
