@@ -13,10 +13,10 @@ IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 # rounding would dominate it.
 LEAST_PIXELS = 8
 
-# The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures them on
-# a machine and prints them beside those in use; MARGIN is chosen. Convolutions timed on their own do not predict a whole
-# level: with constants fitted to them, the step of CIFAR ResNet-32x4 to 8x4 took 9 % longer. On other devices than CPUs
-# only LEAST_CHANNELS and LEAST_MAP are used.
+# The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures
+# them on a machine and prints them beside those in use; MARGIN is chosen. Convolutions timed on their own do not
+# predict a whole level: with constants fitted to them, the step of CIFAR ResNet-32x4 to 8x4 took 9 % longer. On other
+# devices than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""

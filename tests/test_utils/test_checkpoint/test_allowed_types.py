@@ -23,7 +23,7 @@ def unpickled(content: bytes) -> object:
     OrderedDict(b=1, a=2), Counter('abca'), {1, 'a', None}, frozenset([2.5]), b'', b'\x00\xe9\xff', bytearray(b'\xff'),
     bytearray(), 1 - 2j, OneCycleParamScheduler._annealing_cos, OneCycleParamScheduler._annealing_linear,
     HistoryBuffer.mean,
-], ids=repr)
+], ids=lambda value: type(value).__name__)
 def test_allowed_values_come_back(found):
     loaded = unpickled(pickle.dumps(found, 2))
     assert type(loaded) is type(found) and loaded == found
