@@ -28,7 +28,7 @@ PAIRS = {
     'wrn-40-1_review-wrn-40-2': (5, 64), 'vgg8_review-vgg13': (5, 512),
     'shufflenet-v1_review-resnet32x4': (5, 512), 'shufflenet-v1_review-wrn-40-2': (5, 512),
     'shufflenet-v2_review-resnet32x4': (8, 512), 'mobilenet-v2_review-vgg13': (5, 512),
-    'mobilenet-v2_review-resnet50': (5, 512)}
+    'mobilenet-v2_review-resnet50': (30, 512)}
 ALONE = [config for config, *_ in NETWORKS.values()]
 
 pytestmark = pytest.mark.usefixtures('probes_of_32_pixels')
