@@ -58,6 +58,11 @@ class ReviewDistiller(BaseModel):
             runner passes the config's. Defaults to None.
         init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
 
+    Attributes:
+        observer (Callable, optional): Called in each ``loss`` with the losses, the connector's outputs and the
+            teacher's features that they are compared with. It must leave them as they are. Defaults to None.
+        student_probe (Probe): The levels of the student's taps.
+
     Raises:
         ConfigError: If a part of the config cannot work; the message names its key.
     """
@@ -106,6 +111,7 @@ class ReviewDistiller(BaseModel):
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
         self.compile_options = compile_options(compile, 'compile')
+        self.observer: Callable[[dict, Sequence[Tensor], Sequence[Tensor]], None] | None = None
         with preserved_random_state():
             student, teacher = _with_proposed_taps(student, teacher, built)
         taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
@@ -118,6 +124,7 @@ class ReviewDistiller(BaseModel):
         if not (distill_loss or logit_loss):
             raise ConfigError('distill_loss and logit_loss are both None, so nothing would be distilled')
         student, teacher = probe(self.student, self.taps), self.frozen_teacher.probe()
+        self.student_probe = student
         self._report = _both_tables(student, teacher)
         if len(student.names) != len(teacher.names):
             raise ConfigError(
@@ -218,6 +225,8 @@ class ReviewDistiller(BaseModel):
             losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
+        if self.observer is not None:
+            self.observer(losses, features, targets)
         return losses
 
     def warmup_factor(self) -> float:
