@@ -18,6 +18,7 @@ from mmreviewkd.utils.files import check_writable
 from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
+from .training_image import add_training_image
 
 
 def read_config(
@@ -70,6 +71,7 @@ def build_runner(cfg: Config) -> Runner:
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
     check_complete(cfg)
+    add_training_image(cfg)
     add_finite_loss_hook(cfg)
     with build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
