@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmreviewkd.apis import list_taps
+from mmreviewkd.apis.arguments import positive
 from mmreviewkd.utils.errors import one_line_errors
 
 
@@ -13,7 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config file, or package::path/of/config.py; of a distillation, its student')
     parser.add_argument('--grep', default='', metavar='TEXT', help='only taps and module classes that contain this')
-    parser.add_argument('--size', type=int, metavar='PIXELS', help='side of the square image the model is run on')
+    parser.add_argument('--size', type=positive, metavar='PIXELS', help='side of the square image the model is run on')
     args = parser.parse_args()
     with one_line_errors():
         found = list_taps(args.config, args.size)

@@ -24,7 +24,8 @@ def list_taps(config: str, size: int | None = None) -> Survey:
         ConfigError: If there is no such config, it holds no model, or its model runs on none of the blank images.
     """
     cfg = load_config(config, 'config')
-    student = cfg.get('model', {}).get('student')
+    model = cfg.get('model')
+    student = model.get('student') if isinstance(model, dict) else None
     model = student['model'] if isinstance(student, dict) and 'model' in student else config
     with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         return survey(build_model(model_config(model, 'config'), 'model'), size)
