@@ -127,7 +127,9 @@ def metafile_weights(reference: str, where: str) -> str:
 
 
 def without_pretrained(config: Any) -> Any:
-    """Copy a config without any ``init_cfg`` of type ``'Pretrained'``, so that building it downloads nothing.
+    """Copy a config without pretrained weights, so that building and initializing it downloads nothing.
+
+    These are every ``init_cfg`` of type ``'Pretrained'``, and ``pretrained``, mmsegmentation's older key for the same.
 
     Args:
         config (dict or list or Any): A model config, or a part of one.
@@ -138,4 +140,5 @@ def without_pretrained(config: Any) -> Any:
         return config
     return type(config)({
         key: without_pretrained(value) for key, value in config.items()
-        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')})
+        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')
+        and not (key == 'pretrained' and isinstance(value, str))})
