@@ -1,11 +1,14 @@
 """What the demos share: the trainings of a teacher and its students, and the table of their results."""
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
+
+from mmreviewkd.utils.progress import progress
 
 from .training import Training
 
@@ -57,10 +60,12 @@ class Demo:
         Raises:
             ConfigError: If a training fails; the message names its log.
         """
-        results = {TEACHER: [self.teacher.run()]}
-        for seed in seeds:
-            for name in self.students:
+        with progress('all trainings', 1 + len(seeds) * len(self.students)) as done:
+            results = {TEACHER: [self.teacher.run()]}
+            done(1)
+            for count, (seed, name) in enumerate(itertools.product(seeds, self.students), start=2):
                 results.setdefault(name, []).append(self.student(name, seed).run())
+                done(count)
         return results
 
     def _work_dir(self, name: str, seed: int) -> Path:
