@@ -42,8 +42,9 @@ setup(
     extras_require={
         'classification': requirements('classification'),
         'detection': requirements('detection'),
-        # Full mmcv serves both; mmcv-lite beside it would overwrite its files.
-        'all': [*requirements('detection'), *(
+        'segmentation': requirements('segmentation'),
+        # Full mmcv serves all; mmcv-lite beside it would overwrite its files.
+        'all': [*requirements('detection'), *requirements('segmentation'), *(
             line for line in requirements('classification') if line.startswith('mmpretrain')), *requirements('tests')],
         'tests': requirements('tests'),
         'mim': requirements('mminstall'),
