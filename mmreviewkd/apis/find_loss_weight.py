@@ -151,11 +151,11 @@ def find_loss_weight(
     for weight in weights:
         try_weight(weight)
     for _ in range(_EXTENSIONS):
-        tried = sorted(weight for weight in scores if weight)
+        *_, largest = tried = sorted(scores)
         best = found().best
-        if best not in (tried[0], tried[-1]):
+        if best == 0 or best not in (tried[1], largest):
             break
-        try_weight(float(f'{best * _STEP if best == tried[-1] else best / _STEP:.3g}'))
+        try_weight(float(f'{best * _STEP if best == largest else best / _STEP:.3g}'))
     _write_json(dict(key=key, metric=chosen, best=found().best, seeds=[*seeds], scores={
         f'{weight:g}': values for weight, values in sorted(scores.items())}), work_dir / 'loss_weight.json')
     return found()

@@ -84,9 +84,10 @@ def test_trainings_are_short_and_see_no_test_image(search, tmp_path):
     search(peak(3), {'train_cfg.max_epochs': 20, 'param_scheduler.total_steps': 20}, weights=[1], length=0.1)
     cfg = Config.fromfile(tmp_path / 'search' / 'trial.py')
     assert cfg.train_cfg.max_epochs == cfg.param_scheduler.total_steps == 2
-    assert cfg.test_dataloader == cfg.val_dataloader and not cfg.test_dataloader.dataset.get('test_mode')
-    train, held = (set(loader.dataset.indices) for loader in (cfg.train_dataloader, cfg.val_dataloader))
-    assert len(held) == 38 and train | held == set(range(384)) and not train & held
+    assert cfg.test_dataloader == cfg.val_dataloader
+    train, held = (loader.dataset for loader in (cfg.train_dataloader, cfg.val_dataloader))
+    assert (train.held_out, held.held_out) == (False, True) and train.share == held.share == 0.1
+    assert {**train.dataset, 'pipeline': 0} == {**held.dataset, 'pipeline': 0}
     assert all('ExportStudentHook' not in hook.type for hook in cfg.custom_hooks)
 
 

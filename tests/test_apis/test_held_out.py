@@ -11,26 +11,26 @@ from mmreviewkd.apis.held_out import hold_out
 from mmreviewkd.utils import ConfigError
 
 
-def test_images_are_held_out_by_index(fashion_mnist, tmp_path):
+def test_held_out_images_are_training_images_and_no_longer_trained_on(fashion_mnist, tmp_path):
     cfg = small_run('resnet8.py', fashion_mnist)
     cfg.train_dataloader.dataset.indices = 200
+    whole = DATASETS.build(cfg.train_dataloader.dataset)
     hold_out(cfg, 0.1, tmp_path)
     kept, held = (DATASETS.build(loader.dataset) for loader in (cfg.train_dataloader, cfg.val_dataloader))
     assert (len(kept), len(held)) == (180, 20)
-    whole = DATASETS.build(dict(cfg.train_dataloader.dataset, indices=200))
-    images = [[sample['img'].tobytes() for sample in map(part.get_data_info, range(len(part)))]
-              for part in (kept, held, whole)]
+    images = [[part.get_data_info(i)['img'].tobytes() for i in range(len(part))] for part in (kept, held, whole)]
     assert sorted(images[0] + images[1]) == sorted(images[2])
-    assert [step.type for step in cfg.val_dataloader.dataset.pipeline] == ['PackInputs']
+    assert held.metainfo == whole.metainfo
+    assert [step.type for step in cfg.val_dataloader.dataset.dataset.pipeline] == ['PackInputs']
 
 
-def test_the_same_images_are_held_out_each_time(fashion_mnist, tmp_path):
-    found = []
-    for _ in range(2):
-        cfg = small_run('resnet8.py', fashion_mnist)
-        hold_out(cfg, 0.25, tmp_path)
-        found.append(cfg.val_dataloader.dataset.indices)
-    assert found[0] == found[1] and found[0] != [*range(288, 384)]
+def test_a_wrapped_data_set_is_split_within_its_wrapper(fashion_mnist, tmp_path):
+    cfg = small_run('resnet8.py', fashion_mnist)
+    cfg.train_dataloader.dataset = dict(type='RepeatDataset', times=3, dataset=cfg.train_dataloader.dataset)
+    hold_out(cfg, 0.25, tmp_path)
+    repeated = DATASETS.build(cfg.train_dataloader.dataset)
+    assert len(repeated) == 3 * 288 and repeated[0]['data_samples'].gt_label == repeated[288]['data_samples'].gt_label
+    assert len(DATASETS.build(cfg.val_dataloader.dataset)) == 96
 
 
 def coco(folder, **dataset):
@@ -76,5 +76,5 @@ def test_data_that_cannot_be_split_are_named(change, message, tmp_path):
 
 
 def test_a_share_too_small_for_an_image_is_named(tmp_path):
-    with pytest.raises(ConfigError, match=r'--held-out 0\.01 of 10 training images'):
+    with pytest.raises(ConfigError, match=r'a share of 0\.01 of 10 training images'):
         hold_out(coco(tmp_path), 0.01, tmp_path)
