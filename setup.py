@@ -46,6 +46,7 @@ setup(
         'all': [*requirements('detection'), *(
             line for line in requirements('classification') if line.startswith('mmpretrain')), *requirements('tests')],
         'tests': requirements('tests'),
+        'docs': requirements('docs'),
         'mim': requirements('mminstall'),
     },
     cmdclass={'build_py': BuildWithMim})
