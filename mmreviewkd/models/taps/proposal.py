@@ -80,11 +80,11 @@ class Proposal:
         return _as_config(self.teacher)
 
     def table(self) -> list[str]:
-        """One line per level: its stride, then tap, channels and size of student and teacher."""
+        """One line per level: stride (of both, if they differ), then tap, channels and size of student and teacher."""
         rows = [('stride', 'student', '', '', 'teacher', '', '')]
         for own, other in zip(self.student, self.teacher):
-            stride = 'pooled' if own.kind == 'vector' or own.size == (1, 1) else f'{own.stride:g}'
-            rows.append((stride, *_cells(own), *_cells(other)))
+            strides = dict.fromkeys('pooled' if f.size == (1, 1) else f'{f.stride:g}' for f in (own, other))
+            rows.append((' / '.join(strides), *_cells(own), *_cells(other)))
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         return lines + [f'left out: {text}' for text in self.left_out]
