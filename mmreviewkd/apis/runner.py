@@ -40,16 +40,28 @@ def read_config(
     """
     cfg = load_config(config, 'config')
     resolve_paths(cfg)
-    if cfg_options:
-        try:
-            cfg.merge_from_dict(cfg_options)
-        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-            # MMEngine explains a mismatch in the first lines of its message.
-            reason = ' '.join(str(error.args[0] if error.args else error).split())
-            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
+    merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Change a config by command line options.
+
+    Args:
+        cfg (Config): The config; changed in place.
+        options (dict): Settings by dotted keys.
+
+    Raises:
+        ConfigError: If a key does not fit the config.
+    """
+    try:
+        cfg.merge_from_dict(options)
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+        # MMEngine explains a mismatch in the first lines of its message.
+        reason = ' '.join(str(error.args[0] if error.args else error).split())
+        raise ConfigError(f'--cfg-options: {options} does not fit the config: {reason:.300}') from error
 
 
 def build_runner(cfg: Config) -> Runner:

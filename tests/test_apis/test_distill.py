@@ -140,6 +140,9 @@ def test_options_are_written_into_the_config(student, weights):
     (dict(checkpoint='absent.pth'), "teacher.checkpoint: there is no file 'absent.pth'"),
     (dict(cfg_options={'model.student.model.depth': 1}), "model.student.model.depth would change the student's own"),
     (dict(cfg_options={'custom_hooks.0.priority': 1}), 'custom_hooks.0.priority changes an item of a list'),
+    (dict(cfg_options={'default_hooks.9.priority': 1}), 'default_hooks.9.priority changes an item of a list'),
+    (dict(cfg_options={'train_cfg.max_epochs.first': 1}), '--cfg-options: .* does not fit the config'),
+    (dict(work_dir='work'), '--work-dir: the folder of a training; train the config with --train'),
 ])
 def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, tmp_path, change, message):
     (tmp_path / 'there.py').write_text('mine = 1\n')
