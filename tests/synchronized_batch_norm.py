@@ -1,10 +1,14 @@
-"""Synchronized batch normalization on CPUs, for which torch has none.
+"""Synchronized batch normalization on CPUs, for which torch has none, and training in float64.
 
-Importing this module, as ``custom_imports`` of a config does, makes ``sync_bn='torch'`` convert to it.
+Importing this module, as ``custom_imports`` of a config does, makes ``sync_bn='torch'`` convert to the former. In
+float64, processes that compute the same end with the same weights; in float32, batch normalization amplifies rounding.
 """
 
 import torch
 import torch.distributed as dist
+from mmengine.hooks import Hook
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.registry import HOOKS, MODEL_WRAPPERS
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.modules import batchnorm
@@ -46,3 +50,27 @@ class SyncBatchNormOfCPUs(batchnorm._BatchNorm):
 
 
 batchnorm.SyncBatchNorm = SyncBatchNormOfCPUs
+
+
+@MODEL_WRAPPERS.register_module()
+class DataParallelInFloat64(MMDistributedDataParallel):
+    """Converts the model before its gradients get their buckets."""
+
+    def __init__(self, module, **kwargs):
+        super().__init__(module.double(), **kwargs)
+
+
+@HOOKS.register_module()
+class Float64Hook(Hook):
+    """Converts the model of a single process; the images follow from its data preprocessor."""
+
+    def before_run(self, runner):
+        if not is_model_wrapper(runner.model):
+            runner.model.double()
+
+
+def in_float64(cfg):
+    """Make a config train in float64, with this module."""
+    cfg.custom_imports = dict(imports=['synchronized_batch_norm'])
+    cfg.custom_hooks.append(dict(type='Float64Hook'))
+    cfg.model_wrapper_cfg = dict(type='DataParallelInFloat64', device_ids=None, broadcast_buffers=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from mmreviewkd.utils.checks import flag, number
+from mmreviewkd.utils.checks import choice, flag, number
 from mmreviewkd.utils.config_keys import misspelt_keys
 from mmreviewkd.utils.errors import ConfigError
 
@@ -47,7 +47,13 @@ def check_kinds(cfg: Config) -> None:
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, list) or not all(isinstance(hook, dict) and 'type' in hook for hook in hooks):
         raise ConfigError(f'config: `custom_hooks` must be a list of dicts with a `type`, but is {hooks!r:.200}')
+    choice(cfg.get('sync_bn'), ('torch', 'mmcv', None), 'sync_bn')
+    flag(cfg.get('find_unused_parameters', False), 'find_unused_parameters')
     _check_loop(cfg.get('train_cfg') or {})
+    clip = (cfg.get('optim_wrapper') or {}).get('clip_grad')
+    for key in ('max_norm', 'clip_value'):
+        if isinstance(clip, dict) and key in clip:  # of a negative one, torch reverses the gradients
+            number(clip[key], f'optim_wrapper.clip_grad.{key}', above=0)
 
 
 def _check_loop(train_cfg: Mapping) -> None:

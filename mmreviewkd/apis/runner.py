@@ -97,4 +97,6 @@ def _prepare_cpu(cfg: Config) -> None:
         # MMEngine would assign CUDA devices to the process and to DDP.
         choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -67,6 +68,15 @@ class ResumableRunner(Runner):
         if dataloader is self._train_dataloader and type(built) is DataLoader:
             return ResumableDataLoader.adopt(built, resuming=self._resume)
         return built
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimizer wrapper; see the base class. Warns of ``custom_keys`` that are in no parameter's name."""
+        settings = optim_wrapper.get('paramwise_cfg') if isinstance(optim_wrapper, dict) else None
+        keys = settings.get('custom_keys') if isinstance(settings, dict) else None
+        for key in keys if isinstance(keys, dict) else ():
+            if not any(str(key) in name for name, _ in self.model.named_parameters()):
+                self.logger.warning(f'optim_wrapper.paramwise_cfg.custom_keys: {key!r} is in the name of no parameter')
+        return super().build_optim_wrapper(optim_wrapper)
 
     def build_param_scheduler(self, scheduler: Any) -> list | dict:
         """Build the schedules of the optimizer's parameters; see the base class.
