@@ -14,7 +14,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 # The review path's width: what the authors use for COCO and for MobileNet on ImageNet.
 _MID_CHANNELS = 256
-_EXPORT_HOOK = dict(type='mmreviewkd.ExportStudentHook')
+_HOOKS = [dict(type='mmreviewkd.LevelScalarsHook'), dict(type='mmreviewkd.LevelPicturesHook')]
 
 
 def pair_config(
@@ -48,7 +48,7 @@ def pair_config(
         distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
     changes = _merged(model, options or {})
     hooks = 'custom_hooks' if pure_python else '_base_.custom_hooks'
-    hooks = [Code(f'*{hooks}'), _EXPORT_HOOK] if cfg.get('custom_hooks') else [_EXPORT_HOOK]
+    hooks = [Code(f'*{hooks}'), *_HOOKS] if cfg.get('custom_hooks') else _HOOKS
     start = [f'# {_name(student)} distilled from {_name(teacher)} with Knowledge Review, as tools/distill.py proposes.']
     if module:
         start += ['from mmengine.config import read_base', '', 'with read_base():', f'    from {module} import *']
@@ -60,7 +60,7 @@ def pair_config(
     lines = [
         *start, '', f'# Levels by stride, fine to coarse: {", ".join(map(_stride, proposal.student))}.',
         f'model = {as_code(model, column=8)}',
-        '# When training ends, the plain student is written to the folder `student` of the work dir.',
+        '# Losses, gradients and pictures of the levels, in the folder `vis_data` of the run.',
         f'custom_hooks = {as_code(hooks, column=15)}']
     lines += ['', *(_change(key, value, cfg.get(key), bool(module), pure_python) for key, value in changes.items())] \
         if changes else []

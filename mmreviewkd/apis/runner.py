@@ -12,6 +12,7 @@ from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
+from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.files import check_writable
 from mmreviewkd.utils.network import choose_gloo_interface
@@ -24,6 +25,9 @@ def read_config(
         config: str, work_dir: str | None = None, cfg_options: dict | None = None, launcher: str = 'none') -> Config:
     """Read a config file and apply command line options to it.
 
+    Relative paths of a distillation's models and checkpoint are seen from the folder of the config file or, where they
+    do not exist there, from the working folder; those of the options are seen from the working folder.
+
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
         work_dir (str, optional): The folder for logs and checkpoints. Defaults to the config's ``work_dir``, or
@@ -35,6 +39,7 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
+    resolve_paths(cfg)
     merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
@@ -92,4 +97,6 @@ def _prepare_cpu(cfg: Config) -> None:
         # MMEngine would assign CUDA devices to the process and to DDP.
         choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))

@@ -85,7 +85,7 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
     assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
     hooks = [hook['type'] for hook in cfg.custom_hooks]
-    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.ExportStudentHook']
+    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.LevelScalarsHook', 'mmreviewkd.LevelPicturesHook']
 
     log = max((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text().splitlines()
     assert sum('loss_distill' in json.loads(line) for line in log) == 4
@@ -116,7 +116,7 @@ def test_a_pure_python_config_is_built_on(tmp_path, weights, fashion_mnist, monk
     cfg = Config.fromfile(file)
     assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
     assert cfg.model.student.model.type.__name__ == 'ImageClassifier'
-    assert len(cfg.custom_hooks) == 2
+    assert len(cfg.custom_hooks) == 3
     exported = (tmp_path / 'work' / 'student' / 'student.py').read_text()
     assert "type='CIFARResNet'" in exported and 'mmreviewkd' not in exported
 

@@ -35,7 +35,7 @@ def test_the_student_is_wrapped_whole(tmp_path):
     cfg, text = written(tmp_path)
     assert cfg.model.student.to_dict() == dict(model=dict(type='Net', depth=8), taps=['fine', 'coarse', 'neck'])
     assert cfg.model.teacher.checkpoint == 'teacher.pth' and 'depth' not in cfg.model
-    assert [hook.type for hook in cfg.custom_hooks] == ['mmreviewkd.ExportStudentHook']
+    assert [hook.type for hook in cfg.custom_hooks] == ['mmreviewkd.LevelScalarsHook', 'mmreviewkd.LevelPicturesHook']
     assert '# Levels by stride, fine to coarse: 4, 8, pooled.' in text and "'../student.py'" in text
 
 

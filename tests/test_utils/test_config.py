@@ -69,8 +69,8 @@ def test_weights_that_no_metafile_names_are_an_error(reference, message):
 def test_pretrained_weights_are_removed_wherever_they_are():
     pretrained = dict(type='Pretrained', checkpoint='torchvision://resnet18')
     config = ConfigDict(
-        backbone=dict(init_cfg=pretrained, depth=18), heads=[dict(init_cfg=pretrained), dict(init_cfg=dict(type='X'))],
-        sizes=(1, 2), checkpoint=pretrained)
+        pretrained='open-mmlab://resnet18_v1c', backbone=dict(init_cfg=pretrained, depth=18),
+        heads=[dict(init_cfg=pretrained), dict(init_cfg=dict(type='X'))], sizes=(1, 2), checkpoint=pretrained)
     found = without_pretrained(config)
     assert found == dict(
         backbone=dict(depth=18), heads=[{}, dict(init_cfg=dict(type='X'))], sizes=(1, 2), checkpoint=pretrained)

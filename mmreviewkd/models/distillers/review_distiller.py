@@ -31,6 +31,7 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
 from .build_warnings import pair_warnings
+from .class_targets import class_targets
 from .frozen_teacher import FrozenTeacher
 from .state_dict_hooks import isolate_state_dict_hooks
 
@@ -55,7 +56,9 @@ class ReviewDistiller(BaseModel):
             features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
-        logit_loss (dict, optional): Compares the logits. Defaults to None.
+        logit_loss (dict, optional): Compares the logits. If its ``forward`` has a parameter ``targets``, it is given
+            the classes of the images, see :func:`~mmreviewkd.models.distillers.class_targets.class_targets`. Defaults
+            to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
@@ -67,6 +70,11 @@ class ReviewDistiller(BaseModel):
         data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
             runner passes the config's. Defaults to None.
         init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
+
+    Attributes:
+        observer (Callable, optional): Called in each ``loss`` with the losses, the connector's outputs and the
+            teacher's features that they are compared with. It must leave them as they are. Defaults to None.
+        student_probe (Probe): The levels of the student's taps.
 
     Raises:
         ConfigError: If a part of the config cannot work; the message names its key.
@@ -114,6 +122,7 @@ class ReviewDistiller(BaseModel):
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
         self.compile_options = compile_options(compile, 'compile')
+        self.observer: Callable[[dict, Sequence[Tensor], Sequence[Tensor]], None] | None = None
         with preserved_random_state():
             student, teacher = _with_proposed_taps(student, teacher, built, image_shape)
         taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
@@ -126,6 +135,7 @@ class ReviewDistiller(BaseModel):
         if not (distill_loss or logit_loss):
             raise ConfigError('distill_loss and logit_loss are both None, so nothing would be distilled')
         student, teacher = probe(self.student, self.taps), self.frozen_teacher.probe()
+        self.student_probe = student
         self._report = _both_tables(student, teacher)
         if len(student.names) != len(teacher.names):
             raise ConfigError(
@@ -153,6 +163,8 @@ class ReviewDistiller(BaseModel):
                 connector, 'connector', in_channels=student.channels[:levels], out_channels=teacher.channels[:levels])
         self.distill_loss = _build_part(distill_loss, 'distill_loss') if distill_loss else None
         self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
+        self._logits_with_targets = logit_loss is not None and \
+            'targets' in inspect.signature(self.logit_loss.forward).parameters
 
     def _warn(self, student: Probe, teacher: Probe, levels: int) -> None:
         kind = self.frozen_teacher.config['type']
@@ -215,7 +227,7 @@ class ReviewDistiller(BaseModel):
         # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
-            losses['loss_logit'] = self.logit_loss(_logits(features[-1]), _logits(targets[-1]))
+            losses['loss_logit'] = self._logit_loss(_logits(features[-1]), _logits(targets[-1]), samples)
             features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
             if self.connector is not None:
@@ -223,10 +235,18 @@ class ReviewDistiller(BaseModel):
                     features = self.connector(features, [target.shape[-2:] for target in targets])
                 targets = connector_targets(self.connector, targets)
             warmup = self.warmup_factor()
-            losses['loss_distill'] = warmup * self.distill_loss(features, targets)
+            with batch_errors_named(images):
+                losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
+        if self.observer is not None:
+            self.observer(losses, features, targets)
         return losses
+
+    def _logit_loss(self, student: Tensor, teacher: Tensor, data_samples: list | None) -> Tensor:
+        if not self._logits_with_targets:
+            return self.logit_loss(student, teacher)
+        return self.logit_loss(student, teacher, targets=class_targets(data_samples, type(self.logit_loss).__name__))
 
     def warmup_factor(self) -> float:
         """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.
