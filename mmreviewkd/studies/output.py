@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.errors import ConfigError
@@ -47,6 +49,24 @@ def check_marks(page: Path, begins: Iterable[str], end: str) -> None:
         found = len(_place(begin, end).findall(text))
         if found != 1:
             raise ConfigError(f'{page} must hold {begin} and {end} once, not {found} times')
+
+
+def draw_grid(columns: Mapping[str, Sequence[np.ndarray]], file: Path) -> None:
+    """Draw a grid of images with a titled column for each entry and a row for each of its images.
+
+    Args:
+        columns (Mapping[str, Sequence[np.ndarray]]): As many RGB images ``[h, w, 3]`` in each column, by its title.
+        file (Path): The image file to write.
+    """
+    rows = len(next(iter(columns.values())))
+    figure, grid = pyplot().subplots(
+        rows, len(columns), figsize=(2.6 * len(columns), 2.3 * rows), layout='constrained', squeeze=False)
+    for column, (title, images) in enumerate(columns.items()):
+        grid[0, column].set_title(title)
+        for row, image in enumerate(images):
+            grid[row, column].imshow(image)
+            grid[row, column].axis('off')
+    save_figure(figure, file)
 
 
 def fill_marks(page: Path, contents: Mapping[str, str], end: str) -> None:

@@ -31,6 +31,10 @@ class CheckpointError(ConfigError):
     """A checkpoint is missing, damaged, unsafe, or does not fit its model."""
 
 
+class DivergenceError(CheckpointError):
+    """The losses or weights of a training are no longer finite."""
+
+
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
     """Suggest close matches of an unknown name for an error message, or list the known names if none is close.
 

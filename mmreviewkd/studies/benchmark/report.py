@@ -8,6 +8,7 @@ from mmreviewkd.studies.output import check_marks, fill_marks, pyplot, save_figu
 from .steps import FORMATS
 
 _BEGIN, _END = '<!-- measured -->', '<!-- end of what was measured -->'
+_BEGIN_ROUNDING, _END_ROUNDING = '<!-- rounding -->', '<!-- end of rounding -->'
 
 
 def table(name: str, rows: Mapping[str, dict]) -> str:
@@ -71,6 +72,31 @@ def fill_page(result: Mapping, page: Path) -> None:
                f'{result["runs"]} runs.\n\n{tables}')
     fill_marks(page, {_BEGIN: content}, _END)
     draw(result['pairs'], page.with_suffix('.png'))
+
+
+def rounding_table(cases: Mapping[str, Mapping[str, dict]]) -> str:
+    """Make a Markdown table of the worst gradients of :func:`~.rounding.rounding_of`: a row per case."""
+    columns = [f'{what}, {f}' for what in ('textbook', 'ours') for f in FORMATS]
+    lines = [f'| | {" | ".join(columns)} |', '|---|' + '---|' * len(columns)]
+    for name, rows in cases.items():
+        cells = [f'{rows[column]["error"]:.1e} `{rows[column]["gradient"]}`' for column in columns]
+        lines.append(f'| {name} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def fill_rounding(result: Mapping, page: Path) -> None:
+    """Put the table of rounding errors into a page, between ``<!-- rounding -->`` and ``<!-- end of rounding -->``.
+
+    Args:
+        result (Mapping): ``machine`` and, as ``rounding``, the errors by case.
+        page (Path): The page.
+
+    Raises:
+        ConfigError: If the page does not hold both marks once.
+    """
+    machine = ', '.join(f'{key} {value}' for key, value in result['machine'].items())
+    content = f'\n{rounding_table(result["rounding"])}\nMachine: {machine}.\n'
+    fill_marks(page, {_BEGIN_ROUNDING: content}, _END_ROUNDING)
 
 
 def _headline(rows: Mapping[str, dict], what: str, figure: str) -> float:
