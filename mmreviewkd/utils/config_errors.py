@@ -11,6 +11,7 @@ import mmengine.registry
 from mmengine.registry import Registry
 
 from .errors import ConfigError, described, in_one_line
+from .files import DISK_ERRORS
 
 _UNKNOWN_TYPE = re.compile(r'(?P<name>[\w.]+) is not in the (?:(?P<scope>[\w.]+)::)?(?P<registry>[\w ]+) registry')
 # NumPy's message when MMEngine serializes a data set without samples.
@@ -26,7 +27,8 @@ def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
     """Turn errors that are raised while a component is built from its config into a ConfigError.
 
     A type that is not registered gets suggestions of near matches. Other errors name the type that was being built,
-    the exception and the line of code that raised it. Errors raised outside of building pass unchanged.
+    the exception and the line of code that raised it. Errors raised outside of building, and those
+    of a full disk, pass unchanged.
 
     Args:
         where (str): The config key, or 'config', for messages.
@@ -40,6 +42,8 @@ def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
         named = _named(error, where, everything)
         if named is None:
             raise

@@ -77,7 +77,7 @@ def config(tmp_path_factory, fashion_mnist):
 @pytest.fixture(scope='module')
 def synchronized_config(config):
     """Batch normalization by the statistics of both hosts."""
-    cfg = Config.fromfile(config)
+    cfg = Config.fromfile(config, import_custom_modules=False)
     cfg.custom_hooks.pop()
     in_float64(cfg)
     cfg.sync_bn = 'torch'
