@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
-from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS
+from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS, steps_of_run
 from mmreviewkd.studies.benchmark.measuring import machine, measure
-from mmreviewkd.studies.benchmark.report import fill_page, fill_rounding, rounding_table, summary, table
+from mmreviewkd.studies.benchmark.report import fill_page, fill_rounding, rounding_table, run_summary, summary, table
 from mmreviewkd.studies.benchmark.rounding import rounding_of
 from mmreviewkd.studies.benchmark.steps import steps_of
 from mmreviewkd.studies.output import write_json
@@ -25,7 +25,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--pair', nargs='+', choices=[*PAIRS, *PYRAMIDS], default=[*PAIRS, *PYRAMIDS], metavar='NAME',
                         help=f'any of {", ".join([*PAIRS, *PYRAMIDS])}; default: all')
     parser.add_argument('--config', nargs='+', default=[], metavar='FILE',
-                        help='measure these distillation configs instead, each on a batch of its own training data')
+                        help='measure these distillation configs instead, each on a batch of its own training data, '
+                             'and print what its whole run costs and saves')
     parser.add_argument('--runs', type=int, default=7, help='how often to time each step')
     parser.add_argument('--rounding', action='store_true',
                         help='measure the largest errors of gradients against double precision, instead of times')
@@ -46,6 +47,8 @@ def measure_steps(args: argparse.Namespace) -> None:
     for name in args.config or args.pair:
         rows = result['pairs'][name] = measure(steps_of(name, args.device), args.runs, args.device)
         print(table(name, rows), flush=True)
+        if args.config:
+            print(run_summary(rows, steps_of_run(name)), flush=True)
         if args.json:
             write_json(result, args.json)
     print(summary(result['pairs']))
