@@ -11,13 +11,31 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
+from mmreviewkd.apis.arguments import positive
 from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS, steps_of_run
 from mmreviewkd.studies.benchmark.measuring import machine, measure
-from mmreviewkd.studies.benchmark.report import fill_page, fill_rounding, rounding_table, run_summary, summary, table
+from mmreviewkd.studies.benchmark.report import (
+    check_page,
+    fill_page,
+    fill_rounding,
+    rounding_table,
+    run_summary,
+    summary,
+    table,
+)
 from mmreviewkd.studies.benchmark.rounding import rounding_of
 from mmreviewkd.studies.benchmark.steps import steps_of
 from mmreviewkd.studies.output import write_json
 from mmreviewkd.utils.errors import one_line_errors
+from mmreviewkd.utils.progress import tracked
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(0, device=name).device
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f'{name!r} is no device of this machine ({reason:.120})') from None
 
 
 def parse_args() -> argparse.Namespace:
@@ -27,24 +45,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--config', nargs='+', default=[], metavar='FILE',
                         help='measure these distillation configs instead, each on a batch of its own training data, '
                              'and print what its whole run costs and saves')
-    parser.add_argument('--runs', type=int, default=7, help='how often to time each step')
+    parser.add_argument('--runs', type=positive, default=7, help='how often to time each step')
     parser.add_argument('--rounding', action='store_true',
                         help='measure the largest errors of gradients against double precision, instead of times')
     parser.add_argument('--json', type=Path, help='write the results to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
-    parser.add_argument('--device', type=torch.device, default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=_device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    if args.page:
+        check_page(args.page, args.rounding)
     MMLogger.get_instance('benchmark', log_level='ERROR')
     (measure_rounding if args.rounding else measure_steps)(args)
 
 
 def measure_steps(args: argparse.Namespace) -> None:
     result = dict(machine=machine(args.device), runs=args.runs, pairs={})
-    for name in args.config or args.pair:
+    names = args.config or args.pair
+    for name in tracked(names, f'{len(names)} pairs', len(names)):
         rows = result['pairs'][name] = measure(steps_of(name, args.device), args.runs, args.device)
         print(table(name, rows), flush=True)
         if args.config:

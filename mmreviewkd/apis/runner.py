@@ -12,16 +12,21 @@ from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
+from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.files import check_writable
 from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
+from .training_image import add_training_image
 
 
 def read_config(
         config: str, work_dir: str | None = None, cfg_options: dict | None = None, launcher: str = 'none') -> Config:
     """Read a config file and apply command line options to it.
+
+    Relative paths of a distillation's models and checkpoint are seen from the folder of the config file or, where they
+    do not exist there, from the working folder; those of the options are seen from the working folder.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
@@ -34,16 +39,29 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
-    if cfg_options:
-        try:
-            cfg.merge_from_dict(cfg_options)
-        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-            # MMEngine explains a mismatch in the first lines of its message.
-            reason = ' '.join(str(error.args[0] if error.args else error).split())
-            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
+    resolve_paths(cfg)
+    merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Change a config by command line options.
+
+    Args:
+        cfg (Config): The config; changed in place.
+        options (dict): Settings by dotted keys.
+
+    Raises:
+        ConfigError: If a key does not fit the config.
+    """
+    try:
+        cfg.merge_from_dict(options)
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+        # MMEngine explains a mismatch in the first lines of its message.
+        reason = ' '.join(str(error.args[0] if error.args else error).split())
+        raise ConfigError(f'--cfg-options: {options} does not fit the config: {reason:.300}') from error
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -65,6 +83,7 @@ def build_runner(cfg: Config) -> Runner:
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
     check_complete(cfg)
+    add_training_image(cfg)
     add_finite_loss_hook(cfg)
     with build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
@@ -78,4 +97,6 @@ def _prepare_cpu(cfg: Config) -> None:
         # MMEngine would assign CUDA devices to the process and to DDP.
         choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))

@@ -50,6 +50,30 @@ train_dataloader = dict(
 custom_hooks = [dict(type=EMAHook, momentum=0.1)]
 '''
 
+USER_NET = '''
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class UserNet(BaseModel):
+
+    def __init__(self, width, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.early = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU())
+        self.late = nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(2 * width, 10)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        scores = self.classifier(self.pool(self.late(self.early(inputs))).flatten(1))
+        if mode != 'loss':
+            return scores
+        return dict(loss=nn.functional.cross_entropy(scores, torch.cat([sample.gt_label for sample in data_samples])))
+'''
+
 
 @pytest.fixture
 def student(tmp_path, fashion_mnist, monkeypatch):
@@ -74,9 +98,10 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     file = distill(student, TEACHER, weights, out='pairs/pair.py', train=True, work_dir='work')
     printed = capsys.readouterr().out
     for expected in (
-            'backbone.layer3[-1].relu:input', '16 x 16', '32 channels', 'on its own data: 32 x 1 x 28 x 28',
+            'backbone.layer3[-1].relu:input', '14 x 14', '32 channels', 'on its own data: 32 x 1 x 28 x 28',
             'loss_student', 'gradient norms', 'the student alone', 'training: 4 iterations', 'wrote pairs/pair.py'):
         assert expected in printed
+    assert 'levels, fine to coarse, at images of 1 x 28 x 28' in printed and '7 x 7' in printed
     assert 'left out' not in printed and 'init_weights' not in printed.partition('wrote')[0]
 
     text, cfg = file.read_text(), Config.fromfile(file)
@@ -84,7 +109,7 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
     assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
     hooks = [hook['type'] for hook in cfg.custom_hooks]
-    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.ExportStudentHook']
+    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.LevelScalarsHook', 'mmreviewkd.LevelPicturesHook']
 
     log = max((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text().splitlines()
     assert sum('loss_distill' in json.loads(line) for line in log) == 4
@@ -105,16 +130,17 @@ def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, 
 
 
 @pytest.mark.slow
-def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
+def test_a_pure_python_config_is_built_on(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('schedule.py').write_text(PURE_PYTHON_SCHEDULE)
     Path('pure.py').write_text(PURE_PYTHON.replace('DATA_ROOT', repr(str(fashion_mnist))))
     file = distill('pure.py', 'pure.py', 'init_cfg', out='pair.py', train=True, work_dir='work')
     assert 'on its own data: 64 x 1 x 28 x 28' in capsys.readouterr().out
+    assert 'with read_base():\n    from .pure import *\n' in file.read_text()
     cfg = Config.fromfile(file)
     assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
-    assert cfg.model.student.model.type == 'mmpretrain.models.ImageClassifier'
-    assert len(cfg.custom_hooks) == 2
+    assert cfg.model.student.model.type.__name__ == 'ImageClassifier'
+    assert len(cfg.custom_hooks) == 3
     exported = (tmp_path / 'work' / 'student' / 'student.py').read_text()
     assert "type='CIFARResNet'" in exported and 'mmreviewkd' not in exported
 
@@ -135,9 +161,14 @@ def test_options_are_written_into_the_config(student, weights):
     (dict(student='absent.py'), "student: there is no config file 'absent.py'"),
     (dict(teacher='mmpretrain::resnet/resnet19.py'), "teacher: mmpretrain has no config 'resnet/resnet19.py'; did you"),
     (dict(student='mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'), 'is itself a distillation'),
+    (dict(teacher='mmpretrain::resnet/resnet18_8xb16_cifar10.py', checkpoint='init_cfg'),
+     "teacher.taps='auto': ImageClassifier could not be run on a blank image of 1 x 28 x 28 .* 3 channels"),
     (dict(checkpoint='absent.pth'), "teacher.checkpoint: there is no file 'absent.pth'"),
     (dict(cfg_options={'model.student.model.depth': 1}), "model.student.model.depth would change the student's own"),
     (dict(cfg_options={'custom_hooks.0.priority': 1}), 'custom_hooks.0.priority changes an item of a list'),
+    (dict(cfg_options={'default_hooks.9.priority': 1}), 'default_hooks.9.priority changes an item of a list'),
+    (dict(cfg_options={'train_cfg.max_epochs.first': 1}), '--cfg-options: .* does not fit the config'),
+    (dict(work_dir='work'), '--work-dir: the folder of a training; train the config with --train'),
 ])
 def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, tmp_path, change, message):
     (tmp_path / 'there.py').write_text('mine = 1\n')
@@ -145,6 +176,25 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, t
     with pytest.raises(ConfigError, match=message.replace('(', r'\(')):
         distill(**{**dict(student=student, teacher=TEACHER, checkpoint=weights), **change})
     assert {path.name: path.read_text() for path in tmp_path.glob('*.py')} == before
+
+
+def test_a_student_that_distills_by_itself_is_named():
+    pytest.importorskip('mmdet')
+    with pytest.raises(ConfigError, match='student is a KnowledgeDistillationSingleStageDetector, which distills from'):
+        distill('mmdet::ld/ld_r18-gflv1-r101_fpn_1x_coco.py', TEACHER, 'init_cfg', out='ld.py')
+
+
+def test_models_of_a_users_own_file_are_paired(student, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    Path('user_net.py').write_text(USER_NET)
+    for name, width in (('small', 4), ('large', 8)):
+        Path(f'{name}.py').write_text(
+            f"_base_ = {student!r}\ncustom_imports = dict(imports=['user_net'], allow_failed_imports=False)\n"
+            f"data_preprocessor = dict(type='ClsDataPreprocessor')\n"
+            f"model = dict(_delete_=True, type='mmengine.UserNet', width={width})\n")
+    cfg = Config.fromfile(distill('small.py', 'large.py', 'init_cfg', out='pair.py'))
+    assert cfg.model.student.taps == cfg.model.teacher.taps == ['early[-1]:input', 'late[-1]:input', 'pool']
+    assert 'on its own data: 32 x 1 x 28 x 28' in capsys.readouterr().out
 
 
 def test_force_overwrites(student, weights, tmp_path):

@@ -14,15 +14,25 @@ from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.models.taps.recording import Recording
+from mmreviewkd.ops.review_level import Unnormalized
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.checks import compile_options, component, data_preprocessor_config, init_config, number, tap_list
+from mmreviewkd.utils.checks import (
+    compile_options,
+    component,
+    data_preprocessor_config,
+    init_config,
+    integers,
+    number,
+    tap_list,
+)
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
 from .build_warnings import pair_warnings
-from .comparison import distillation_loss
+from .class_targets import class_targets
+from .comparison import compared_levels
 from .frozen_teacher import FrozenTeacher
 from .state_dict_hooks import isolate_state_dict_hooks
 
@@ -39,7 +49,7 @@ class ReviewDistiller(BaseModel):
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
             :class:`FeatureTaps`, or 'auto' for those that :func:`~mmreviewkd.models.taps.proposal.propose_taps`
-            proposes for the pair) and, for a ``logit_loss``, ``logits`` (the tap of its logits).
+            proposes for the pair at ``image_shape``) and, for a ``logit_loss``, ``logits`` (the tap of its logits).
         teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
         connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
             channels are inferred. A connector that does not return one map per level of the teacher has a method
@@ -47,16 +57,25 @@ class ReviewDistiller(BaseModel):
             features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
-        logit_loss (dict, optional): Compares the logits. Defaults to None.
+        logit_loss (dict, optional): Compares the logits. If its ``forward`` has a parameter ``targets``, it is given
+            the classes of the images, see :func:`~mmreviewkd.models.distillers.class_targets.class_targets`. Defaults
+            to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
         compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
             options.
             Defaults to False.
+        image_shape (tuple[int, int, int], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
+            package's tools find it in the training pipeline. Defaults to None: a shape that both models accept.
         data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
             runner passes the config's. Defaults to None.
         init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
+
+    Attributes:
+        observer (Callable, optional): Called in each ``loss`` with the losses, the connector's outputs and the
+            teacher's features that they are compared with. It must leave them as they are. Defaults to None.
+        student_probe (Probe): The levels of the student's taps.
 
     Raises:
         ConfigError: If a part of the config cannot work; the message names its key.
@@ -72,6 +91,7 @@ class ReviewDistiller(BaseModel):
             warmup_epochs: int = 0,
             warmup_iters: int = 0,
             compile: bool | dict = False,
+            image_shape: tuple[int, int, int] | None = None,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
         for name, part in dict(connector=connector, distill_loss=distill_loss, logit_loss=logit_loss).items():
@@ -91,10 +111,7 @@ class ReviewDistiller(BaseModel):
         config = model_config(student['model'], 'student.model')
         if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
             config.setdefault('data_preprocessor', data_preprocessor)
-        if 'teacher_config' in config:
-            raise ConfigError(
-                f'student.model is a {config["type"]}, which distills from a teacher of its own; use the detector that '
-                'it trains, such as GFL for LD, as the student')
+        check_distills_not(config, 'student.model')
         built = build_model(config, 'student.model')
         if not isinstance(built, BaseModel):
             raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
@@ -106,8 +123,9 @@ class ReviewDistiller(BaseModel):
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
         self.compile_options = compile_options(compile, 'compile')
+        self.observer: Callable[[dict, Sequence[Tensor], Sequence[Tensor]], None] | None = None
         with preserved_random_state():
-            student, teacher = _with_proposed_taps(student, teacher, built)
+            student, teacher = _with_proposed_taps(student, teacher, built, image_shape)
         taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
         self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
@@ -118,6 +136,7 @@ class ReviewDistiller(BaseModel):
         if not (distill_loss or logit_loss):
             raise ConfigError('distill_loss and logit_loss are both None, so nothing would be distilled')
         student, teacher = probe(self.student, self.taps), self.frozen_teacher.probe()
+        self.student_probe = student
         self._report = _both_tables(student, teacher)
         if len(student.names) != len(teacher.names):
             raise ConfigError(
@@ -145,6 +164,8 @@ class ReviewDistiller(BaseModel):
                 connector, 'connector', in_channels=student.channels[:levels], out_channels=teacher.channels[:levels])
         self.distill_loss = _build_part(distill_loss, 'distill_loss') if distill_loss else None
         self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
+        self._logits_with_targets = logit_loss is not None and \
+            'targets' in inspect.signature(self.logit_loss.forward).parameters
 
     def _warn(self, student: Probe, teacher: Probe, levels: int) -> None:
         kind = self.frozen_teacher.config['type']
@@ -207,19 +228,24 @@ class ReviewDistiller(BaseModel):
         # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
-            losses['loss_logit'] = self.logit_loss(_logits(features[-1]), _logits(targets[-1]))
+            losses['loss_logit'] = self._logit_loss(_logits(features[-1]), _logits(targets[-1]), samples)
             features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
             warmup = self.warmup_factor()
-            if self.connector is None:
-                loss = self.distill_loss(features, targets)
-            else:
-                with batch_errors_named(images):
-                    loss = distillation_loss(self.connector, self.distill_loss, features, targets)
-            losses['loss_distill'] = warmup * loss
+            with batch_errors_named(images):
+                features, targets = compared_levels(self.connector, self.distill_loss, features, targets)
+                losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
+        if self.observer is not None:
+            again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
+            self.observer(losses, again, targets)
         return losses
+
+    def _logit_loss(self, student: Tensor, teacher: Tensor, data_samples: list | None) -> Tensor:
+        if not self._logits_with_targets:
+            return self.logit_loss(student, teacher)
+        return self.logit_loss(student, teacher, targets=class_targets(data_samples, type(self.logit_loss).__name__))
 
     def warmup_factor(self) -> float:
         """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.
@@ -264,8 +290,28 @@ class ReviewDistiller(BaseModel):
             return getattr(self.student, name)
 
 
-def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tuple[dict, dict]:
+def check_distills_not(config: Mapping, where: str) -> None:
+    """Refuse a student that distills from a teacher of its own, such as mmdet's LD.
+
+    Args:
+        config (Mapping): The model dict.
+        where (str): Its config key, for the message.
+
+    Raises:
+        ConfigError: If it has the key ``teacher_config``.
+    """
+    if 'teacher_config' in config:
+        kind = getattr(config['type'], '__name__', config['type'])
+        raise ConfigError(
+            f'{where} is a {kind}, which distills from a teacher of its own; use the detector that it trains, such as '
+            'GFL for LD, as the student')
+
+
+def _with_proposed_taps(
+        student: dict, teacher: dict, network: nn.Module, image: tuple[int, int, int] | None) -> tuple[dict, dict]:
     """Replace ``taps='auto'`` of both models by the taps proposed for the pair."""
+    if image is not None and len(integers(image, 'image_shape', at_least=1)) != 3:
+        raise ConfigError(f'image_shape must be the (C, H, W) of the training images, but is {image!r}')
     asked = [part.get('taps') == 'auto' for part in (student, teacher)]
     if not any(asked):
         return student, teacher
@@ -275,8 +321,8 @@ def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tup
             f"{given}.taps='auto' matches the levels of both models, but {missing}.taps is "
             f"{(student, teacher)[asked[0]].get('taps')!r}; set both to 'auto', or name the taps of both")
     config = model_config(teacher['model'], 'teacher.model')
-    proposal = propose_taps(network, build_model(config, 'teacher.model'))
-    print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
+    proposal = propose_taps(network, build_model(config, 'teacher.model'), image and tuple(image))
+    print_log(f"Levels that taps='auto' proposes, {proposal.heading}:\n" + '\n'.join(proposal.table()), 'current')
     return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
 
 

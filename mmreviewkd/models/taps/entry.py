@@ -2,21 +2,37 @@
 
 from torch import Tensor, nn
 
-#: The calls by which features are computed: ``extract_feat(inputs)``, which stops before the head, and
-#: ``forward(inputs, data_samples, mode='tensor')``.
-ENTRIES = ('extract_feat', 'tensor')
+
+def entries_of(model: nn.Module) -> list[str]:
+    """List the calls by which a model may compute its features, the shortest first.
+
+    Args:
+        model (nn.Module): An MMEngine ``BaseModel``.
+
+    Returns:
+        list[str]: 'extract_feat', which stops before the head; 'tensor', ``forward(inputs, data_samples,
+        mode='tensor')``; 'student.extract_feat' of a semi-supervised model, whose own ``extract_feat`` may run its mean
+        teacher.
+    """
+    found = ['extract_feat'] if hasattr(model, 'extract_feat') else []
+    found.append('tensor')
+    if hasattr(getattr(model, 'student', None), 'extract_feat'):
+        found.append('student.extract_feat')
+    return found
 
 
 def run_entry(model: nn.Module, inputs: Tensor, data_samples: list | None, entry: str) -> None:
-    """Run a model by ``extract_feat`` or ``forward``, so that its taps can be recorded.
+    """Run a model by one of :func:`entries_of`, so that its taps can be recorded.
 
     Args:
         model (nn.Module): An MMEngine ``BaseModel``.
         inputs (Tensor): The batch, ``[N, C, H, W]``.
         data_samples (list, optional): Its data samples; ``extract_feat`` takes none.
-        entry (str): One of :data:`ENTRIES`.
+        entry (str): The call.
     """
-    if entry == 'extract_feat':
+    if entry == 'tensor':
+        model(inputs, data_samples, mode='tensor')
+    elif entry == 'extract_feat':
         model.extract_feat(inputs)
     else:
-        model(inputs, data_samples, mode='tensor')
+        model.student.extract_feat(inputs)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmreviewkd.utils.errors import ConfigError, TapError
 from mmreviewkd.utils.random import preserved_random_state
 
-from .entry import ENTRIES, run_entry
+from .entry import entries_of, run_entry
 from .feature_taps import FeatureTaps
 from .recording import Recording
 
@@ -31,7 +31,8 @@ class Probe:
         names (tuple[str, ...]): The names of the levels.
         shapes (tuple[tuple[int, int, int], ...]): Their ``(C, H, W)``.
         calls (Counter): How often each tap was called.
-        entry (str): The call of the model that reached them, one of :data:`ENTRIES`.
+        entry (str): The call of the model that reached them, see
+            :func:`~mmreviewkd.models.taps.entry.entries_of`.
         image (tuple[int, int, int]): ``(C, H, W)`` of the image.
         frozen (tuple[str, ...]): The taps before which no module with trainable parameters ran. Defaults to ().
         shared (tuple[str, ...]): The taps whose module ran on maps of several sizes, such as a detector's head that is
@@ -84,9 +85,7 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
         watch = _Watch(model, taps)
-        for image, entry in itertools.product(blank_images(model), ENTRIES):
-            if entry == 'extract_feat' and not hasattr(model, entry):
-                continue
+        for image, entry in itertools.product(blank_images(model), entries_of(model)):
             watch.restart()
             recording, error = _attempt(model, taps, image, entry)
             if recording.complete:
@@ -108,24 +107,38 @@ class _Attempt:
         return sum(map(bool, self.recording.calls.values()))
 
 
-def blank_images(model: nn.Module, side: int | None = None) -> Iterator[Tensor]:
-    """Yield blank square images that a model may accept, the most likely ones first.
+def blank_images(model: nn.Module, image: tuple[int, int, int] | None = None) -> Iterator[Tensor]:
+    """Yield blank images that a model may accept, the most likely ones first.
 
     Args:
         model (nn.Module): The model; the number of channels is that of its first convolution, whose stride tells
-            whether the model is meant for small images.
-        side (int, optional): The only side to try, in pixels. Defaults to None.
+            whether the model is meant for small images. Networks of one size, such as MLP-Mixers, name it.
+        image (tuple[int, int, int], optional): The only shape ``(C, H, W)`` to try. Defaults to None.
 
     Yields:
-        Tensor: ``[1, C, side, side]``, on the device and of the type of the model's parameters.
+        Tensor: ``[1, C, H, W]``, on the device and of the type of the model's parameters.
     """
+    blank = next(model.parameters()).new_zeros
+    if image:
+        yield blank(1, *image)
+        return
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     small = convolution is not None and convolution.stride == (1, 1)
-    sides = [side] if side else sorted(SIDES, key=lambda s: s > 64) if small else SIDES
+    sides = sorted(SIDES, key=lambda side: side > 64) if small else SIDES
     # A convolution behind a focus stem sees rearranged pixels, so colour images are tried beside its own channels.
     channels = sorted({convolution.in_channels if convolution else 3, 3})
-    for height, depth in itertools.product(sides, channels):
-        yield next(model.parameters()).new_zeros(1, depth, height, height)
+    sizes = dict.fromkeys([*((side, side) for side in sides), *_own_sizes(model)])
+    for size, depth in itertools.product(sizes, channels):
+        yield blank(1, depth, *size)
+
+
+def _own_sizes(model: nn.Module) -> Iterator[tuple[int, int]]:
+    """The sizes ``(H, W)`` of images that parts of the model are meant for."""
+    for module in model.modules():
+        size = getattr(module, 'img_size', None)
+        size = (size, size) if isinstance(size, int) else size
+        if isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(side, int) for side in size):
+            yield tuple(size)
 
 
 def _attempt(
@@ -170,7 +183,7 @@ def _of_several_sizes(shapes: list[tuple[int, ...]]) -> bool:
 
 
 def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigError:
-    call = 'extract_feat' if attempt.entry == 'extract_feat' else "forward(mode='tensor')"
+    call = "forward(mode='tensor')" if attempt.entry == 'tensor' else attempt.entry
     if attempt.error is None:
         missed = next(tap for tap in taps.taps if not attempt.recording.calls[tap])
         return TapError(f'{taps.where}: {missed!r} is never called when the model runs by {call}')

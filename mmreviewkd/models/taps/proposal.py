@@ -3,17 +3,20 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from torch import nn
 
-from mmreviewkd.utils.errors import TapError
+from mmreviewkd.utils.errors import ConfigError, TapError
 
+from .gradient_reach import without_gradient
 from .survey import Feature, Survey, survey
 
 # A model whose blocks all have one stride (a plain transformer) is tapped at this many depths, evenly spaced.
 _DEPTHS = 4
+# What OpenMMLab's libraries call the network that computes the features.
+_BACKBONES = ('backbone', 'img_backbone', 'encoder')
 # On images of at least this side, a stride below 4 belongs to the stem, whose features have few channels and many
 # pixels.
 _LARGE_IMAGE, _STEM_STRIDE = 128, 4
@@ -36,6 +39,11 @@ class Levels:
     depths: tuple[Feature, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """All features that can be levels."""
+        return (*self.maps, *self.depths, *([self.pooled] if self.pooled else []))
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -44,12 +52,22 @@ class Proposal:
     Args:
         student (tuple[Feature, ...]): The student's levels, fine to coarse.
         teacher (tuple[Feature, ...]): The teacher's levels, one for each of the student's.
+        images (tuple[tuple[int, int, int], tuple[int, int, int]]): ``(C, H, W)`` of the student's and the teacher's
+            blank image, at which the features have the sizes given.
         left_out (tuple[str, ...]): What was left out, and why. Defaults to ().
     """
 
     student: tuple[Feature, ...]
     teacher: tuple[Feature, ...]
-    left_out: tuple[str, ...] = field(default=())
+    images: tuple[tuple[int, int, int], tuple[int, int, int]]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """What the table shows, as a phrase."""
+        own, other = (' x '.join(map(str, image)) for image in self.images)
+        return f'fine to coarse, at images of {own}' + ('' if own == other else f' for the student, {other} for the '
+                                                        'teacher')
 
     @property
     def student_taps(self) -> list[str | dict]:
@@ -62,54 +80,80 @@ class Proposal:
         return _as_config(self.teacher)
 
     def table(self) -> list[str]:
-        """One line per level: its stride, then tap, channels and size of student and teacher."""
+        """One line per level: stride (of both, if they differ), then tap, channels and size of student and teacher."""
         rows = [('stride', 'student', '', '', 'teacher', '', '')]
         for own, other in zip(self.student, self.teacher):
-            stride = 'pooled' if own.kind == 'vector' or own.size == (1, 1) else f'{own.stride:g}'
-            rows.append((stride, *_cells(own), *_cells(other)))
+            strides = dict.fromkeys('pooled' if f.size == (1, 1) else f'{f.stride:g}' for f in (own, other))
+            rows.append((' / '.join(strides), *_cells(own), *_cells(other)))
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         return lines + [f'left out: {text}' for text in self.left_out]
 
 
-def propose_taps(student: nn.Module, teacher: nn.Module) -> Proposal:
+def propose_taps(student: nn.Module, teacher: nn.Module, image: tuple[int, int, int] | None = None) -> Proposal:
     """Propose which features of a student and a teacher to compare.
 
     For a detector or segmenter with a neck, these are the levels of the neck; for other models the last feature at each
     stride, before the last ReLU if the module ends in one, and the pooled vector. Levels of equal stride are paired.
+    Features of the student from which nothing can be learned in training are left out.
 
     Args:
         student (nn.Module): An MMEngine ``BaseModel``.
         teacher (nn.Module): An MMEngine ``BaseModel``.
+        image (tuple[int, int, int], optional): ``(C, H, W)`` of the images that both are trained on. Defaults to None:
+            a shape that both accept.
 
     Raises:
         TapError: If the two have no level in common.
-        ConfigError: If a model runs on none of the blank images.
+        ConfigError: If a model does not run on such images, or on none of the usual shapes.
     """
-    return match_levels(find_levels(student), find_levels(teacher))
+    found = _surveyed(student, 'student', image)
+    own = levels_of(found, without_gradient(student, found.entry, found.image))
+    try:
+        other = _surveyed(teacher, 'teacher', image or found.image)
+    except ConfigError:
+        if image:
+            raise
+        other = _surveyed(teacher, 'teacher')
+    return match_levels(own, levels_of(other), (found.image, other.image))
 
 
-def find_levels(model: nn.Module) -> Levels:
-    """Find the levels that a model offers for review; see :func:`propose_taps`."""
-    return levels_of(survey(model))
+def _surveyed(model: nn.Module, who: str, image: tuple[int, int, int] | None = None) -> Survey:
+    try:
+        return survey(model, image)
+    except ConfigError as error:
+        raise ConfigError(f"{who}.taps='auto': {error}") from None
 
 
-def levels_of(found: Survey) -> Levels:
+def levels_of(found: Survey, without_gradient: Mapping[str, str] = {}) -> Levels:
     """Choose the levels among the features of a survey; see :func:`propose_taps`.
 
     Args:
         found (Survey): The features of a model.
+        without_gradient (Mapping[str, str]): Modules whose features are left out, and why. Defaults to {}.
     """
-    neck = _pyramid([f for f in found.features if f.module == 'neck'])
-    if neck:
-        return Levels(neck)
-    last = _backbone_ends(found)
-    inside = [f for f in found.features if f.order <= last and not f.module.startswith('neck')]
-    pooled = _pooled(found, last)
-    backbone = _pyramid([f for f in inside if f.module == _part_of(found)])
+    chosen = _levels_of(found)
+    usable = tuple(f for f in found.features if f.module not in without_gradient)
+    if all(f in usable for f in chosen.features):
+        return chosen
+    left_out = tuple(
+        f'{f.tap} (stride {f.stride:g}): {without_gradient[f.module]}' for f in chosen.features if f not in usable)
+    chosen = _levels_of(replace(found, features=usable))
+    return replace(chosen, left_out=left_out + chosen.left_out)
+
+
+def _levels_of(found: Survey) -> Levels:
+    part = _backbone_of(found)
+    neck = _beside(part, 'neck')
+    pyramid = _pyramid([f for f in found.features if f.module == neck])
+    if pyramid:
+        return Levels(pyramid)
+    inside = [f for f in found.features if f.order <= _end_of(part, found) and not _within(f, neck)]
+    pooled = _pooled(found, neck, part)
+    backbone = _pyramid([f for f in inside if f.module == part])
     if backbone:
         return Levels(backbone, pooled)
-    spatial = [f for f in inside if f.kind != 'vector' and f.size[0] > 1 and f.module != _part_of(found)]
+    spatial = [f for f in inside if f.kind != 'vector' and f.size != (1, 1) and f.module != part]
     depths = _blocks_of_one_stride(spatial)
     if depths:
         return Levels((), pooled, depths)
@@ -127,7 +171,8 @@ def levels_of(found: Survey) -> Levels:
     return Levels(tuple(maps), pooled, (), tuple(left_out))
 
 
-def match_levels(student: Levels, teacher: Levels) -> Proposal:
+def match_levels(
+        student: Levels, teacher: Levels, images: tuple[tuple[int, int, int], tuple[int, int, int]]) -> Proposal:
     """Match the levels of a student and a teacher by stride.
 
     Of a model whose blocks all have one stride, evenly spaced blocks are taken, as many as the other model has maps.
@@ -137,6 +182,7 @@ def match_levels(student: Levels, teacher: Levels) -> Proposal:
     Args:
         student (Levels): The student's levels.
         teacher (Levels): The teacher's levels.
+        images (tuple[tuple[int, int, int], tuple[int, int, int]]): ``(C, H, W)`` of their images.
 
     Raises:
         TapError: If the two have no level in common.
@@ -161,35 +207,51 @@ def match_levels(student: Levels, teacher: Levels) -> Proposal:
     if not own:
         raise TapError(
             f"taps='auto': student and teacher have no level in common; name them: the student has "
-            f'{_listed(student)}, the teacher {_listed(teacher)}')
-    return Proposal(tuple(own), tuple(other), tuple(left_out))
+            f'{_listed(student)}, the teacher {_listed(teacher)}' + ''.join(f'; left out: {text}' for text in left_out))
+    return Proposal(tuple(own), tuple(other), images, tuple(left_out))
 
 
 def _pyramid(features: Sequence[Feature]) -> tuple[Feature, ...]:
     """The maps that one module returns together, fine to coarse; none if it returns fewer than two."""
-    maps = [f for f in features if f.kind != 'vector' and f.size[0] > 1]
+    maps = [f for f in features if f.kind != 'vector' and f.size != (1, 1)]
     return tuple(sorted(maps, key=lambda f: f.stride)) if len(maps) > 1 else ()
 
 
-def _part_of(found: Survey) -> str:
-    """The name of the backbone."""
-    names = {f.module.split('.')[0] for f in found.features}
-    return next((name for name in ('backbone', 'img_backbone', 'encoder') if name in names), '')
+def _backbone_of(found: Survey) -> str:
+    """The module path of the backbone, which may lie inside a wrapper; empty if there is none."""
+    paths = [f.module.split('.') for f in found.features]
+    for name in _BACKBONES:
+        ends = [path[:path.index(name) + 1] for path in paths if name in path]
+        if ends:
+            return '.'.join(min(ends, key=len))
+    return ''
 
 
-def _backbone_ends(found: Survey) -> float:
-    part = _part_of(found)
-    orders = [f.order for f in found.features if part and f.module.split('.')[0] == part]
+def _beside(part: str, name: str) -> str:
+    owner = part.rpartition('.')[0]
+    return f'{owner}.{name}' if owner else name
+
+
+def _within(feature: Feature, part: str) -> bool:
+    return feature.module == part or feature.module.startswith(f'{part}.')
+
+
+def _end_of(part: str, found: Survey) -> float:
+    orders = [f.order for f in found.features if part and _within(f, part)]
     return max(orders) if orders else float('inf')
 
 
-def _pooled(found: Survey, last: float) -> Feature | None:
-    """The pooled vector of the neck, or of the backbone if it outputs one."""
-    for name in ('neck', _part_of(found)):
+def _pooled(found: Survey, neck: str, part: str) -> Feature | None:
+    """The pooled vector that the neck or the backbone outputs; without these, the last one before the classifier."""
+    for name in (neck, part):
         vectors = [f for f in found.features if f.module == name and f.size == (1, 1)]
         if vectors:
             return vectors[-1]
-    return None
+    if part.endswith('backbone'):
+        return None
+    vectors = [f for f in found.features if f.size == (1, 1)]
+    classifier = max((f.order for f in vectors if not f.composite), default=0)
+    return next((f for f in reversed(vectors) if f.order < classifier), None)
 
 
 def _blocks_of_one_stride(features: Sequence[Feature]) -> tuple[Feature, ...]:
@@ -247,8 +309,17 @@ def _same_strides(
         own = [f for f in student if f.stride == stride]
         other = [f for f in teacher if f.stride == stride]
         count = min(len(own), len(other))
-        pairs += zip(own[len(own) - count:], other[len(other) - count:])
+        best = own[len(own) - count:], other[len(other) - count:]
+        if len({f.size for f in own + other}) > 1:  # few pixels may give levels of two strides the same rounded one
+            choices = itertools.product(*(itertools.combinations(group[::-1], count) for group in (own, other)))
+            best = (part[::-1] for part in min(choices, key=lambda choice: sum(map(_apart, *choice))))
+        pairs += zip(*best)
     return tuple(own for own, _ in pairs), tuple(other for _, other in pairs)
+
+
+def _apart(student: Feature, teacher: Feature) -> float:
+    """How far the sizes of two features are apart, as a logarithm."""
+    return abs(math.log(student.size[0] / teacher.size[0])) + abs(math.log(student.size[1] / teacher.size[1]))
 
 
 def _as_config(features: Sequence[Feature]) -> list[str | dict]:
@@ -268,5 +339,4 @@ def _cells(feature: Feature) -> tuple[str, str, str]:
 
 
 def _listed(levels: Levels) -> str:
-    features = [*levels.maps, *levels.depths, *([levels.pooled] if levels.pooled else [])]
-    return ', '.join(f.tap for f in features) or 'no features'
+    return ', '.join(f.tap for f in levels.features) or 'no features'

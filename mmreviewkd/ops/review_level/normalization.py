@@ -6,7 +6,7 @@ sums of the groups are combined (docs/fast_path.md, Eq. 24 to 26). Other devices
 normalization.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class Unnormalized:
     def shape(self) -> torch.Size:
         """The shape of the maps."""
         return self.maps.shape
+
+    def without_update(self) -> 'Unnormalized':
+        """The same maps, whose normalization leaves the running statistics as they are, to be computed once more."""
+        return replace(self, norm=self.norm._replace(momentum=None))
 
     def normalized(self) -> Tensor:
         """The normalized maps, ``[N, O, H, W]``. Double backward is not supported."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmreviewkd.studies.output import fill_marks, pyplot, save_figure
+from mmreviewkd.studies.output import check_marks, fill_marks, pyplot, save_figure
 
 from .steps import FORMATS
 
@@ -67,6 +67,11 @@ def draw(cases: Mapping[str, Mapping[str, dict]], file: Path) -> None:
     axes[1].legend(frameon=False)
     figure.tight_layout()
     save_figure(figure, file)
+
+
+def check_page(page: Path, rounding: bool = False) -> None:
+    """Refuse a page that :func:`fill_page`, or :func:`fill_rounding`, cannot fill, before anything is measured."""
+    check_marks(page, [_BEGIN_ROUNDING if rounding else _BEGIN], _END_ROUNDING if rounding else _END)
 
 
 def fill_page(result: Mapping, page: Path) -> None:

@@ -1,10 +1,11 @@
-"""Both entries of a model reach their part of it."""
+"""Each entry of a model reaches its part of it."""
 
 import torch
 from conftest import cifar_classifier
 from mmengine.registry import MODELS
+from torch import nn
 
-from mmreviewkd.models.taps.entry import ENTRIES, run_entry
+from mmreviewkd.models.taps.entry import entries_of, run_entry
 
 
 def test_extract_feat_stops_before_the_head_and_tensor_runs_it():
@@ -12,6 +13,17 @@ def test_extract_feat_stops_before_the_head_and_tensor_runs_it():
     ran = []
     for name in ('backbone', 'neck', 'head.fc'):
         model.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
-    for entry in ENTRIES:
+    assert entries_of(model) == ['extract_feat', 'tensor']
+    for entry in entries_of(model):
         run_entry(model, torch.zeros(2, 1, 28, 28), None, entry)
     assert ran == ['backbone', 'neck', 'backbone', 'neck', 'head.fc']
+
+
+def test_the_student_of_a_semi_supervised_model_is_reached():
+    model = nn.Module()
+    model.student = MODELS.build(cifar_classifier())
+    ran = []
+    model.student.neck.register_forward_hook(lambda *_: ran.append('neck'))
+    assert entries_of(model) == ['tensor', 'student.extract_feat']
+    run_entry(model, torch.zeros(2, 1, 28, 28), None, 'student.extract_feat')
+    assert ran == ['neck']
