@@ -14,6 +14,7 @@ from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.models.taps.recording import Recording
+from mmreviewkd.ops.review_level import Unnormalized
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import (
     compile_options,
@@ -237,7 +238,8 @@ class ReviewDistiller(BaseModel):
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         if self.observer is not None:
-            self.observer(losses, features, targets)
+            again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
+            self.observer(losses, again, targets)
         return losses
 
     def _logit_loss(self, student: Tensor, teacher: Tensor, data_samples: list | None) -> Tensor:
