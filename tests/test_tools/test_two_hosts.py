@@ -107,7 +107,7 @@ def start(config, work_dir, *options):
 
 
 def wait_for_checkpoint(work_dir, processes):
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not (work_dir / 'last_checkpoint').exists():
         assert time.monotonic() < deadline and all(process.poll() is None for process in processes), 'no checkpoint'
         time.sleep(0.05)
@@ -116,7 +116,7 @@ def wait_for_checkpoint(work_dir, processes):
 def seconds_to_end(processes):
     begin = time.monotonic()
     for process in processes:
-        process.wait(timeout=240)
+        process.wait(timeout=900)
     return time.monotonic() - begin
 
 
