@@ -47,6 +47,7 @@ setup(
         'all': [*requirements('detection'), *requirements('segmentation'), *(
             line for line in requirements('classification') if line.startswith('mmpretrain')), *requirements('tests')],
         'tests': requirements('tests'),
+        'docs': requirements('docs'),
         'mim': requirements('mminstall'),
     },
     cmdclass={'build_py': BuildWithMim})

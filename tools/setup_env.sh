@@ -51,7 +51,7 @@ if [ $kind = full ]; then
         run "$venv/bin/python" -m pip uninstall -y mmcv-lite mmcv || fail "pip could not remove mmcv-lite"
     fi
     run $pip --no-deps --force-reinstall "$wheel" || fail "$wheel does not install"
-    run $pip -r requirements/stack.txt -r requirements/runtime.txt -r requirements/tests.txt ||
+    run $pip -r requirements/stack.txt -r requirements/runtime.txt -r requirements/tests.txt -r requirements/docs.txt ||
         fail "pip could not install requirements/*.txt"
     imports='mmcv.ops, mmpretrain, mmdet, mmseg.models, mmreviewkd.registry'
 else

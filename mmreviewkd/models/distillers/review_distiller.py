@@ -10,11 +10,11 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
-from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.models.taps.recording import Recording
+from mmreviewkd.ops.review_level import Unnormalized
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import (
     compile_options,
@@ -31,6 +31,8 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
 from .build_warnings import pair_warnings
+from .class_targets import class_targets
+from .comparison import compared_levels
 from .frozen_teacher import FrozenTeacher
 from .state_dict_hooks import isolate_state_dict_hooks
 
@@ -55,7 +57,9 @@ class ReviewDistiller(BaseModel):
             features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
-        logit_loss (dict, optional): Compares the logits. Defaults to None.
+        logit_loss (dict, optional): Compares the logits. If its ``forward`` has a parameter ``targets``, it is given
+            the classes of the images, see :func:`~mmreviewkd.models.distillers.class_targets.class_targets`. Defaults
+            to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
@@ -160,6 +164,8 @@ class ReviewDistiller(BaseModel):
                 connector, 'connector', in_channels=student.channels[:levels], out_channels=teacher.channels[:levels])
         self.distill_loss = _build_part(distill_loss, 'distill_loss') if distill_loss else None
         self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
+        self._logits_with_targets = logit_loss is not None and \
+            'targets' in inspect.signature(self.logit_loss.forward).parameters
 
     def _warn(self, student: Probe, teacher: Probe, levels: int) -> None:
         kind = self.frozen_teacher.config['type']
@@ -222,20 +228,24 @@ class ReviewDistiller(BaseModel):
         # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
         losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
         if self.logit_loss is not None:
-            losses['loss_logit'] = self.logit_loss(_logits(features[-1]), _logits(targets[-1]))
+            losses['loss_logit'] = self._logit_loss(_logits(features[-1]), _logits(targets[-1]), samples)
             features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
-            if self.connector is not None:
-                with batch_errors_named(images):
-                    features = self.connector(features, [target.shape[-2:] for target in targets])
-                targets = connector_targets(self.connector, targets)
             warmup = self.warmup_factor()
-            losses['loss_distill'] = warmup * self.distill_loss(features, targets)
+            with batch_errors_named(images):
+                features, targets = compared_levels(self.connector, self.distill_loss, features, targets)
+                losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         if self.observer is not None:
-            self.observer(losses, features, targets)
+            again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
+            self.observer(losses, again, targets)
         return losses
+
+    def _logit_loss(self, student: Tensor, teacher: Tensor, data_samples: list | None) -> Tensor:
+        if not self._logits_with_targets:
+            return self.logit_loss(student, teacher)
+        return self.logit_loss(student, teacher, targets=class_targets(data_samples, type(self.logit_loss).__name__))
 
     def warmup_factor(self) -> float:
         """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.
