@@ -36,7 +36,7 @@ _SEMANTIC = 'semantic'
 
 
 def make_fashion_scenes(
-        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 1200, test_scenes: int = 300,
+        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 4800, test_scenes: int = 300,
         seed: int = 0) -> bool:
     """Write a data set for detection, instance and semantic segmentation; equal arguments give equal bytes.
 
@@ -52,7 +52,7 @@ def make_fashion_scenes(
     Args:
         out_dir (str or Path): The folder to write.
         raw_dir (str or Path): The folder with Fashion-MNIST's four extracted files.
-        train_scenes (int): Number of training scenes. Defaults to 1200.
+        train_scenes (int): Number of training scenes. Defaults to 4800.
         test_scenes (int): Number of test scenes, and of validation scenes. Defaults to 300.
         seed (int): Random seed. Scene ``i`` of a split does not depend on the number of scenes. Defaults to 0.
 

@@ -10,11 +10,11 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
-from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.models.taps.recording import Recording
+from mmreviewkd.ops.review_level import Unnormalized
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import (
     compile_options,
@@ -32,6 +32,7 @@ from mmreviewkd.utils.random import preserved_random_state
 from .batch_errors import batch_errors_named
 from .build_warnings import pair_warnings
 from .class_targets import class_targets
+from .comparison import compared_levels
 from .frozen_teacher import FrozenTeacher
 from .state_dict_hooks import isolate_state_dict_hooks
 
@@ -230,17 +231,15 @@ class ReviewDistiller(BaseModel):
             losses['loss_logit'] = self._logit_loss(_logits(features[-1]), _logits(targets[-1]), samples)
             features, targets = features[:-1], targets[:-1]
         if self.distill_loss is not None:
-            if self.connector is not None:
-                with batch_errors_named(images):
-                    features = self.connector(features, [target.shape[-2:] for target in targets])
-                targets = connector_targets(self.connector, targets)
             warmup = self.warmup_factor()
             with batch_errors_named(images):
+                features, targets = compared_levels(self.connector, self.distill_loss, features, targets)
                 losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         if self.observer is not None:
-            self.observer(losses, features, targets)
+            again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
+            self.observer(losses, again, targets)
         return losses
 
     def _logit_loss(self, student: Tensor, teacher: Tensor, data_samples: list | None) -> Tensor:
