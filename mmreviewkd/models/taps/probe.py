@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmreviewkd.utils.errors import ConfigError, TapError
 from mmreviewkd.utils.random import preserved_random_state
 
-from .entry import ENTRIES, run_entry
+from .entry import entries_of, run_entry
 from .feature_taps import FeatureTaps
 from .recording import Recording
 
@@ -31,7 +31,7 @@ class Probe:
         names (tuple[str, ...]): The names of the levels.
         shapes (tuple[tuple[int, int, int], ...]): Their ``(C, H, W)``.
         calls (Counter): How often each tap was called.
-        entry (str): The call of the model that reached them, one of :data:`ENTRIES`.
+        entry (str): The call of the model that reached them, one of :data:`~mmreviewkd.models.taps.entry.ENTRIES`.
         image (tuple[int, int, int]): ``(C, H, W)`` of the image.
         frozen (tuple[str, ...]): The taps before which no module with trainable parameters ran. Defaults to ().
         shared (tuple[str, ...]): The taps whose module ran on maps of several sizes, such as a detector's head that is
@@ -59,23 +59,25 @@ class Probe:
     def table(self) -> list[str]:
         """One line per level: its name, channels and size."""
         width = max(map(len, self.names), default=0)
+        seen = f' at {self.image[1]} x {self.image[2]} pixels' if len(self.image) == 3 else ''
         return [
-            f'{name:{width}}  {c:5d} channels, {h} x {w} at {self.image[1]} x {self.image[2]} pixels'
-            for name, (c, h, w) in zip(self.names, self.shapes)]
+            f'{name:{width}}  {c:5d} channels, {h} x {w}{seen}' for name, (c, h, w) in zip(self.names, self.shapes)]
 
 
-def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
+def probe(model: nn.Module, taps: FeatureTaps, example: Tensor | None = None) -> Probe:
     """Run a copy of a model once, in eval mode, and return the levels of its taps.
 
     The weights, buffers and training flags of the model and the global random state do not change.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
         taps (FeatureTaps): Its taps.
+        example (Tensor, optional): A batch of one, such as ``[1, C, H, W]``, to be used instead of a blank image.
+            Defaults to None.
 
     Raises:
         TapError: If a tap names no module, is never called, or gives no feature map.
-        ConfigError: If the model runs on none of the blank images; the message has the error of the attempt that got
+        ConfigError: If the model runs on none of the images; the message has the error of the attempt that got
             furthest.
     """
     for tap in taps.taps:
@@ -84,14 +86,12 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
         watch = _Watch(model, taps)
-        for image, entry in itertools.product(blank_images(model), ENTRIES):
-            if entry == 'extract_feat' and not hasattr(model, entry):
-                continue
+        for image, entry in itertools.product(images_for(model, example=example), entries_of(model)):
             watch.restart()
             recording, error = _attempt(model, taps, image, entry)
             if recording.complete:
                 return _probe_of(recording, watch, entry, image)
-            attempts.append(_Attempt(recording, error, entry, image.shape[-1], watch.modules_run))
+            attempts.append(_Attempt(recording, error, entry, image, watch.modules_run))
     raise _failure(model, taps, max(attempts, key=lambda attempt: (attempt.passed, attempt.modules_run)))
 
 
@@ -100,7 +100,7 @@ class _Attempt:
     recording: Recording
     error: Exception | None
     entry: str
-    side: int
+    image: Tensor
     modules_run: int
 
     @property
@@ -108,17 +108,21 @@ class _Attempt:
         return sum(map(bool, self.recording.calls.values()))
 
 
-def blank_images(model: nn.Module, side: int | None = None) -> Iterator[Tensor]:
-    """Yield blank square images that a model may accept, the most likely ones first.
+def images_for(model: nn.Module, side: int | None = None, example: Tensor | None = None) -> Iterator[Tensor]:
+    """Yield an example, or else blank square images that a model may accept, the most likely ones first.
 
     Args:
         model (nn.Module): The model; the number of channels is that of its first convolution, whose stride tells
             whether the model is meant for small images.
         side (int, optional): The only side to try, in pixels. Defaults to None.
+        example (Tensor, optional): A batch of one. Defaults to None.
 
     Yields:
-        Tensor: ``[1, C, side, side]``, on the device and of the type of the model's parameters.
+        Tensor: ``[1, C, side, side]``, or the example, on the device and of the type of the model's parameters.
     """
+    if example is not None:
+        yield example.to(next(model.parameters()))
+        return
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     small = convolution is not None and convolution.stride == (1, 1)
     sides = [side] if side else sorted(SIDES, key=lambda s: s > 64) if small else SIDES
@@ -170,15 +174,16 @@ def _of_several_sizes(shapes: list[tuple[int, ...]]) -> bool:
 
 
 def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigError:
-    call = 'extract_feat' if attempt.entry == 'extract_feat' else "forward(mode='tensor')"
+    call = dict(extract_feat='extract_feat', tensor="forward(mode='tensor')", call='forward')[attempt.entry]
     if attempt.error is None:
         missed = next(tap for tap in taps.taps if not attempt.recording.calls[tap])
         return TapError(f'{taps.where}: {missed!r} is never called when the model runs by {call}')
     reason = (str(attempt.error).strip() or 'no message').splitlines()[0]
+    advice = 'give a batch that it accepts as `example`, or tap' if attempt.entry == 'call' else 'tap'
     return ConfigError(
         f'{taps.where}: {type(model).__name__} could not be run on a blank image to infer its channels '
-        f'({call} at {attempt.side} pixels: {type(attempt.error).__name__}: {reason}); tap only what its extract_feat '
-        'or forward reaches')
+        f'({call} at {attempt.image.shape[-1]} pixels: {type(attempt.error).__name__}: {reason}); {advice} only what '
+        'its extract_feat or forward reaches')
 
 
 class _Watch:

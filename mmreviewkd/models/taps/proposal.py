@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from torch import nn
+from torch import Tensor, nn
 
 from mmreviewkd.utils.errors import TapError
 
@@ -72,26 +72,28 @@ class Proposal:
         return lines + [f'left out: {text}' for text in self.left_out]
 
 
-def propose_taps(student: nn.Module, teacher: nn.Module) -> Proposal:
+def propose_taps(student: nn.Module, teacher: nn.Module, example: Tensor | None = None) -> Proposal:
     """Propose which features of a student and a teacher to compare.
 
     For a detector or segmenter with a neck, these are the levels of the neck; for other models the last feature at each
     stride, before the last ReLU if the module ends in one, and the pooled vector. Levels of equal stride are paired.
 
     Args:
-        student (nn.Module): An MMEngine ``BaseModel``.
-        teacher (nn.Module): An MMEngine ``BaseModel``.
+        student (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
+        teacher (nn.Module): The same.
+        example (Tensor, optional): Images ``[1, C, H, W]`` on which both are run instead of a blank one. Defaults to
+            None.
 
     Raises:
         TapError: If the two have no level in common.
-        ConfigError: If a model runs on none of the blank images.
+        ConfigError: If a model runs on none of the images.
     """
-    return match_levels(find_levels(student), find_levels(teacher))
+    return match_levels(find_levels(student, example), find_levels(teacher, example))
 
 
-def find_levels(model: nn.Module) -> Levels:
+def find_levels(model: nn.Module, example: Tensor | None = None) -> Levels:
     """Find the levels that a model offers for review; see :func:`propose_taps`."""
-    return levels_of(survey(model))
+    return levels_of(survey(model, example=example))
 
 
 def levels_of(found: Survey) -> Levels:
@@ -184,12 +186,21 @@ def _backbone_ends(found: Survey) -> float:
 
 
 def _pooled(found: Survey, last: float) -> Feature | None:
-    """The pooled vector of the neck, or of the backbone if it outputs one."""
-    for name in ('neck', _part_of(found)):
+    """The pooled vector of the neck, or of the backbone if it outputs one.
+
+    In a network without such parts it is the first vector behind the maps that has as many channels as the last map.
+    """
+    part = _part_of(found)
+    for name in ('neck', part):
         vectors = [f for f in found.features if f.module == name and f.size == (1, 1)]
         if vectors:
             return vectors[-1]
-    return None
+    maps = [f for f in found.features if f.kind != 'vector' and f.size[0] > 1]
+    if part or not maps:
+        return None
+    return next((
+        f for f in found.features
+        if f.order > maps[-1].order and f.size == (1, 1) and f.channels == maps[-1].channels), None)
 
 
 def _blocks_of_one_stride(features: Sequence[Feature]) -> tuple[Feature, ...]:

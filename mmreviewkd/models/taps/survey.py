@@ -4,18 +4,20 @@ import copy
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
 from .adapters.tokens_to_map import token_grid
-from .entry import ENTRIES, run_entry
-from .probe import blank_images, sample_of
+from .entry import entries_of, run_entry
+from .probe import images_for, sample_of
+from .tap_path import without_keys
 
 # Class, distillation and register tokens before the patches.
 _MOST_EXTRA_TOKENS = 8
@@ -81,24 +83,23 @@ class Survey:
     entry: str
 
 
-def survey(model: nn.Module, side: int | None = None) -> Survey:
+def survey(model: nn.Module, side: int | None = None, example: Tensor | None = None) -> Survey:
     """Run a copy of a model once, in eval mode, and list the features that its modules output.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
         side (int, optional): The side of the square blank image in pixels. Defaults to the first size that the model
             accepts.
+        example (Tensor, optional): Images ``[1, C, H, W]`` to be used instead of a blank one. Defaults to None.
 
     Raises:
-        ConfigError: If the model runs on none of the blank images.
+        ConfigError: If the model runs on none of the images.
     """
     errors = []
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).eval()
         calls = _watch(model)
-        for image, entry in itertools.product(blank_images(model, side), ENTRIES):
-            if entry == 'extract_feat' and not hasattr(model, entry):
-                continue
+        for image, entry in itertools.product(images_for(model, side, example), entries_of(model)):
             calls.clear()
             try:
                 run_entry(model, image, [sample_of(image)], entry)
@@ -109,7 +110,9 @@ def survey(model: nn.Module, side: int | None = None) -> Survey:
                 continue
             return Survey(tuple(_features(model, calls, image)), tuple(image.shape[1:]), entry)
     reason = (str(errors[0]).strip() or type(errors[0]).__name__).splitlines()[0]
-    raise ConfigError(f'{type(model).__name__} could not be run on a blank image to find its features ({reason})')
+    advice = '' if isinstance(model, BaseModel) else '; give a batch that it accepts as `example`'
+    raise ConfigError(
+        f'{type(model).__name__} could not be run on a blank image to find its features ({reason}){advice}')
 
 
 @dataclass(frozen=True)
@@ -174,8 +177,8 @@ def _elements(value: object, index: str = '') -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield index, value
-    elif isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
+    elif isinstance(value, (tuple, list, Mapping)):
+        for i, item in enumerate(without_keys(value)):
             yield from _elements(item, f'{index}[{i}]')
 
 

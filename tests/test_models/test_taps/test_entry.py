@@ -1,10 +1,11 @@
-"""Both entries of a model reach their part of it."""
+"""The calls of a model reach their part of it."""
 
 import torch
 from conftest import cifar_classifier
 from mmengine.registry import MODELS
+from torch import nn
 
-from mmreviewkd.models.taps.entry import ENTRIES, run_entry
+from mmreviewkd.models.taps.entry import entries_of, run_entry
 
 
 def test_extract_feat_stops_before_the_head_and_tensor_runs_it():
@@ -12,6 +13,14 @@ def test_extract_feat_stops_before_the_head_and_tensor_runs_it():
     ran = []
     for name in ('backbone', 'neck', 'head.fc'):
         model.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
-    for entry in ENTRIES:
+    for entry in entries_of(model):
         run_entry(model, torch.zeros(2, 1, 28, 28), None, entry)
     assert ran == ['backbone', 'neck', 'backbone', 'neck', 'head.fc']
+
+
+def test_any_other_module_is_called_with_its_images():
+    model, seen = nn.Flatten(), []
+    model.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    assert entries_of(model) == ('call',)
+    run_entry(model, torch.zeros(2, 3, 4, 4), None, 'call')
+    assert seen == [(2, 48)]

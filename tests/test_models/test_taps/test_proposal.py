@@ -114,3 +114,13 @@ class Flat(BaseModel):
 def test_taps_of_a_model_without_levels_must_be_named():
     with pytest.raises(ConfigError, match=r"taps='auto'.*no level in common.*the student has no features"):
         propose_taps(Flat(), Flat())
+
+
+def test_the_pooled_vector_of_a_network_without_named_parts_has_the_channels_of_its_last_map():
+    def network(width):
+        return nn.Sequential(nn.Conv2d(3, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(),
+                             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, 5))
+
+    proposal = propose_taps(network(4), network(8))
+    assert [f.module for f in proposal.student] == ['1', '3', '4']
+    assert [f.channels for f in proposal.teacher] == [8, 16, 16]
