@@ -17,6 +17,7 @@ from mmreviewkd.studies.benchmark.report import fill_page, summary, table
 from mmreviewkd.studies.benchmark.steps import steps_of
 from mmreviewkd.studies.output import write_json
 from mmreviewkd.utils.errors import one_line_errors
+from mmreviewkd.utils.progress import tracked
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +37,8 @@ def main() -> None:
     args = parse_args()
     MMLogger.get_instance('benchmark', log_level='ERROR')
     result = dict(machine=machine(args.device), runs=args.runs, pairs={})
-    for name in args.config or args.pair:
+    names = args.config or args.pair
+    for name in tracked(names, f'{len(names)} pairs', len(names)):
         rows = result['pairs'][name] = measure(steps_of(name, args.device), args.runs, args.device)
         print(table(name, rows), flush=True)
         if args.json:

@@ -13,10 +13,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config file, or package::path/of/config.py; of a distillation, its student')
     parser.add_argument('--grep', default='', metavar='TEXT', help='only taps and module classes that contain this')
-    parser.add_argument('--size', type=int, metavar='PIXELS', help='side of the square image the model is run on')
+    parser.add_argument(
+        '--size', type=int, nargs='+', metavar='PIXELS',
+        help='height and width, or the side of a square, of the image the model is run on; default: as in training')
     args = parser.parse_args()
+    if args.size and (len(args.size) > 2 or min(args.size) < 1):
+        parser.error('--size: give one or two numbers of pixels')
     with one_line_errors():
-        found = list_taps(args.config, args.size)
+        found = list_taps(args.config, args.size and (args.size[0], args.size[-1]))
     channels, height, width = found.image
     table = Table(title=f'{args.config}: features of an image of {channels} x {height} x {width}', title_justify='left')
     for column in ('order', 'stride', 'tap', 'class', 'kind', 'channels', 'size', 'before the last ReLU'):

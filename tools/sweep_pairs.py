@@ -15,12 +15,14 @@ def main() -> None:
         help='families such as resnet, swin or rtmdet, or package::path/of/config.py; each is paired with each of the '
              'same package. Without any, all families learn from a ResNet or Faster R-CNN and teach a MobileNetV2 or '
              'RetinaNet')
+    parser.add_argument(
+        '--teachers', nargs='+', default=[], metavar='FAMILY', help='teachers of the families, instead of each other')
     parser.add_argument('--json', type=Path, help='a file that keeps the outcomes, so that a stopped sweep goes on')
     parser.add_argument('--page', type=Path, help='a Markdown page whose table is replaced, such as docs/pairs.md')
     args = parser.parse_args()
     with one_line_errors():
         outcomes = []
-        for outcome in sweep(pairs_of(args.families), args.json):
+        for outcome in sweep(pairs_of(args.families, args.teachers), args.json):
             outcomes.append(outcome)
             print(f'{outcome.student} <- {outcome.teacher}: {outcome.failed or f"{outcome.levels} levels"}', flush=True)
         print(summary(outcomes))

@@ -1,5 +1,6 @@
 """Write, try and train the config of a distillation, given two configs and a checkpoint."""
 
+import copy
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.models.distillers.review_distiller import check_distills_not
 from mmreviewkd.models.taps.proposal import Proposal, propose_taps
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading, save_atomically
 from mmreviewkd.utils.config import config_file, load_config, model_config, without_pretrained
@@ -16,10 +18,12 @@ from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
 from .checks import TRAINING, check_kinds, require_keys
-from .dry_step import NoBatchError, dry_step
+from .dry_step import dry_step
+from .first_batch import NoBatchError
 from .pair_config import pair_config
 from .runner import read_config
 from .train import train as train_config
+from .training_image import training_image
 
 
 def distill(
@@ -59,8 +63,8 @@ def distill(
     file = _out_file(student, teacher, out, force)
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
     require_keys(cfg, TRAINING, 'needed to train', 'student')
-    proposal = _propose(student, teacher, cfg, teacher_cfg)
-    print_log('\n'.join([_heading(proposal), *(f'  {line}' for line in proposal.table())]))
+    proposal = _propose(student, teacher, _with_options(cfg, cfg_options or {}), teacher_cfg)
+    print_log('\n'.join([f'levels, {proposal.heading}', *(f'  {line}' for line in proposal.table())]))
 
     def text(folder: Path) -> str:
         return pair_config(student, teacher, checkpoint, proposal, cfg, folder, cfg_options)
@@ -80,11 +84,6 @@ def distill(
     if train:
         train_config(str(file), work_dir=work_dir)
     return file
-
-
-def _heading(proposal: Proposal) -> str:
-    sides = [round(levels[0].size[0] * levels[0].stride) for levels in (proposal.student, proposal.teacher)]
-    return f'levels, fine to coarse; blank images of {sides[0]} pixels for the student, {sides[1]} for the teacher'
 
 
 def _out_file(student: str, teacher: str, out: str | None, force: bool) -> Path:
@@ -108,6 +107,14 @@ def _read(reference: str, name: str) -> Config:
         raise ConfigError(
             f'{name}: {reference!r} is itself a distillation; give the config of the {name} alone, or the exported '
             'student.py')
+    check_distills_not(cfg.model, name)
+    return cfg
+
+
+def _with_options(cfg: Config, options: Mapping) -> Config:
+    """The student's config with the options that do not concern the distiller, such as a batch size."""
+    cfg = copy.deepcopy(cfg)
+    cfg.merge_from_dict({key: value for key, value in options.items() if key.partition('.')[0] != 'model'})
     return cfg
 
 
@@ -117,4 +124,9 @@ def _propose(student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> Pr
         for reference, config, name in ((student, cfg, 'student'), (teacher, teacher_cfg, 'teacher')):
             with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
                 models.append(build_model(without_pretrained(model_config(reference, name)), f'{name}.model'))
-        return propose_taps(*models)
+        try:
+            image = training_image(cfg, cfg.model, models[0])
+        except NoBatchError as error:
+            print_log(f'the size of the training images is not known, so a usual one is taken ({error})')
+            image = None
+        return propose_taps(*models, image)

@@ -1,37 +1,30 @@
 """Measure losses, gradients, time and memory of one training step, without changing the model."""
 
-import contextlib
 import copy
-import inspect
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device
-from mmengine.registry import DATASETS, MODELS, DefaultScope
-from mmengine.runner import Runner
+from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.utils.config import without_pretrained
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.first_iteration import first_iteration
 from mmreviewkd.utils.kept_bytes import bytes_kept
 from mmreviewkd.utils.quiet import only_warnings_logged
 from mmreviewkd.utils.random import preserved_random_state
 
-from .made_up_data import made_up_data
+from .first_batch import first_batch
+from .training_image import images_of
 
-# Messages of mmpretrain's data sets in a RuntimeError if files are missing.
-_MISSING = ('cannot find', 'found no', 'not found', 'no such file')
 # A step that took less time is run again, because the first run includes one-time costs.
 _SHORT_STEP = 5.0
-
-
-class NoBatchError(ConfigError):
-    """Raised if the training pipeline yields no batch, not even from made-up data."""
 
 
 @dataclass(frozen=True)
@@ -100,74 +93,15 @@ def dry_step(cfg: Config) -> DryStep:
     model.student.model = without_pretrained(model.student.model)
     pretrained = model.student.model != cfg.model.student.model
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
-    with preserved_random_state(), scope, only_warnings_logged():
+    with preserved_random_state(), scope, only_warnings_logged(), first_iteration():
         if cfg.get('data_preprocessor'):
             model.setdefault('data_preprocessor', cfg.data_preprocessor)
         with build_errors_named('config', everything=True):
             distiller = MODELS.build(model)
         distiller.init_weights()
         distiller = distiller.to(get_device()).train()
-        batch, epoch, missing = _first_batch(cfg, model)
-        return _measured(distiller, batch, _iterations(cfg.train_cfg, epoch), missing, pretrained)
-
-
-def _first_batch(cfg: Config, model: ConfigDict) -> tuple[dict, int | None, str]:
-    """The first batch, the batches of an epoch if they are known, and why the data are made up, if they are."""
-    loader = copy.deepcopy(cfg.train_dataloader)
-    loader.update(num_workers=0, persistent_workers=False)
-    for key in ('prefetch_factor', 'timeout', 'multiprocessing_context'):
-        loader.pop(key, None)
-    _forbid_downloads(loader.dataset)
-    try:
-        with _pipeline_errors_named():
-            built = Runner.build_dataloader(loader, seed=0)
-            return next(iter(built)), len(built), ''
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(hint in str(error).lower() for hint in _MISSING):
-            raise
-        missing = _reason(error)
-    batch_size = loader.get('batch_size') or loader.get('batch_sampler', {}).get('batch_size', 2)
-    whole = model if model.student.model.get('data_preprocessor') else dict(model, cfg=cfg.get('data_preprocessor'))
-    with made_up_data(loader, ConfigDict(whole), batch_size) as loader, _pipeline_errors_named(True):
-        return next(iter(Runner.build_dataloader(loader, seed=0))), None, missing
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f'{error.strerror}: {str(error.filename)!r}'
-    return ' '.join(str(error).partition(', ')[0].split())[:120]
-
-
-@contextlib.contextmanager
-def _pipeline_errors_named(everything: bool = False) -> Iterator[None]:
-    """Turn errors of the data pipeline into a ConfigError, except those that mean missing files."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except Exception as error:
-        if isinstance(error, (OSError, RuntimeError)) and not everything:
-            raise
-        message = ' '.join(str(error).split()) or 'no message'
-        reason = f'{type(error).__name__}: {message:.300}'
-        if everything:
-            raise NoBatchError(f'the images are not here, and the pipeline takes no made-up ones: {reason}') from error
-        raise ConfigError(f'train_dataloader: no batch can be made: {reason}') from error
-
-
-def _forbid_downloads(dataset: ConfigDict) -> None:
-    """Keep data sets such as mmpretrain's CIFAR100 from downloading their files."""
-    kind = dataset.get('type')
-    with DATASETS.switch_scope_and_registry(None) as registry:  # the library of the default scope
-        cls = registry.get(kind) if isinstance(kind, str) else kind
-    while inspect.isclass(cls) and cls is not object:
-        if 'download' in inspect.signature(cls.__init__).parameters:
-            dataset['download'] = False
-            break
-        cls = cls.__mro__[1]
-    for part in [dataset.get('dataset'), *(dataset.get('datasets') or [])]:
-        if isinstance(part, dict):
-            _forbid_downloads(part)
+        first = first_batch(cfg, model.student.model)
+        return _measured(distiller, first.data, _iterations(cfg.train_cfg, first.batches), first.missing, pretrained)
 
 
 def _iterations(train_cfg: ConfigDict, epoch: int | None) -> int | None:
@@ -196,7 +130,7 @@ def _measured(
     found = DryStep(
         losses=losses, own_gradient=own, distill_gradient=_gradient_norm(parameters), seconds=taken,
         seconds_alone=taken_alone, bytes_kept=kept, bytes_kept_alone=kept_alone, iterations=iterations,
-        image=tuple(_images(data['inputs']).shape), missing=missing, pretrained=pretrained)
+        image=tuple(images_of(data).shape), missing=missing, pretrained=pretrained)
     wrong = [name for name, value in losses.items() if not torch.tensor(value).isfinite()]
     wrong += [f'the gradient of {name}' for name, value in (
         ("the student's own losses", own), ('the distillation', found.distill_gradient))
@@ -223,10 +157,6 @@ def _run(distiller: ReviewDistiller, step: Callable[[], dict]) -> tuple[int, flo
 
 def _total(value: Tensor | list[Tensor]) -> Tensor:
     return sum(part.mean() for part in value) if isinstance(value, (list, tuple)) else value.detach().mean()
-
-
-def _images(inputs: Tensor | dict) -> Tensor:
-    return inputs if isinstance(inputs, Tensor) else next(iter(inputs.values()))
 
 
 def _gradient_norm(parameters: list[nn.Parameter]) -> float:

@@ -15,8 +15,11 @@ from mmreviewkd.utils.config_values import found_values
 
 _IMAGES = 8
 _OBJECTS = 3
-# Height and width of the files, and side of the images of data sets that keep them in arrays, such as CIFAR-100.
-_FILE_SIZE, _ARRAY_SIDE = (480, 640), 32
+# Height and width of the files, and side of the images of data sets that keep them in arrays, by their number of
+# channels: those of MNIST and of CIFAR.
+_FILE_SIZE, _ARRAY_SIDES = (480, 640), {1: 28, 3: 32}
+#: The sizes ``(H, W)`` of made-up images before any transform.
+SOURCE_SIZES = (_FILE_SIZE, *((side, side) for side in _ARRAY_SIDES.values()))
 
 
 class MadeUpDataset(BaseDataset):
@@ -72,7 +75,8 @@ def _replaced(dataset: ConfigDict, items: list[dict]) -> ConfigDict:
 
 
 def _as_array(item: dict) -> np.ndarray:
-    image = cv2.resize(cv2.imread(item['img_path']), (_ARRAY_SIDE, _ARRAY_SIDE))
+    side = _ARRAY_SIDES[1 if item['channels'] == 1 else 3]
+    image = cv2.resize(cv2.imread(item['img_path']), (side, side))
     return image[..., 0] if item['channels'] == 1 else image
 
 

@@ -14,7 +14,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 # The review path's width: what the authors use for COCO and for MobileNet on ImageNet.
 _MID_CHANNELS = 256
-_EXPORT_HOOK = dict(type='mmreviewkd.ExportStudentHook')
+_HOOKS = [dict(type='mmreviewkd.LevelScalarsHook'), dict(type='mmreviewkd.LevelPicturesHook')]
 
 
 def pair_config(
@@ -22,8 +22,8 @@ def pair_config(
         options: Mapping | None = None) -> str:
     """Return the text of the config that distils a pair.
 
-    The student's config becomes the ``_base_``. MMEngine does not support a pure Python config as ``_base_``, so the
-    values of such a config are written out.
+    The student's config becomes the ``_base_``, or of a pure Python config, the ``read_base()``. A pure Python config
+    that Python could not import, because its path has a name such as ``my-configs``, is written out.
 
     Args:
         student (str): The student's config: a path, or ``'package::path/of/config.py'``.
@@ -38,6 +38,7 @@ def pair_config(
         ConfigError: If an option changes the student, or an item of a list.
     """
     pure_python = is_pure_python(cfg)
+    module = _module(config_file(student, 'student'), folder) if pure_python else None
     widest = max(feature.channels for feature in proposal.student)
     model = dict(
         type='mmreviewkd.ReviewDistiller',
@@ -47,9 +48,11 @@ def pair_config(
         distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
     changes = _merged(model, options or {})
     hooks = 'custom_hooks' if pure_python else '_base_.custom_hooks'
-    hooks = [Code(f'*{hooks}'), _EXPORT_HOOK] if cfg.get('custom_hooks') else [_EXPORT_HOOK]
+    hooks = [Code(f'*{hooks}'), *_HOOKS] if cfg.get('custom_hooks') else _HOOKS
     start = [f'# {_name(student)} distilled from {_name(teacher)} with Knowledge Review, as tools/distill.py proposes.']
-    if pure_python:
+    if module:
+        start += ['from mmengine.config import read_base', '', 'with read_base():', f'    from {module} import *']
+    elif pure_python:
         start += [f'# The values of the pure Python config {student!r} come first.', '', cfg.pretty_text.strip()]
     else:
         model = dict(_delete_=True, **model)
@@ -57,11 +60,25 @@ def pair_config(
     lines = [
         *start, '', f'# Levels by stride, fine to coarse: {", ".join(map(_stride, proposal.student))}.',
         f'model = {as_code(model, column=8)}',
-        '# When training ends, the plain student is written to the folder `student` of the work dir.',
+        '# Losses, gradients and pictures of the levels, in the folder `vis_data` of the run.',
         f'custom_hooks = {as_code(hooks, column=15)}']
-    lines += ['', *(f'{key} = {as_code(_updated(cfg.get(key), value) if pure_python else value, column=len(key) + 3)}'
-                    for key, value in changes.items())] if changes else []
+    lines += ['', *(_change(key, value, cfg.get(key), bool(module), pure_python) for key, value in changes.items())] \
+        if changes else []
     return '\n'.join(lines) + '\n'
+
+
+def _change(key: str, value: object, old: object, imported: bool, pure_python: bool) -> str:
+    """The line of code that changes a top-level value of the student's config."""
+    if imported and isinstance(value, dict) and isinstance(old, dict):
+        return f'{key}.merge({as_code(value, column=len(key) + 7)})'
+    return f'{key} = {as_code(_updated(old, value) if pure_python else value, column=len(key) + 3)}'
+
+
+def _module(file: Path, folder: Path) -> str | None:
+    """The relative module of a config, seen from a folder, or None if its path cannot be imported."""
+    path = Path(os.path.relpath(file.resolve(), folder.resolve())).with_suffix('')
+    steps = [step for step in path.parts if step != '..']
+    return '.' * (len(path.parts) - len(steps) + 1) + '.'.join(steps) if all(map(str.isidentifier, steps)) else None
 
 
 def is_pure_python(cfg: Config) -> bool:

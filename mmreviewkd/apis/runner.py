@@ -12,16 +12,21 @@ from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
+from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.files import check_writable
 from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
+from .training_image import add_training_image
 
 
 def read_config(
         config: str, work_dir: str | None = None, cfg_options: dict | None = None, launcher: str = 'none') -> Config:
     """Read a config file and apply command line options to it.
+
+    Relative paths of a distillation's models and checkpoint are seen from the folder of the config file or, where they
+    do not exist there, from the working folder; those of the options are seen from the working folder.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
@@ -34,6 +39,7 @@ def read_config(
         ConfigError: If there is no such file.
     """
     cfg = load_config(config, 'config')
+    resolve_paths(cfg)
     if cfg_options:
         try:
             cfg.merge_from_dict(cfg_options)
@@ -65,6 +71,7 @@ def build_runner(cfg: Config) -> Runner:
     if get_device() == 'cpu':
         _prepare_cpu(cfg)
     check_complete(cfg)
+    add_training_image(cfg)
     add_finite_loss_hook(cfg)
     with build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)

@@ -7,6 +7,7 @@ from mmreviewkd.engine.hooks import CheckFitHook
 from mmreviewkd.utils.config_errors import build_errors_named, check_type
 
 from .checks import TRAINING, check_kinds, require_keys
+from .hooks import add_export_hook, warn_of_dropped_hooks
 from .runner import build_runner, read_config
 
 
@@ -20,6 +21,10 @@ def train(
         cfg_options: dict | None = None,
         launcher: str = 'none') -> nn.Module:
     """Train the model of a config, which can be a distiller or any other model.
+
+    At the end of a distillation the student is exported to the folder ``student`` of the work dir, see
+    :class:`~mmreviewkd.engine.hooks.ExportStudentHook`. Hooks of the base config that ``custom_hooks`` drops are named
+    in a warning.
 
     Args:
         config (str): A path, or ``'package::path/of/config.py'``.
@@ -44,6 +49,8 @@ def train(
     check_kinds(cfg)
     require_keys(cfg, ('model',))
     require_keys(cfg, TRAINING, 'needed to train')
+    warn_of_dropped_hooks(cfg)
+    add_export_hook(cfg)
     if amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')

@@ -83,7 +83,7 @@ def student_files(cfg: Config) -> dict[str, str]:
             exported.
     """
     model = _student_config(cfg)
-    plain = {key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED}
+    plain = _with_names({key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED})
     if str(plain.get('runner_type', '')).startswith(_SCOPE):
         del plain['runner_type']
     sources: dict[str, str] = {}
@@ -105,7 +105,18 @@ def _student_config(cfg: Config) -> ConfigDict:
     model = model_config(distiller['student']['model'], 'student.model')
     if cfg.get('data_preprocessor'):
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return model
+    return _with_names(model)
+
+
+def _with_names(node: Any) -> Any:
+    """Copy a config with the dotted names of classes and functions, which pure Python configs hold themselves."""
+    if isinstance(node, Mapping):
+        return type(node)({key: _with_names(value) for key, value in node.items()})
+    if isinstance(node, (list, tuple)):
+        return type(node)(map(_with_names, node))
+    if inspect.isclass(node) or inspect.isroutine(node):
+        return f'{node.__module__}.{node.__qualname__}'
+    return node
 
 
 def _without_aliases(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The paper's mathematics as pure functions of tensors: definitions, and faster forms that are tested against them."""
 
-from .attention_based_fusion import attention_based_fusion, resize_nearest
+from .attention_based_fusion import attention_based_fusion, fusion_attention, resize_nearest
 from .attention_transfer_loss import attention_transfer_loss
 from .fast_hierarchical_context_loss import fast_level_hcl
 from .feature_l2_loss import feature_l2_loss
@@ -10,6 +10,6 @@ from .review_level import LevelPlan, LevelShape, plan_level, review_level
 
 __all__ = [
     'LevelPlan', 'LevelShape', 'attention_based_fusion', 'attention_transfer_loss', 'fast_level_hcl',
-    'feature_l2_loss', 'hierarchical_context_loss', 'level_hcl', 'logit_distillation_loss', 'plan_level',
-    'resize_nearest', 'review_level'
+    'feature_l2_loss', 'fusion_attention', 'hierarchical_context_loss', 'level_hcl', 'logit_distillation_loss',
+    'plan_level', 'resize_nearest', 'review_level'
 ]

@@ -36,5 +36,15 @@ def attention_based_fusion(feature: Tensor, residual: Tensor, weight: Tensor, bi
         Tensor: The fused map, ``[N, M, h, w]``.
     """
     residual = resize_nearest(residual, feature.shape[-2:])
-    attention = F.conv2d(torch.cat([feature, residual], dim=1), weight, bias).sigmoid()
+    attention = fusion_attention(feature, residual, weight, bias)
     return feature * attention[:, :1] + residual * attention[:, 1:]
+
+
+def fusion_attention(feature: Tensor, residual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The two attention maps ``z0`` and ``z1`` of :func:`attention_based_fusion`, which has the same arguments.
+
+    Returns:
+        Tensor: ``[N, 2, h, w]``, between 0 and 1: the weight of the level's map, and that of the residual.
+    """
+    residual = resize_nearest(residual, feature.shape[-2:])
+    return F.conv2d(torch.cat([feature, residual], dim=1), weight, bias).sigmoid()

@@ -1,10 +1,13 @@
 """The demo on Fashion-MNIST: a teacher, the student alone, and the distilled student."""
 
+import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.table import Table
+
+from mmreviewkd.utils.progress import progress
 
 from .curves import plot_curves
 from .gains import compare_seeds
@@ -35,14 +38,18 @@ def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) ->
         ConfigError: If a training fails; the message names its log.
     """
     teacher = Training('teacher', f'{CONFIGS}/resnet14.py', out / 'teacher')
-    results = {'teacher': [teacher.run()]}
-    for seed in seeds:
-        for name, config in {**STUDENTS, **(BASELINES if baselines else {})}.items():
+    students = {**STUDENTS, **(BASELINES if baselines else {})}
+    with progress('all trainings', 1 + len(seeds) * len(students)) as done:
+        results = {'teacher': [teacher.run()]}
+        done(1)
+        for count, (seed, name) in enumerate(itertools.product(seeds, students), start=2):
             options = {'randomness.seed': seed}
             if name != 'student alone':
                 options['model.teacher.checkpoint'] = teacher.checkpoint
+            config = students[name]
             training = Training(name, f'{CONFIGS}/{config}.py', out / f'{config}_seed{seed}', options)
             results.setdefault(name, []).append(training.run())
+            done(count)
     write_json([result for group in results.values() for result in group], out / 'results.json')
     plot_curves([group[0] for group in results.values()], METRIC, out / 'curves.png')
     compare_seeds(

@@ -1,12 +1,15 @@
 """Training curves: read from MMEngine's logs, and plotted."""
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .output import pyplot, save_figure
 
 _DISTILLATION_LOSSES = ('loss_distill', 'loss_logit')
+#: How the names begin that the hooks ``LevelScalarsHook`` and ``LevelPicturesHook`` log.
+LEVEL_SCALARS = ('loss_distill/', 'grad_norm/', 'distance/')
 
 
 def training_curve(work_dir: Path) -> dict:
@@ -20,8 +23,8 @@ def training_curve(work_dir: Path) -> dict:
         distillation losses) and, by metric, ``validation`` as pairs of step and value.
     """
     lines, validation = {}, {}
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in map(json.loads, file.read_text().splitlines()):
+    for line in _logged(work_dir):
+        if not any(key.startswith(LEVEL_SCALARS) for key in line):
             (lines if 'loss' in line else validation)[line['step']] = line
     steps = sorted(lines)
     metrics = sorted({key for line in validation.values() for key in line} - {'step', 'time', 'data_time'})
@@ -37,6 +40,32 @@ def training_curve(work_dir: Path) -> dict:
             iteration=steps, loss=task,
             validation={key: [(step, validation[step][key]) for step in sorted(validation) if key in validation[step]]
                         for key in metrics}))
+
+
+def level_curves(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
+    """Read the scalars of the levels that a run logged, across interruptions.
+
+    Args:
+        work_dir (Path): The run's work dir.
+
+    Returns:
+        dict[str, list[tuple[int, float]]]: Pairs of step and value, by the scalar's name; empty for a run without
+        :class:`~mmreviewkd.engine.hooks.LevelScalarsHook` and :class:`~mmreviewkd.engine.hooks.LevelPicturesHook`.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for line in _logged(work_dir):
+        for key, value in line.items():
+            if key.startswith(LEVEL_SCALARS):
+                found.setdefault(key, {})[line['step']] = value
+    return {key: sorted(found[key].items()) for key in sorted(found)}
+
+
+def _logged(work_dir: Path) -> Iterator[dict]:
+    """The lines of a run's scalars; one that was cut off when the run was killed is left out."""
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        for line in file.read_text().splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                yield json.loads(line)
 
 
 def plot_curves(results: Sequence[dict], metric: str, file: Path) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rich.table import Table
 
+from mmreviewkd.utils.progress import tracked
+
 from .detection_picture import draw_detections
 from .gains import compare_seeds
 from .output import write_json
@@ -36,14 +38,15 @@ def run_demo(out: Path, detector: str = 'mask-rcnn', seeds: Sequence[int] = (0,)
     teacher_config, alone_config, review_config = (
         f'{CONFIGS}/{detector}_{name}.py' for name in ('r34', 'r18', 'r18_review-r34'))
     teacher = Training('teacher', teacher_config, out / f'{detector}_r34')
-    results = {'teacher': [teacher.run()]}
+    results, trainings = {'teacher': [teacher.run()]}, []
     for seed in seeds:
         alone = Training('student alone', alone_config, out / f'{detector}_r18_seed{seed}', {'randomness.seed': seed})
         review = Training(
             'Knowledge Review', review_config, out / f'{detector}_r18_review-r34_seed{seed}',
             {'randomness.seed': seed, 'model.teacher.checkpoint': teacher.checkpoint})
-        for training in (alone, review):
-            results.setdefault(training.name, []).append(training.run())
+        trainings += [alone, review]
+    for training in tracked(trainings, 'students', len(trainings)):
+        results.setdefault(training.name, []).append(training.run())
     write_json([result for group in results.values() for result in group], out / f'{detector}.json')
     compare_seeds(
         seeds, results['student alone'], results['Knowledge Review'], METRICS, 100.0, out / f'{detector}_seeds.md')

@@ -12,6 +12,7 @@ from mmengine.config import Config
 
 from mmreviewkd.apis import build_runner, read_config
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.progress import tracked
 
 _CONFIG = 'mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'
 _AUGMENTED = [
@@ -105,7 +106,7 @@ def kill_test(
         whole[name] = _run_to_its_end(processes, configs[name], out / name / 'whole')
         report(f'{name}: the whole run took {whole[name]:.1f} s')
     different = 0
-    for number in range(kills):
+    for number in tracked(range(kills), f'{kills} kills', kills):
         name = list(configs)[number % len(configs)]
         folder, moment = out / name / f'killed_{number}', moments.uniform(0, whole[name])
         process = _start(processes, configs[name], folder)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,16 @@ from mmreviewkd.apis import train
 from mmreviewkd.models.build import build_model
 from mmreviewkd.utils.config import load_config, model_config
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.progress import progress
 from mmreviewkd.utils.random import preserved_random_state
 
 from .curves import training_curve
 from .output import write_json
 from .without_plugin import command_to_test_student
+
+_SECONDS_BETWEEN_LOOKS = 1.0
+_END_OF_LOG = 4096  # bytes
+_TIME_LEFT = re.compile(r'eta: (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)')
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Training:
     def _train_and_test(self) -> dict:
         _run_python(
             [_tools() / 'train.py', self.config, '--work-dir', self.work_dir, '--resume', *self._cfg_options()],
-            self.work_dir / 'train.log')
+            self.work_dir / 'train.log', self.name)
         return self._test()
 
     def _test(self) -> dict:
@@ -98,7 +104,7 @@ class Training:
         else:
             command = [
                 _tools() / 'test.py', self.config, self.checkpoint, '--work-dir', test_dir, *self._cfg_options()]
-        _run_python(command, self.work_dir / 'test.log')
+        _run_python(command, self.work_dir / 'test.log', f'{self.name}, test')
         return json.loads(max(test_dir.glob('*/*.json')).read_text().splitlines()[-1])
 
     def _cfg_options(self) -> list[str]:
@@ -148,6 +154,24 @@ def complexity(config: str) -> dict[str, int]:
     return dict(parameters=sum(p.numel() for p in network.parameters()), flops=int(flops))
 
 
+def share_done(log: Path, start: int, seconds: float) -> float:
+    """The share of a training or test that is done, from the time left that its log names last; 0 if it names none yet.
+
+    Args:
+        log (Path): The log, as MMEngine's ``LoggerHook`` writes it.
+        start (int): Where in the log this run begins, in bytes.
+        seconds (float): How long it has run.
+    """
+    with open(log, 'rb') as file:
+        file.seek(max(start, file.seek(0, os.SEEK_END) - _END_OF_LOG))
+        found = _TIME_LEFT.findall(file.read().decode(errors='replace'))
+    if not found:
+        return 0.0
+    days, hours, minutes, rest = (int(group or 0) for group in found[-1])
+    left = ((24 * days + hours) * 60 + minutes) * 60 + rest
+    return seconds / (seconds + left) if seconds else 0.0
+
+
 def _cpu_seconds() -> float:
     """CPU time of this process and of its finished child processes."""
     return sum(os.times()[:4])
@@ -159,11 +183,22 @@ def _tools() -> Path:
     return next(folder for folder in (package.parent / 'tools', package / '.mim' / 'tools') if folder.is_dir())
 
 
-def _run_python(command: Sequence, log: Path) -> None:
+def _run_python(command: Sequence, log: Path, what: str) -> None:
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, 'a') as file:
-        done = subprocess.run([sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT)
-    if done.returncode:
+    begin = time.monotonic()
+    with open(log, 'a') as file, progress(what) as done:
+        start = file.tell()
+        process = subprocess.Popen([sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT)
+        try:
+            while process.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_SECONDS_BETWEEN_LOOKS)
+                done(share_done(log, start, time.monotonic() - begin))
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if process.returncode:
         last = (log.read_text().strip().splitlines() or ['no output'])[-1]
         tool = next(str(part) for part in command if str(part).endswith('.py'))
-        raise ConfigError(f'{tool} ended with exit code {done.returncode}, see {log}: {last}')
+        raise ConfigError(f'{tool} ended with exit code {process.returncode}, see {log}: {last}')

@@ -7,8 +7,11 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
+from mmengine.model import PretrainedInit
 
 from .errors import ConfigError, did_you_mean
+
+_PRETRAINED = ('Pretrained', PretrainedInit)  # the latter in pure Python configs
 
 
 def model_config(model: dict | str, where: str) -> ConfigDict:
@@ -69,11 +72,14 @@ def config_file(reference: str, where: str) -> Path:
     if spec is None:
         raise ConfigError(f'{where}: {reference!r} needs the package {package!r}, which is not installed')
     root = Path(spec.origin).parent
-    configs = next((folder for folder in (root / '.mim' / 'configs', root.parent / 'configs') if folder.is_dir()), root)
-    if not (configs / path).is_file():
-        known = [str(file.relative_to(configs)) for file in configs.rglob('*.py')]
+    # Pure Python configs of mmdet and mmpretrain are part of the package itself, where it is installed from source.
+    places = [place for place in (root / '.mim' / 'configs', root.parent / 'configs', root / 'configs')
+              if place.is_dir()] or [root]
+    found = next((place / path for place in places if (place / path).is_file()), None)
+    if found is None:
+        known = [str(file.relative_to(place)) for place in places for file in place.rglob('*.py')]
         raise ConfigError(f'{where}: {package} has no config {path!r}; {did_you_mean(path, known)}')
-    return configs / path
+    return found
 
 
 def _parse(file: Path, where: str) -> Config:
@@ -127,7 +133,7 @@ def metafile_weights(reference: str, where: str) -> str:
 
 
 def without_pretrained(config: Any) -> Any:
-    """Copy a config without any ``init_cfg`` of type ``'Pretrained'``, so that building it downloads nothing.
+    """Copy a config without any ``init_cfg`` that loads weights, so that initializing the model downloads nothing.
 
     Args:
         config (dict or list or Any): A model config, or a part of one.
@@ -138,4 +144,4 @@ def without_pretrained(config: Any) -> Any:
         return config
     return type(config)({
         key: without_pretrained(value) for key, value in config.items()
-        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained')})
+        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') in _PRETRAINED)})

@@ -74,9 +74,10 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     file = distill(student, TEACHER, weights, out='pairs/pair.py', train=True, work_dir='work')
     printed = capsys.readouterr().out
     for expected in (
-            'backbone.layer3[-1].relu:input', '16 x 16', '32 channels', 'on its own data: 32 x 1 x 28 x 28',
+            'backbone.layer3[-1].relu:input', '14 x 14', '32 channels', 'on its own data: 32 x 1 x 28 x 28',
             'loss_student', 'gradient norms', 'the student alone', 'training: 4 iterations', 'wrote pairs/pair.py'):
         assert expected in printed
+    assert 'levels, fine to coarse, at images of 1 x 28 x 28' in printed and '7 x 7' in printed
     assert 'left out' not in printed and 'init_weights' not in printed.partition('wrote')[0]
 
     text, cfg = file.read_text(), Config.fromfile(file)
@@ -84,7 +85,7 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
     assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
     hooks = [hook['type'] for hook in cfg.custom_hooks]
-    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.ExportStudentHook']
+    assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.LevelScalarsHook', 'mmreviewkd.LevelPicturesHook']
 
     log = max((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text().splitlines()
     assert sum('loss_distill' in json.loads(line) for line in log) == 4
@@ -105,16 +106,17 @@ def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, 
 
 
 @pytest.mark.slow
-def test_a_pure_python_config_is_written_out(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
+def test_a_pure_python_config_is_built_on(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('schedule.py').write_text(PURE_PYTHON_SCHEDULE)
     Path('pure.py').write_text(PURE_PYTHON.replace('DATA_ROOT', repr(str(fashion_mnist))))
     file = distill('pure.py', 'pure.py', 'init_cfg', out='pair.py', train=True, work_dir='work')
     assert 'on its own data: 64 x 1 x 28 x 28' in capsys.readouterr().out
+    assert 'with read_base():\n    from .pure import *\n' in file.read_text()
     cfg = Config.fromfile(file)
     assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
-    assert cfg.model.student.model.type == 'mmpretrain.models.ImageClassifier'
-    assert len(cfg.custom_hooks) == 2
+    assert cfg.model.student.model.type.__name__ == 'ImageClassifier'
+    assert len(cfg.custom_hooks) == 3
     exported = (tmp_path / 'work' / 'student' / 'student.py').read_text()
     assert "type='CIFARResNet'" in exported and 'mmreviewkd' not in exported
 

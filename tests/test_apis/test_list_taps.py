@@ -14,9 +14,9 @@ def test_the_config_of_a_distillation_stands_for_its_student():
 
 
 def test_the_size_of_the_image_can_be_given():
-    found = list_taps('mmpretrain::resnet/resnet18_8xb32_in1k.py', size=96)
-    assert found.image == (3, 96, 96)
-    assert {f.tap: f.size for f in found.features}['backbone.layer4'] == (3, 3)
+    found = list_taps('mmpretrain::resnet/resnet18_8xb32_in1k.py', size=(96, 64))
+    assert found.image == (3, 96, 64)
+    assert {f.tap: f.size for f in found.features}['backbone.layer4'] == (3, 2)
 
 
 def test_a_config_without_a_model_is_named(tmp_path):

@@ -18,7 +18,7 @@ def feature(module, channels, stride, size):
 
 def proposal(widest=32):
     levels = feature('fine', 16, 4, (7, 7)), feature('coarse', widest, 8, (4, 4)), feature('neck', 8, 28, (1, 1))
-    return Proposal(levels, levels)
+    return Proposal(levels, levels, ((3, 28, 28), (3, 28, 28)))
 
 
 def written(folder, text=BASE, options=None, **changes):
@@ -35,7 +35,7 @@ def test_the_student_is_wrapped_whole(tmp_path):
     cfg, text = written(tmp_path)
     assert cfg.model.student.to_dict() == dict(model=dict(type='Net', depth=8), taps=['fine', 'coarse', 'neck'])
     assert cfg.model.teacher.checkpoint == 'teacher.pth' and 'depth' not in cfg.model
-    assert [hook.type for hook in cfg.custom_hooks] == ['mmreviewkd.ExportStudentHook']
+    assert [hook.type for hook in cfg.custom_hooks] == ['mmreviewkd.LevelScalarsHook', 'mmreviewkd.LevelPicturesHook']
     assert '# Levels by stride, fine to coarse: 4, 8, pooled.' in text and "'../student.py'" in text
 
 
@@ -46,10 +46,27 @@ def test_the_review_path_is_as_wide_as_the_student_up_to_256(tmp_path, widest, w
 
 @pytest.mark.parametrize(('text', 'pure_python'), [(BASE, False), (PURE_PYTHON, True)], ids=['base', 'pure Python'])
 def test_an_option_changes_one_value_of_either_kind_of_config(tmp_path, text, pure_python):
-    cfg, _ = written(tmp_path, text, {'schedule.rates.last': 3, 'model.connector.mid_channels': 5})
+    cfg, found = written(tmp_path, text, {
+        'schedule.rates.last': 3, 'model.connector.mid_channels': 5, 'randomness.seed': 7})
     assert is_pure_python(Config.fromfile(tmp_path / 'student.py')) is pure_python
+    assert len(found.splitlines()) < 30 and ('from ..student import *' in found) is pure_python
+    assert cfg.randomness.seed == 7 and 'student' in cfg.model and 'read_base' not in cfg.to_dict()
     assert cfg.schedule.to_dict() == dict(epochs=1, rates=dict(first=1, last=3))
     assert cfg.model.connector.mid_channels == 5 and cfg.model.student.model.depth == 8
+
+
+def test_a_pure_python_config_that_cannot_be_imported_is_written_out(tmp_path):
+    folder = tmp_path / 'my-configs'
+    folder.mkdir()
+    pair = tmp_path / 'pair.py'
+    (folder / 'student.py').write_text(PURE_PYTHON)
+    cfg = Config.fromfile(folder / 'student.py')
+    pair.write_text(pair_config(
+        str(folder / 'student.py'), 'teacher.py', 'teacher.pth', proposal(), cfg, tmp_path,
+        {'schedule.rates.last': 3}))
+    found = Config.fromfile(pair)
+    assert 'read_base' not in pair.read_text() and found.schedule.rates.to_dict() == dict(first=1, last=3)
+    assert found.model.student.model.type == 'mmengine.model.BaseModel'
 
 
 def test_an_option_inside_of_a_value_is_refused(tmp_path):

@@ -22,22 +22,20 @@ def run(snippets, names):
     return names
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
-    """The names that the snippets use; noise in place of images."""
-    monkeypatch.chdir(tmp_path)
-    torch.manual_seed(0)
-    data = [(torch.randn(3, 64, 64), i) for i in range(8)]
-    boxes = torch.tensor([[8.0, 8, 60, 70], [30, 20, 90, 100]])
-    return dict(
-        loader=torch.utils.data.DataLoader(data, batch_size=4),
-        pictures=[torch.rand(3, 128, 100), torch.rand(3, 110, 128)],
-        targets=[dict(boxes=boxes, labels=torch.tensor([1, 2]))] * 2)
-
-
-@pytest.fixture(autouse=True)
-def _one_process_group():
-    yield
+@pytest.fixture(scope='module')
+def names(tmp_path_factory):
+    """The names that the first snippet leaves, and those that the others use; noise in place of images."""
+    pytest.importorskip('torchvision')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp('plain'))
+        patch.setattr('mmreviewkd.models.taps.probe.SIDES', (64,))  # probes at the usual size take longer
+        torch.manual_seed(0)
+        data = [(torch.randn(3, 64, 64), i) for i in range(4)]
+        boxes = torch.tensor([[8.0, 8, 60, 70], [30, 20, 90, 100]])
+        yield run(SECTIONS[FIRST], dict(
+            loader=torch.utils.data.DataLoader(data, batch_size=2),
+            pictures=[torch.rand(3, 128, 100), torch.rand(3, 110, 128)],
+            targets=[dict(boxes=boxes, labels=torch.tensor([1, 2]))] * 2))
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -54,16 +52,13 @@ def check_gradients(names):
     assert found and all(torch.isfinite(grad).all() for grad in found) and any(grad.any() for grad in found)
 
 
-def test_the_first_snippet_trains_and_leaves_a_plain_student(place):
-    torchvision = pytest.importorskip('torchvision')
-    names = run(SECTIONS[FIRST], place)
+def test_the_first_snippet_trains_and_leaves_a_plain_student(names):
     assert len(names['optimizer'].state) == len(list(names['review'].parameters()))
-    torchvision.models.resnet18(num_classes=10).load_state_dict(torch.load('student.pth', weights_only=True))
+    names['resnet18'](num_classes=10).load_state_dict(torch.load('student.pth', weights_only=True))
 
 
 @pytest.mark.parametrize('title', [title for title in SECTIONS if title != FIRST])
-def test_a_section_goes_on_from_the_first_snippet(title, place):
-    pytest.importorskip('torchvision')
+def test_a_section_goes_on_from_the_first_snippet(title, names):
     if title in NEEDED:
         pytest.importorskip(NEEDED[title])
     snippets = SECTIONS[title]
@@ -71,21 +66,19 @@ def test_a_section_goes_on_from_the_first_snippet(title, place):
         pytest.skip('this torch has no torch.amp.GradScaler')
     if title == 'Several processes':
         torch.distributed.init_process_group('gloo', init_method='tcp://127.0.0.1:0', rank=0, world_size=1)
-    names = run(SECTIONS[FIRST], place)
     before = weights(names)
-    names = run(snippets, names)
+    run(snippets, names)
     if 'optimizer' in ''.join(snippets):
         assert not all(map(torch.equal, weights(names), before))
     else:
         check_gradients(names)
 
 
-def test_the_snippet_of_the_readme(place):
+def test_the_snippet_of_the_readme(names):
     readme = (ROOT / 'README.md').read_text()
     snippet = next(s for s in re.findall(r'```python\n(.+?)```', readme, re.DOTALL) if 'distiller(' in s)
     assert snippet.count('\n') <= 15
-    models = pytest.importorskip('torchvision.models')
-    place.update(torch=torch, criterion=torch.nn.functional.cross_entropy, student=models.resnet18(num_classes=10),
-                 teacher=models.resnet34(num_classes=10))
-    names = run([snippet], place)
-    assert len(names['optimizer'].state) == len(list(names['review'].parameters()))
+    student, teacher = (names[name](num_classes=10) for name in ('resnet18', 'resnet34'))
+    found = run([snippet], dict(
+        torch=torch, criterion=names['cross_entropy'], student=student, teacher=teacher, loader=names['loader']))
+    assert len(found['optimizer'].state) == len(list(found['review'].parameters()))

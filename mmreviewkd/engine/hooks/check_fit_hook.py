@@ -1,9 +1,11 @@
-"""Check that loaded weights fit the model."""
+"""Check that loaded weights and the optimizer fit the model."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmreviewkd.models import ReviewDistiller
+from mmreviewkd.models.distillers.parameter_groups import check_optimizer
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checkpoint import check_fit, state_dict_of
 from mmreviewkd.utils.errors import CheckpointError
@@ -11,12 +13,26 @@ from mmreviewkd.utils.errors import CheckpointError
 
 @HOOKS.register_module()
 class CheckFitHook(Hook):
-    """Refuse ``--resume`` and ``load_from`` of weights that do not fit the model.
+    """Refuse ``--resume`` and ``load_from`` of weights that do not fit the model, and optimizers that leave parts out.
 
     MMEngine would warn and continue with random weights. :func:`mmreviewkd.apis.train` adds this hook to every run.
     """
 
     priority = 'HIGHEST'
+
+    def before_train(self, runner: Runner) -> None:
+        """Check the optimizer of a distillation.
+
+        Args:
+            runner (Runner): The runner.
+
+        Raises:
+            ConfigError: If a part of the distiller is in no optimizer; see
+                :func:`~mmreviewkd.models.distillers.parameter_groups.check_optimizer`.
+        """
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        if isinstance(model, ReviewDistiller):
+            check_optimizer(model, runner.optim_wrapper)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check a checkpoint before it is loaded into the model.

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mmreviewkd.ops import attention_based_fusion
+from mmreviewkd.ops import attention_based_fusion, fusion_attention
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import flag
 from mmreviewkd.utils.errors import strict_keys
@@ -33,3 +33,14 @@ class AttentionBasedFusion(ReviewBlock):
         if self.att_conv is None:
             return feature
         return attention_based_fusion(feature, residual, self.att_conv[0].weight, self.att_conv[0].bias)
+
+    def attention(self, feature: Tensor, residual: Tensor | None) -> Tensor | None:
+        """The attention maps ``[N, 2, h, w]`` with which :meth:`forward` fuses; None at a level without attention.
+
+        Args:
+            feature (Tensor): The student's feature, ``[N, C, h, w]``.
+            residual (Tensor, optional): The fused map of the next coarser level, ``[N, M, h', w']``.
+        """
+        if self.att_conv is None:
+            return None
+        return fusion_attention(self.conv1(feature), residual, self.att_conv[0].weight, self.att_conv[0].bias)

@@ -4,8 +4,10 @@ import contextlib
 import functools
 from collections.abc import Iterator
 
-from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper, OptimWrapperDict
 from torch import nn
+
+from mmreviewkd.utils.errors import ConfigError
 
 from .review_distiller import ReviewDistiller
 
@@ -41,6 +43,33 @@ def add_distiller_params(
         for group in own:
             group['param_names'] = [names[id(parameter)] for parameter in group['params']]
     params += own
+
+
+def check_optimizer(distiller: ReviewDistiller, optim_wrapper: OptimWrapper | OptimWrapperDict) -> None:
+    """Refuse to train a distiller some parts of which are in no optimizer, or that is trained by several optimizers.
+
+    Constructors that are not derived from MMEngine's, or replace its ``__call__``, may leave the connector out.
+
+    Args:
+        distiller (ReviewDistiller): The distiller.
+        optim_wrapper (OptimWrapper or OptimWrapperDict): What the config's constructor has built.
+
+    Raises:
+        ConfigError: If the connector would not be trained, or there are several optimizers.
+    """
+    if isinstance(optim_wrapper, OptimWrapperDict):
+        names = list(optim_wrapper.keys())
+        raise ConfigError(
+            f'optim_wrapper builds {len(names)} optimizers ({", ".join(names)}), but student and connector '
+            'are trained together in one step, by one optimizer')
+    trained = {id(parameter) for group in optim_wrapper.param_groups for parameter in group['params']}
+    missing = [name for name, parameter in distiller.named_parameters()
+               if parameter.requires_grad and id(parameter) not in trained and not name.startswith('student.')]
+    if missing:
+        raise ConfigError(
+            f'optim_wrapper.constructor leaves {len(missing)} parameters out of the optimizer, such as {missing[0]!r}, '
+            'which would keep their random values; derive it from DefaultOptimWrapperConstructor and let its '
+            '`add_params` group the parameters')
 
 
 def install() -> None:

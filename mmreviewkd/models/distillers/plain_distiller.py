@@ -12,7 +12,7 @@ from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import probe
 from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.models.taps.recording import Recording
-from mmreviewkd.utils.checks import choice, number, tap_list
+from mmreviewkd.utils.checks import choice, integers, number, tap_list
 from mmreviewkd.utils.errors import ConfigError, check_keys
 from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
@@ -81,7 +81,7 @@ class PlainDistiller(nn.Module):
             self._check_compiled(recording)
             features = recording.features()
             check_one_map_per_image(recording, features, targets)
-            losses = distillation_losses(
+            losses, *_ = distillation_losses(
                 self.connector, self.distill_loss, self.logit_loss, features, targets, self._warmup_factor())
         if self.training:
             self.iterations += 1
@@ -121,7 +121,7 @@ def distiller(
         logits: str | Mapping[str, str] | None = None,
         logit_loss: dict | None = None,
         autocast: str | None = None,
-        example: Tensor | Sequence[Tensor] | None = None) -> PlainDistiller:
+        image_shape: Sequence[int] | None = None) -> PlainDistiller:
     """Build a distiller from two modules, for a training loop in plain PyTorch.
 
     In a training step, ``output, distillation = review(images)`` runs the student once and gives its output and the
@@ -145,8 +145,8 @@ def distiller(
             to None.
         autocast (str, optional): The precision that the teacher runs in, 'float16' or 'bfloat16', independent of the
             student's. Defaults to None.
-        example (Tensor or Sequence[Tensor], optional): A batch that both models accept, ``[N, C, H, W]`` or a list of
-            images, of which the first is used to infer channels. Defaults to None: blank images.
+        image_shape (Sequence[int], optional): ``(C, H, W)`` of images that both models accept, by which channels are
+            inferred and taps proposed. Defaults to None: a usual shape.
 
     Returns:
         PlainDistiller: The distiller.
@@ -163,7 +163,7 @@ def distiller(
     check_finite(teacher, 'teacher')
     number(warmup_iters, 'warmup_iters', at_least=0, integer=True)
     choice(autocast, [None, 'float16', 'bfloat16'], 'autocast')
-    example = _first_of(example)
+    image = None if image_shape is None else integers(image_shape, 'image_shape', at_least=1)
     if (logits is None) != (logit_loss is None):
         raise ConfigError("logit_loss and logits belong together: logits='fc' names the module of both models that "
                           "gives the logits, dict(student='fc', teacher='head') one of each")
@@ -171,8 +171,8 @@ def distiller(
     check_parts(connector, distill_loss, logit_loss, logits)
     distill_loss = _weighted(distill_loss, loss_weight)
     with preserved_random_state():
-        taps = _taps(student, teacher, taps, logits, distill_loss is not None, example)
-        seen = [probe(model, tap, example) for model, tap in zip((student, teacher), taps)]
+        taps = _taps(student, teacher, taps, logits, distill_loss is not None, image)
+        seen = [probe(model, tap, image) for model, tap in zip((student, teacher), taps)]
         parts = build_parts(*seen, connector, distill_loss, logit_loss)
         frozen = FrozenNetwork(
             copy.deepcopy(teacher), taps[1], seen[1], student, autocast and getattr(torch, autocast))
@@ -211,18 +211,6 @@ def _uncompiled(model: nn.Module) -> tuple[nn.Module, Callable]:
     return model, _run
 
 
-def _first_of(example: Tensor | Sequence[Tensor] | None) -> Tensor | None:
-    """A batch of the first image, ``[1, ...]``."""
-    if isinstance(example, Tensor) and example.dim() > 1 and len(example):
-        return example[:1]
-    if isinstance(example, Sequence) and example and isinstance(example[0], Tensor):
-        return example[0][None]
-    if example is not None:
-        raise ConfigError('example must be a batch of images, a tensor [N, C, H, W] or a list of tensors [C, H, W], '
-                          f'but is a {type(example).__name__}')
-    return None
-
-
 def _of_both(value: Any, name: str) -> dict[str, Any]:
     """The value of 'student' and of 'teacher', where one value stands for both."""
     if not isinstance(value, Mapping):
@@ -248,15 +236,15 @@ def _weighted(distill_loss: dict | None, loss_weight: float | None) -> dict | No
 
 def _taps(
         student: nn.Module, teacher: nn.Module, taps: object, logits: dict[str, str | None], features: bool,
-        example: Tensor | None) -> tuple[FeatureTaps, FeatureTaps]:
+        image: tuple[int, ...] | None) -> tuple[FeatureTaps, FeatureTaps]:
     if taps == 'auto' and not features:
         taps = []
     if taps == 'auto':
-        if example is not None and example.dim() != 4:
-            raise ConfigError(f"taps='auto' looks for maps of images, but the example is {list(example.shape)}; name "
-                              'the taps')
-        proposal = propose_taps(student, teacher, example)
-        print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
+        if image is not None and len(image) != 3:
+            raise ConfigError(
+                f"taps='auto' looks for maps of images (C, H, W), but image_shape is {image}; name the taps")
+        proposal = propose_taps(student, teacher, image)
+        print_log(f"Levels that taps='auto' proposes, {proposal.heading}:\n" + '\n'.join(proposal.table()), 'current')
         taps = dict(student=proposal.student_taps, teacher=proposal.teacher_taps)
     if isinstance(taps, str):
         raise ConfigError(f"taps must be 'auto', a list of module names such as ['layer1', 'layer2'], or "

@@ -1,7 +1,7 @@
 """The distiller: a ``BaseModel`` that trains a student with its own losses and Knowledge Review distillation."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mmengine.logging import MessageHub, print_log
@@ -13,7 +13,14 @@ from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import probe
 from mmreviewkd.models.taps.proposal import propose_taps
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.checks import compile_options, data_preprocessor_config, init_config, number, tap_list
+from mmreviewkd.utils.checks import (
+    compile_options,
+    data_preprocessor_config,
+    init_config,
+    integers,
+    number,
+    tap_list,
+)
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
@@ -36,7 +43,7 @@ class ReviewDistiller(BaseModel):
         student (dict): ``model`` (a model dict, or a config reference such as
             ``'mmpretrain::resnet/resnet18_8xb32_in1k.py'``), ``taps`` (names of its modules, fine to coarse, see
             :class:`FeatureTaps`, or 'auto' for those that :func:`~mmreviewkd.models.taps.proposal.propose_taps`
-            proposes for the pair) and, for a ``logit_loss``, ``logits`` (the tap of its logits).
+            proposes for the pair at ``image_shape``) and, for a ``logit_loss``, ``logits`` (the tap of its logits).
         teacher (dict): The same keys, and ``checkpoint`` and ``autocast``; see :class:`FrozenTeacher`.
         connector (dict, optional): Transforms the student's features to the teacher's channels and sizes. Its
             channels are inferred. A connector that does not return one map per level of the teacher has a method
@@ -51,9 +58,16 @@ class ReviewDistiller(BaseModel):
         compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
             options.
             Defaults to False.
+        image_shape (tuple[int, int, int], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
+            package's tools find it in the training pipeline. Defaults to None: a shape that both models accept.
         data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
             runner passes the config's. Defaults to None.
         init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
+
+    Attributes:
+        observer (Callable, optional): Called in each ``loss`` with the losses, the connector's outputs and the
+            teacher's features that they are compared with. It must leave them as they are. Defaults to None.
+        student_probe (Probe): The levels of the student's taps.
 
     Raises:
         ConfigError: If a part of the config cannot work; the message names its key.
@@ -69,6 +83,7 @@ class ReviewDistiller(BaseModel):
             warmup_epochs: int = 0,
             warmup_iters: int = 0,
             compile: bool | dict = False,
+            image_shape: tuple[int, int, int] | None = None,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
         check_keys(student, ['model', 'taps', 'logits'], 'student')
@@ -84,10 +99,7 @@ class ReviewDistiller(BaseModel):
         config = model_config(student['model'], 'student.model')
         if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
             config.setdefault('data_preprocessor', data_preprocessor)
-        if 'teacher_config' in config:
-            raise ConfigError(
-                f'student.model is a {config["type"]}, which distills from a teacher of its own; use the detector that '
-                'it trains, such as GFL for LD, as the student')
+        check_distills_not(config, 'student.model')
         built = build_model(config, 'student.model')
         if not isinstance(built, BaseModel):
             raise ConfigError(f'student.model is a {type(built).__name__}, but only a MMEngine BaseModel can be '
@@ -99,8 +111,9 @@ class ReviewDistiller(BaseModel):
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
         self.compile_options = compile_options(compile, 'compile')
+        self.observer: Callable[[dict, Sequence[Tensor], Sequence[Tensor]], None] | None = None
         with preserved_random_state():
-            student, teacher = _with_proposed_taps(student, teacher, built)
+            student, teacher = _with_proposed_taps(student, teacher, built, image_shape)
         taps = tap_list(student.get('taps', ()), 'student.taps', student.get('logits'))
         self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
@@ -108,6 +121,7 @@ class ReviewDistiller(BaseModel):
             seen = probe(self.student, self.taps), self.frozen_teacher.probe()
             for name, part in build_parts(*seen, connector, distill_loss, logit_loss).items():
                 setattr(self, name, part)
+        self.student_probe = seen[0]
         self._report = both_tables(*seen)
         self._warn_of_a_distiller_as_teacher()
 
@@ -170,11 +184,14 @@ class ReviewDistiller(BaseModel):
             # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
             losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
             warmup = self.warmup_factor() if self.distill_loss is not None else 1.0
-            losses.update(distillation_losses(
-                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup))
+            distilled, *compared = distillation_losses(
+                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup)
+            losses.update(distilled)
         if self.distill_loss is not None:
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
+        if self.observer is not None:
+            self.observer(losses, *compared)
         return losses
 
     def warmup_factor(self) -> float:
@@ -220,8 +237,28 @@ class ReviewDistiller(BaseModel):
             return getattr(self.student, name)
 
 
-def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tuple[dict, dict]:
+def check_distills_not(config: Mapping, where: str) -> None:
+    """Refuse a student that distills from a teacher of its own, such as mmdet's LD.
+
+    Args:
+        config (Mapping): The model dict.
+        where (str): Its config key, for the message.
+
+    Raises:
+        ConfigError: If it has the key ``teacher_config``.
+    """
+    if 'teacher_config' in config:
+        kind = getattr(config['type'], '__name__', config['type'])
+        raise ConfigError(
+            f'{where} is a {kind}, which distills from a teacher of its own; use the detector that it trains, such as '
+            'GFL for LD, as the student')
+
+
+def _with_proposed_taps(
+        student: dict, teacher: dict, network: nn.Module, image: tuple[int, int, int] | None) -> tuple[dict, dict]:
     """Replace ``taps='auto'`` of both models by the taps proposed for the pair."""
+    if image is not None and len(integers(image, 'image_shape', at_least=1)) != 3:
+        raise ConfigError(f'image_shape must be the (C, H, W) of the training images, but is {image!r}')
     asked = [part.get('taps') == 'auto' for part in (student, teacher)]
     if not any(asked):
         return student, teacher
@@ -231,8 +268,8 @@ def _with_proposed_taps(student: dict, teacher: dict, network: nn.Module) -> tup
             f"{given}.taps='auto' matches the levels of both models, but {missing}.taps is "
             f"{(student, teacher)[asked[0]].get('taps')!r}; set both to 'auto', or name the taps of both")
     config = model_config(teacher['model'], 'teacher.model')
-    proposal = propose_taps(network, build_model(config, 'teacher.model'))
-    print_log("Levels that taps='auto' proposes:\n" + '\n'.join(proposal.table()), 'current')
+    proposal = propose_taps(network, build_model(config, 'teacher.model'), image and tuple(image))
+    print_log(f"Levels that taps='auto' proposes, {proposal.heading}:\n" + '\n'.join(proposal.table()), 'current')
     return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
 
 

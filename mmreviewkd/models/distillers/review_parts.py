@@ -86,7 +86,8 @@ def build_parts(
 
 def distillation_losses(
         connector: nn.Module | None, distill_loss: nn.Module | None, logit_loss: nn.Module | None,
-        features: Sequence[Tensor], targets: Sequence[Tensor], warmup: float | Tensor = 1.0) -> dict[str, Tensor]:
+        features: Sequence[Tensor], targets: Sequence[Tensor], warmup: float | Tensor = 1.0,
+) -> tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]:
     """Compute the distillation losses of a batch.
 
     Args:
@@ -98,7 +99,8 @@ def distillation_losses(
         warmup (float or Tensor): Factor of the loss between features. Defaults to 1.0.
 
     Returns:
-        dict[str, Tensor]: ``loss_logit`` and ``loss_distill``, as far as there are such losses; scalars.
+        tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]: ``loss_logit`` and ``loss_distill``, as far as
+        there are such losses, scalars; the connector's outputs; the teacher's features that they are compared with.
     """
     losses = {}
     if logit_loss is not None:
@@ -109,7 +111,7 @@ def distillation_losses(
             features = connector(features, [target.shape[-2:] for target in targets])
             targets = connector_targets(connector, targets)
         losses['loss_distill'] = warmup * distill_loss(features, targets)
-    return losses
+    return losses, features, targets
 
 
 def check_one_map_per_image(recording: Recording, features: Sequence[Tensor], targets: Sequence[Tensor]) -> None:

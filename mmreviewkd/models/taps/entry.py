@@ -3,36 +3,39 @@
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
-#: The calls by which features are computed: ``extract_feat(inputs)``, which stops before the head;
-#: ``forward(inputs, data_samples, mode='tensor')`` of a ``BaseModel``; and ``model(inputs)`` of any other module.
-ENTRIES = ('extract_feat', 'tensor', 'call')
 
-
-def entries_of(model: nn.Module) -> tuple[str, ...]:
-    """The calls that a model may have, the most likely one first.
+def entries_of(model: nn.Module) -> list[str]:
+    """List the calls by which a model may compute its features, the shortest first.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``, or any other module that is called with its images.
+        model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
 
     Returns:
-        tuple[str, ...]: Some of :data:`ENTRIES`.
+        list[str]: 'extract_feat', which stops before the head; 'tensor', ``forward(inputs, data_samples,
+        mode='tensor')`` of a ``BaseModel``, or 'call', ``model(inputs)`` of any other module; 'student.extract_feat' of
+        a semi-supervised model, whose own ``extract_feat`` may run its mean teacher.
     """
-    whole = 'tensor' if isinstance(model, BaseModel) else 'call'
-    return ('extract_feat', whole) if hasattr(model, 'extract_feat') else (whole,)
+    found = ['extract_feat'] if hasattr(model, 'extract_feat') else []
+    found.append('tensor' if isinstance(model, BaseModel) else 'call')
+    if hasattr(getattr(model, 'student', None), 'extract_feat'):
+        found.append('student.extract_feat')
+    return found
 
 
 def run_entry(model: nn.Module, inputs: Tensor, data_samples: list | None, entry: str) -> None:
-    """Run a model by one of its calls, so that its taps can be recorded.
+    """Run a model by one of :func:`entries_of`, so that its taps can be recorded.
 
     Args:
         model (nn.Module): The model.
         inputs (Tensor): The batch, ``[N, C, H, W]``.
-        data_samples (list, optional): Its data samples, which only ``'tensor'`` takes.
-        entry (str): One of :data:`ENTRIES`.
+        data_samples (list, optional): Its data samples, which only 'tensor' takes.
+        entry (str): The call.
     """
-    if entry == 'extract_feat':
-        model.extract_feat(inputs)
-    elif entry == 'tensor':
+    if entry == 'tensor':
         model(inputs, data_samples, mode='tensor')
-    else:
+    elif entry == 'call':
         model(inputs)
+    elif entry == 'extract_feat':
+        model.extract_feat(inputs)
+    else:
+        model.student.extract_feat(inputs)

@@ -31,7 +31,8 @@ class Probe:
         names (tuple[str, ...]): The names of the levels.
         shapes (tuple[tuple[int, int, int], ...]): Their ``(C, H, W)``.
         calls (Counter): How often each tap was called.
-        entry (str): The call of the model that reached them, one of :data:`~mmreviewkd.models.taps.entry.ENTRIES`.
+        entry (str): The call of the model that reached them, see
+            :func:`~mmreviewkd.models.taps.entry.entries_of`.
         image (tuple[int, int, int]): ``(C, H, W)`` of the image.
         frozen (tuple[str, ...]): The taps before which no module with trainable parameters ran. Defaults to ().
         shared (tuple[str, ...]): The taps whose module ran on maps of several sizes, such as a detector's head that is
@@ -64,7 +65,7 @@ class Probe:
             f'{name:{width}}  {c:5d} channels, {h} x {w}{seen}' for name, (c, h, w) in zip(self.names, self.shapes)]
 
 
-def probe(model: nn.Module, taps: FeatureTaps, example: Tensor | None = None) -> Probe:
+def probe(model: nn.Module, taps: FeatureTaps, image: tuple[int, ...] | None = None) -> Probe:
     """Run a copy of a model once, in eval mode, and return the levels of its taps.
 
     The weights, buffers and training flags of the model and the global random state do not change.
@@ -72,12 +73,12 @@ def probe(model: nn.Module, taps: FeatureTaps, example: Tensor | None = None) ->
     Args:
         model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
         taps (FeatureTaps): Its taps.
-        example (Tensor, optional): A batch of one, such as ``[1, C, H, W]``, to be used instead of a blank image.
+        image (tuple[int, ...], optional): The only shape to try: ``(C, H, W)``, or that of one input of another kind.
             Defaults to None.
 
     Raises:
         TapError: If a tap names no module, is never called, or gives no feature map.
-        ConfigError: If the model runs on none of the images; the message has the error of the attempt that got
+        ConfigError: If the model runs on none of the blank images; the message has the error of the attempt that got
             furthest.
     """
     for tap in taps.taps:
@@ -86,12 +87,12 @@ def probe(model: nn.Module, taps: FeatureTaps, example: Tensor | None = None) ->
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
         watch = _Watch(model, taps)
-        for image, entry in itertools.product(images_for(model, example=example), entries_of(model)):
+        for blank, entry in itertools.product(blank_images(model, image), entries_of(model)):
             watch.restart()
-            recording, error = _attempt(model, taps, image, entry)
+            recording, error = _attempt(model, taps, blank, entry)
             if recording.complete:
-                return _probe_of(recording, watch, entry, image)
-            attempts.append(_Attempt(recording, error, entry, image, watch.modules_run))
+                return _probe_of(recording, watch, entry, blank)
+            attempts.append(_Attempt(recording, error, entry, tuple(blank.shape[1:]), watch.modules_run))
     raise _failure(model, taps, max(attempts, key=lambda attempt: (attempt.passed, attempt.modules_run)))
 
 
@@ -100,7 +101,7 @@ class _Attempt:
     recording: Recording
     error: Exception | None
     entry: str
-    image: Tensor
+    image: tuple[int, ...]
     modules_run: int
 
     @property
@@ -108,28 +109,38 @@ class _Attempt:
         return sum(map(bool, self.recording.calls.values()))
 
 
-def images_for(model: nn.Module, side: int | None = None, example: Tensor | None = None) -> Iterator[Tensor]:
-    """Yield an example, or else blank square images that a model may accept, the most likely ones first.
+def blank_images(model: nn.Module, image: tuple[int, ...] | None = None) -> Iterator[Tensor]:
+    """Yield blank images that a model may accept, the most likely ones first.
 
     Args:
         model (nn.Module): The model; the number of channels is that of its first convolution, whose stride tells
-            whether the model is meant for small images.
-        side (int, optional): The only side to try, in pixels. Defaults to None.
-        example (Tensor, optional): A batch of one. Defaults to None.
+            whether the model is meant for small images. Networks of one size, such as MLP-Mixers, name it.
+        image (tuple[int, ...], optional): The only shape to try, ``(C, H, W)``. Defaults to None.
 
     Yields:
-        Tensor: ``[1, C, side, side]``, or the example, on the device and of the type of the model's parameters.
+        Tensor: ``[1, C, H, W]``, on the device and of the type of the model's parameters.
     """
-    if example is not None:
-        yield example.to(next(model.parameters()))
+    blank = next(model.parameters()).new_zeros
+    if image:
+        yield blank(1, *image)
         return
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     small = convolution is not None and convolution.stride == (1, 1)
-    sides = [side] if side else sorted(SIDES, key=lambda s: s > 64) if small else SIDES
+    sides = sorted(SIDES, key=lambda side: side > 64) if small else SIDES
     # A convolution behind a focus stem sees rearranged pixels, so colour images are tried beside its own channels.
     channels = sorted({convolution.in_channels if convolution else 3, 3})
-    for height, depth in itertools.product(sides, channels):
-        yield next(model.parameters()).new_zeros(1, depth, height, height)
+    sizes = dict.fromkeys([*((side, side) for side in sides), *_own_sizes(model)])
+    for size, depth in itertools.product(sizes, channels):
+        yield blank(1, depth, *size)
+
+
+def _own_sizes(model: nn.Module) -> Iterator[tuple[int, int]]:
+    """The sizes ``(H, W)`` of images that parts of the model are meant for."""
+    for module in model.modules():
+        size = getattr(module, 'img_size', None)
+        size = (size, size) if isinstance(size, int) else size
+        if isinstance(size, (tuple, list)) and len(size) == 2 and all(isinstance(side, int) for side in size):
+            yield tuple(size)
 
 
 def _attempt(
@@ -174,16 +185,16 @@ def _of_several_sizes(shapes: list[tuple[int, ...]]) -> bool:
 
 
 def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigError:
-    call = dict(extract_feat='extract_feat', tensor="forward(mode='tensor')", call='forward')[attempt.entry]
+    call = dict(tensor="forward(mode='tensor')", call='forward').get(attempt.entry, attempt.entry)
     if attempt.error is None:
         missed = next(tap for tap in taps.taps if not attempt.recording.calls[tap])
         return TapError(f'{taps.where}: {missed!r} is never called when the model runs by {call}')
     reason = (str(attempt.error).strip() or 'no message').splitlines()[0]
-    advice = 'give a batch that it accepts as `example`, or tap' if attempt.entry == 'call' else 'tap'
+    advice = 'give the image_shape that it accepts, or tap' if attempt.entry == 'call' else 'tap'
     return ConfigError(
         f'{taps.where}: {type(model).__name__} could not be run on a blank image to infer its channels '
-        f'({call} at {attempt.image.shape[-1]} pixels: {type(attempt.error).__name__}: {reason}); {advice} only what '
-        'its extract_feat or forward reaches')
+        f'({call} at {attempt.image[-1]} pixels: {type(attempt.error).__name__}: {reason}); {advice} only what its '
+        'extract_feat or forward reaches')
 
 
 class _Watch:

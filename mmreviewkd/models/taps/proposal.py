@@ -3,17 +3,20 @@
 import itertools
 import math
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from torch import Tensor, nn
+from torch import nn
 
-from mmreviewkd.utils.errors import TapError
+from mmreviewkd.utils.errors import ConfigError, TapError
 
+from .gradient_reach import without_gradient
 from .survey import Feature, Survey, survey
 
 # A model whose blocks all have one stride (a plain transformer) is tapped at this many depths, evenly spaced.
 _DEPTHS = 4
+# What OpenMMLab's libraries call the network that computes the features.
+_BACKBONES = ('backbone', 'img_backbone', 'encoder')
 # On images of at least this side, a stride below 4 belongs to the stem, whose features have few channels and many
 # pixels.
 _LARGE_IMAGE, _STEM_STRIDE = 128, 4
@@ -36,6 +39,11 @@ class Levels:
     depths: tuple[Feature, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """All features that can be levels."""
+        return (*self.maps, *self.depths, *([self.pooled] if self.pooled else []))
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -44,12 +52,22 @@ class Proposal:
     Args:
         student (tuple[Feature, ...]): The student's levels, fine to coarse.
         teacher (tuple[Feature, ...]): The teacher's levels, one for each of the student's.
+        images (tuple[tuple[int, int, int], tuple[int, int, int]]): ``(C, H, W)`` of the student's and the teacher's
+            blank image, at which the features have the sizes given.
         left_out (tuple[str, ...]): What was left out, and why. Defaults to ().
     """
 
     student: tuple[Feature, ...]
     teacher: tuple[Feature, ...]
-    left_out: tuple[str, ...] = field(default=())
+    images: tuple[tuple[int, int, int], tuple[int, int, int]]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def heading(self) -> str:
+        """What the table shows, as a phrase."""
+        own, other = (' x '.join(map(str, image)) for image in self.images)
+        return f'fine to coarse, at images of {own}' + ('' if own == other else f' for the student, {other} for the '
+                                                        'teacher')
 
     @property
     def student_taps(self) -> list[str | dict]:
@@ -72,46 +90,70 @@ class Proposal:
         return lines + [f'left out: {text}' for text in self.left_out]
 
 
-def propose_taps(student: nn.Module, teacher: nn.Module, example: Tensor | None = None) -> Proposal:
+def propose_taps(student: nn.Module, teacher: nn.Module, image: tuple[int, int, int] | None = None) -> Proposal:
     """Propose which features of a student and a teacher to compare.
 
     For a detector or segmenter with a neck, these are the levels of the neck; for other models the last feature at each
     stride, before the last ReLU if the module ends in one, and the pooled vector. Levels of equal stride are paired.
+    Features of the student from which nothing can be learned in training are left out.
 
     Args:
         student (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
         teacher (nn.Module): The same.
-        example (Tensor, optional): Images ``[1, C, H, W]`` on which both are run instead of a blank one. Defaults to
-            None.
+        image (tuple[int, int, int], optional): ``(C, H, W)`` of the images that both are trained on. Defaults to None:
+            a shape that both accept.
 
     Raises:
         TapError: If the two have no level in common.
-        ConfigError: If a model runs on none of the images.
+        ConfigError: If a model does not run on such images, or on none of the usual shapes.
     """
-    return match_levels(find_levels(student, example), find_levels(teacher, example))
+    found = _surveyed(student, 'student', image)
+    own = levels_of(found, without_gradient(student, found.entry, found.image))
+    try:
+        other = _surveyed(teacher, 'teacher', image or found.image)
+    except ConfigError:
+        if image:
+            raise
+        other = _surveyed(teacher, 'teacher')
+    return match_levels(own, levels_of(other), (found.image, other.image))
 
 
-def find_levels(model: nn.Module, example: Tensor | None = None) -> Levels:
-    """Find the levels that a model offers for review; see :func:`propose_taps`."""
-    return levels_of(survey(model, example=example))
+def _surveyed(model: nn.Module, who: str, image: tuple[int, int, int] | None = None) -> Survey:
+    try:
+        return survey(model, image)
+    except ConfigError as error:
+        raise ConfigError(f"{who}.taps='auto': {error}") from None
 
 
-def levels_of(found: Survey) -> Levels:
+def levels_of(found: Survey, without_gradient: Mapping[str, str] = {}) -> Levels:
     """Choose the levels among the features of a survey; see :func:`propose_taps`.
 
     Args:
         found (Survey): The features of a model.
+        without_gradient (Mapping[str, str]): Modules whose features are left out, and why. Defaults to {}.
     """
-    neck = _pyramid([f for f in found.features if f.module == 'neck'])
-    if neck:
-        return Levels(neck)
-    last = _backbone_ends(found)
-    inside = [f for f in found.features if f.order <= last and not f.module.startswith('neck')]
-    pooled = _pooled(found, last)
-    backbone = _pyramid([f for f in inside if f.module == _part_of(found)])
+    chosen = _levels_of(found)
+    usable = tuple(f for f in found.features if f.module not in without_gradient)
+    if all(f in usable for f in chosen.features):
+        return chosen
+    left_out = tuple(
+        f'{f.tap} (stride {f.stride:g}): {without_gradient[f.module]}' for f in chosen.features if f not in usable)
+    chosen = _levels_of(replace(found, features=usable))
+    return replace(chosen, left_out=left_out + chosen.left_out)
+
+
+def _levels_of(found: Survey) -> Levels:
+    part = _backbone_of(found)
+    neck = _beside(part, 'neck')
+    pyramid = _pyramid([f for f in found.features if f.module == neck])
+    if pyramid:
+        return Levels(pyramid)
+    inside = [f for f in found.features if f.order <= _end_of(part, found) and not _within(f, neck)]
+    pooled = _pooled(found, neck, part)
+    backbone = _pyramid([f for f in inside if f.module == part])
     if backbone:
         return Levels(backbone, pooled)
-    spatial = [f for f in inside if f.kind != 'vector' and f.size[0] > 1 and f.module != _part_of(found)]
+    spatial = [f for f in inside if f.kind != 'vector' and f.size != (1, 1) and f.module != part]
     depths = _blocks_of_one_stride(spatial)
     if depths:
         return Levels((), pooled, depths)
@@ -129,7 +171,8 @@ def levels_of(found: Survey) -> Levels:
     return Levels(tuple(maps), pooled, (), tuple(left_out))
 
 
-def match_levels(student: Levels, teacher: Levels) -> Proposal:
+def match_levels(
+        student: Levels, teacher: Levels, images: tuple[tuple[int, int, int], tuple[int, int, int]]) -> Proposal:
     """Match the levels of a student and a teacher by stride.
 
     Of a model whose blocks all have one stride, evenly spaced blocks are taken, as many as the other model has maps.
@@ -139,6 +182,7 @@ def match_levels(student: Levels, teacher: Levels) -> Proposal:
     Args:
         student (Levels): The student's levels.
         teacher (Levels): The teacher's levels.
+        images (tuple[tuple[int, int, int], tuple[int, int, int]]): ``(C, H, W)`` of their images.
 
     Raises:
         TapError: If the two have no level in common.
@@ -163,44 +207,51 @@ def match_levels(student: Levels, teacher: Levels) -> Proposal:
     if not own:
         raise TapError(
             f"taps='auto': student and teacher have no level in common; name them: the student has "
-            f'{_listed(student)}, the teacher {_listed(teacher)}')
-    return Proposal(tuple(own), tuple(other), tuple(left_out))
+            f'{_listed(student)}, the teacher {_listed(teacher)}' + ''.join(f'; left out: {text}' for text in left_out))
+    return Proposal(tuple(own), tuple(other), images, tuple(left_out))
 
 
 def _pyramid(features: Sequence[Feature]) -> tuple[Feature, ...]:
     """The maps that one module returns together, fine to coarse; none if it returns fewer than two."""
-    maps = [f for f in features if f.kind != 'vector' and f.size[0] > 1]
+    maps = [f for f in features if f.kind != 'vector' and f.size != (1, 1)]
     return tuple(sorted(maps, key=lambda f: f.stride)) if len(maps) > 1 else ()
 
 
-def _part_of(found: Survey) -> str:
-    """The name of the backbone."""
-    names = {f.module.split('.')[0] for f in found.features}
-    return next((name for name in ('backbone', 'img_backbone', 'encoder') if name in names), '')
+def _backbone_of(found: Survey) -> str:
+    """The module path of the backbone, which may lie inside a wrapper; empty if there is none."""
+    paths = [f.module.split('.') for f in found.features]
+    for name in _BACKBONES:
+        ends = [path[:path.index(name) + 1] for path in paths if name in path]
+        if ends:
+            return '.'.join(min(ends, key=len))
+    return ''
 
 
-def _backbone_ends(found: Survey) -> float:
-    part = _part_of(found)
-    orders = [f.order for f in found.features if part and f.module.split('.')[0] == part]
+def _beside(part: str, name: str) -> str:
+    owner = part.rpartition('.')[0]
+    return f'{owner}.{name}' if owner else name
+
+
+def _within(feature: Feature, part: str) -> bool:
+    return feature.module == part or feature.module.startswith(f'{part}.')
+
+
+def _end_of(part: str, found: Survey) -> float:
+    orders = [f.order for f in found.features if part and _within(f, part)]
     return max(orders) if orders else float('inf')
 
 
-def _pooled(found: Survey, last: float) -> Feature | None:
-    """The pooled vector of the neck, or of the backbone if it outputs one.
-
-    In a network without such parts it is the first vector behind the maps that has as many channels as the last map.
-    """
-    part = _part_of(found)
-    for name in ('neck', part):
+def _pooled(found: Survey, neck: str, part: str) -> Feature | None:
+    """The pooled vector that the neck or the backbone outputs; without these, the last one before the classifier."""
+    for name in (neck, part):
         vectors = [f for f in found.features if f.module == name and f.size == (1, 1)]
         if vectors:
             return vectors[-1]
-    maps = [f for f in found.features if f.kind != 'vector' and f.size[0] > 1]
-    if part or not maps:
+    if part.endswith('backbone'):
         return None
-    return next((
-        f for f in found.features
-        if f.order > maps[-1].order and f.size == (1, 1) and f.channels == maps[-1].channels), None)
+    vectors = [f for f in found.features if f.size == (1, 1)]
+    classifier = max((f.order for f in vectors if not f.composite), default=0)
+    return next((f for f in reversed(vectors) if f.order < classifier), None)
 
 
 def _blocks_of_one_stride(features: Sequence[Feature]) -> tuple[Feature, ...]:
@@ -279,5 +330,4 @@ def _cells(feature: Feature) -> tuple[str, str, str]:
 
 
 def _listed(levels: Levels) -> str:
-    features = [*levels.maps, *levels.depths, *([levels.pooled] if levels.pooled else [])]
-    return ', '.join(f.tap for f in features) or 'no features'
+    return ', '.join(f.tap for f in levels.features) or 'no features'

@@ -4,7 +4,8 @@ import copy
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +17,7 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .adapters.tokens_to_map import token_grid
 from .entry import entries_of, run_entry
-from .probe import images_for, sample_of
+from .probe import blank_images, sample_of
 from .tap_path import without_keys
 
 # Class, distillation and register tokens before the patches.
@@ -75,7 +76,7 @@ class Survey:
     Args:
         features (tuple[Feature, ...]): The features; if a module is called several times, those of its last call.
         image (tuple[int, int, int]): ``(C, H, W)`` of the blank image.
-        entry (str): The call of the model, one of :data:`~mmreviewkd.models.taps.entry.ENTRIES`.
+        entry (str): The call of the model, one of :func:`~mmreviewkd.models.taps.entry.entries_of`.
     """
 
     features: tuple[Feature, ...]
@@ -83,94 +84,106 @@ class Survey:
     entry: str
 
 
-def survey(model: nn.Module, side: int | None = None, example: Tensor | None = None) -> Survey:
+def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Survey:
     """Run a copy of a model once, in eval mode, and list the features that its modules output.
 
     Args:
         model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
-        side (int, optional): The side of the square blank image in pixels. Defaults to the first size that the model
-            accepts.
-        example (Tensor, optional): Images ``[1, C, H, W]`` to be used instead of a blank one. Defaults to None.
+        image (tuple[int, int, int], optional): ``(C, H, W)`` of the blank image, such as that of the training images.
+            Defaults to the first of several usual shapes that the model accepts.
 
     Raises:
-        ConfigError: If the model runs on none of the images.
+        ConfigError: If the model runs on none of the blank images.
     """
     errors = []
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).eval()
-        calls = _watch(model)
-        for image, entry in itertools.product(images_for(model, side, example), entries_of(model)):
-            calls.clear()
+        watch = _Watch(model)
+        # What a model without a backbone, such as one of timm, calls its features may leave out the pooled vector.
+        entries = entries_of(model) if hasattr(model, 'backbone') else entries_of(model)[::-1]
+        for inputs, entry in itertools.product(blank_images(model, image), entries):
+            watch.restart(inputs)
             try:
-                run_entry(model, image, [sample_of(image)], entry)
+                run_entry(model, inputs, [sample_of(inputs)], entry)
             except Exception as error:  # any error raised by the model's code means that it does not accept this image
-                errors.append(error)
-                if _reached_the_end_of_the_neck(model, calls):
-                    return Survey(tuple(_features(model, calls, image)), tuple(image.shape[1:]), entry)
-                continue
-            return Survey(tuple(_features(model, calls, image)), tuple(image.shape[1:]), entry)
-    reason = (str(errors[0]).strip() or type(errors[0]).__name__).splitlines()[0]
-    advice = '' if isinstance(model, BaseModel) else '; give a batch that it accepts as `example`'
-    raise ConfigError(
-        f'{type(model).__name__} could not be run on a blank image to find its features ({reason}){advice}')
+                errors.append((watch.modules_run, entry == 'extract_feat', error))
+                if not watch.reached_the_end_of_the_neck():
+                    continue
+            return Survey(watch.features(), tuple(inputs.shape[1:]), entry)
+    *_, error = max(errors, key=lambda failed: failed[:2])  # that of the attempt which got furthest
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    size = f'a blank image of {" x ".join(map(str, image))}' if image else 'a blank image'
+    advice = '' if isinstance(model, BaseModel) or image else '; give the image_shape that it accepts'
+    raise ConfigError(f'{type(model).__name__} could not be run on {size} to find its features ({reason}){advice}')
 
 
-@dataclass(frozen=True)
-class _Call:
-    module: str
-    value: object
-    order: int
+class _Watch:
+    """Describes what each module outputs in its last call, and keeps none of the outputs.
 
+    Args:
+        model (nn.Module): The model, which is run after :meth:`restart`.
+    """
 
-def _watch(model: nn.Module) -> dict[str, _Call]:
-    """Record the last output of every module by name, in the order in which the modules finish."""
-    calls: dict[str, _Call] = {}
-    count = itertools.count()
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._modules = dict(model.named_modules())
+        for name, module in self._modules.items():
+            if name:
+                module.register_forward_hook(self._hook(name))
 
-    def watch(name: str, module: nn.Module) -> None:
-        def keep(module: nn.Module, args: tuple, output: object) -> None:
-            calls.pop(name, None)
-            calls[name] = _Call(name, output, next(count))
+    def restart(self, image: Tensor) -> None:
+        """Forget all outputs; the model will run on this image, ``[1, C, H, W]``."""
+        self._image = image
+        self._order = itertools.count()
+        self._found: dict[str, tuple[Feature, ...]] = {}  # in the order in which the modules finish
+        self._relus: dict[str, weakref.ref] = {}
 
-        module.register_forward_hook(keep)
+    @property
+    def modules_run(self) -> int:
+        """Number of modules that have finished."""
+        return len(self._found)
 
-    for name, module in model.named_modules():
-        if name:
-            watch(name, module)
-    return calls
+    def features(self) -> tuple[Feature, ...]:
+        """The features, in the order in which their modules finish."""
+        return tuple(itertools.chain.from_iterable(self._found.values()))
 
+    def reached_the_end_of_the_neck(self) -> bool:
+        """Whether the model failed only in its head, which no tap needs."""
+        last = 'neck' if isinstance(getattr(self._model, 'neck', None), nn.Module) else 'backbone'
+        return last in self._found
 
-def _reached_the_end_of_the_neck(model: nn.Module, calls: dict[str, _Call]) -> bool:
-    """Whether the model failed only in its head, which no tap needs."""
-    last = 'neck' if isinstance(getattr(model, 'neck', None), nn.Module) else 'backbone'
-    return last in calls
+    def _hook(self, name: str) -> Callable:
+        def describe(module: nn.Module, args: tuple, output: object) -> None:
+            self._found.pop(name, None)
+            self._relus.pop(name, None)
+            if isinstance(module, (nn.ReLU, nn.ReLU6)) and isinstance(output, Tensor):
+                self._relus[name] = weakref.ref(output)
+            self._found[name] = tuple(self._described(name, module, output, next(self._order)))
 
+        return describe
 
-def _features(model: nn.Module, calls: dict[str, _Call], image: Tensor) -> Iterator[Feature]:
-    modules = dict(model.named_modules())
-    relus = [
-        call for name, call in calls.items() if isinstance(modules[name], (nn.ReLU, nn.ReLU6))
-        and isinstance(call.value, Tensor)]
-    for name, call in calls.items():
-        module = modules[name]
-        path = _as_path(model, name)
+    def _described(self, name: str, module: nn.Module, output: object, order: int) -> Iterator[Feature]:
+        path = _as_path(self._model, name)
         composite = next(module.children(), None) is not None
-        elements = list(_elements(call.value))
+        elements = list(_elements(output))
         several = len(elements) > 1
         for index, value in elements:
-            described = _describe(value, image)
+            described = _describe(value, self._image)
             if described is None:
                 continue
             kind, channels, size, extra = described
-            relu = next((
-                other for other in reversed(relus)
-                if composite and kind == 'map' and not several and other.value is value
-                and other.module.startswith(f'{name}.')), None)
+            relu = self._relu_at_the_end(name, value) if composite and kind == 'map' and not several else None
             yield Feature(
                 tap=path + (f':output{index}' if several else ''), module=name, path=path, outputs=len(elements),
-                kind=kind, channels=channels, size=size, stride=_stride(image.shape[2], size[0]), order=call.order,
+                kind=kind, channels=channels, size=size, stride=_stride(self._image.shape[2], size[0]), order=order,
                 type=type(module).__name__, composite=composite, num_extra_tokens=extra,
-                before_relu=relu and f'{_as_path(model, relu.module)}:input')
+                before_relu=relu and f'{_as_path(self._model, relu)}:input')
+
+    def _relu_at_the_end(self, name: str, value: Tensor) -> str | None:
+        """The ReLU inside a module whose output is the module's own."""
+        return next((
+            relu for relu, output in reversed(self._relus.items())
+            if relu.startswith(f'{name}.') and output() is value), None)
 
 
 def _elements(value: object, index: str = '') -> Iterator[tuple[str, Tensor]]:
@@ -190,15 +203,21 @@ def _describe(value: Tensor, image: Tensor) -> tuple[str, int, tuple[int, int], 
         return 'vector', value.shape[1], (1, 1), 0
     if value.dim() == 4:
         _, first, second, third = value.shape
-        if second != third and first == second:
-            return 'channels_last', third, (first, second), 0
-        return ('map', first, (second, third), 0) if second == third else None
+        if _covers((second, third), image):
+            return 'map', first, (second, third), 0
+        return ('channels_last', third, (first, second), 0) if _covers((first, second), image) else None
     if value.dim() == 3:
         for extra in range(_MOST_EXTRA_TOKENS + 1):
             grid = token_grid(value.shape[1] - extra, tuple(image.shape[-2:]))
-            if grid and grid[0] > 1:
+            if grid and grid != (1, 1):
                 return 'tokens', value.shape[2], grid, extra
     return None
+
+
+def _covers(size: tuple[int, int], image: Tensor) -> bool:
+    """Whether a map of this size has the shape of the image, up to the rounding of a pixel at each border."""
+    (h, w), (height, width) = size, image.shape[-2:]
+    return h == w if height == width else abs(w * height - h * width) <= height + width
 
 
 def _stride(image: int, size: int) -> float:

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import platform
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import torch
 
 from mmreviewkd.studies.training import ShortTraining, Training
 from mmreviewkd.utils.errors import ConfigError, did_you_mean
+from mmreviewkd.utils.progress import tracked
 from mmreviewkd.version import __version__
 
 METRIC = 'accuracy/top1'
@@ -96,7 +97,8 @@ class Ablation:
             ConfigError: If a training fails; the message names its log.
         """
         for plan in (self.teachers().values, self.tunings, self.reported):
-            for _ in _run_all(plan(), workers):
+            trainings = [training for training in plan() if not training.result_file.exists()]
+            for _ in tracked(_run_all(trainings, workers), f'{len(trainings)} trainings', len(trainings)):
                 if done:
                     done(self.results())
         return self.results()
@@ -197,9 +199,8 @@ def _choices(variant: Variant) -> list[dict[str, float]]:
     return [dict(zip(variant.weights, values)) for values in combinations] if variant.weights else []
 
 
-def _run_all(trainings: Iterable[Training], workers: int) -> Iterator[dict]:
+def _run_all(trainings: Sequence[Training], workers: int) -> Iterator[dict]:
     """Run trainings, each in a process forked after all imports; yield each result as it finishes."""
-    trainings = [training for training in trainings if not training.result_file.exists()]
     if not trainings:
         return
     context = multiprocessing.get_context('forkserver')

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmreviewkd.utils.kept_bytes import bytes_kept
+from mmreviewkd.utils.progress import tracked
 
 _aten = torch.ops.aten
 
@@ -86,7 +87,7 @@ def measure(steps: Mapping[str, partial], runs: int, device: torch.device) -> di
     times = {column: [] for column in steps}
     for step in steps.values():
         seconds(step, device)
-    for _ in range(runs):
+    for _ in tracked(range(runs), f'{len(steps)} steps, {runs} times each', runs):
         for column, step in steps.items():
             times[column].append(seconds(step, device))
     medians = {column: statistics.median(values) for column, values in times.items()}

@@ -157,20 +157,23 @@ def network(name: str) -> Network:
         f'{did_you_mean(name, [*_CLASSIFIERS, *_DETECTORS])}')
 
 
-def pairs_of(names: Sequence[str]) -> list[tuple[Network, Network]]:
+def pairs_of(names: Sequence[str], teachers: Sequence[str] = ()) -> list[tuple[Network, Network]]:
     """The pairs (student, teacher) that a sweep tries.
 
     Args:
-        names (Sequence[str]): Families, each of which is paired with each of the same package, itself included. If
-            there are none, each known family learns from a ResNet or Faster R-CNN, and teaches a MobileNetV2 or
-            RetinaNet.
+        names (Sequence[str]): Families of students. If there are none, each known family learns from a ResNet or Faster
+            R-CNN, and teaches a MobileNetV2 or RetinaNet.
+        teachers (Sequence[str]): Families of teachers, each of which teaches each student of the same package. Defaults
+            to the students' families.
 
     Raises:
-        ConfigError: If a family is unknown.
+        ConfigError: If a family is unknown, or there are teachers without students.
     """
+    if teachers and not names:
+        raise ConfigError('--teachers: families of students are missing')
     if names:
-        networks = [network(name) for name in names]
-        return [(s, t) for s in networks for t in networks if s.package == t.package]
+        students, others = ([network(name) for name in part] for part in (names, teachers or names))
+        return [(s, t) for s in students for t in others if s.package == t.package]
     pairs = []
     for families, student, teacher in (
             (_CLASSIFIERS, 'mobilenet_v2', 'resnet'), (_DETECTORS, 'retinanet', 'faster_rcnn')):

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mmreviewkd.studies.output import fill_marks, write_json
+from mmreviewkd.utils.progress import tracked
 
 from .families import Network
 from .trial import Outcome, try_pair
@@ -25,7 +26,7 @@ def sweep(pairs: Sequence[tuple[Network, Network]], file: Path | None = None) ->
     """
     done = [Outcome(**entry) for entry in json.loads(file.read_text())] if file and file.exists() else []
     known = {(outcome.student, outcome.teacher): outcome for outcome in done}
-    for student, teacher in pairs:
+    for student, teacher in tracked(pairs, f'{len(pairs)} pairs', len(pairs)):
         key = (student.name, teacher.name)
         if key not in known:
             known[key] = try_pair(student, teacher)

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import MessageHub
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from mmreviewkd.apis.training_image import images_of
 from mmreviewkd.engine.export import export_student
 from mmreviewkd.models.build import build_model
 from mmreviewkd.utils.config import model_config, without_pretrained
 from mmreviewkd.utils.config_values import found_values
+from mmreviewkd.utils.first_iteration import first_iteration
 from mmreviewkd.utils.quiet import only_warnings_logged
 
 from .families import Network
@@ -66,13 +67,15 @@ def try_pair(student: Network, teacher: Network) -> Outcome:
             own = _untrained(student)
             plain = _started(own)
             data = _batch(own, student, teacher)
+            with first_iteration():
+                image = tuple(images_of(plain.data_preprocessor(copy.deepcopy(data), training=True)).shape[1:])
             expected = {key: value.detach() for key, value in _losses(plain, data).items()}
             del plain
             check = 'builds'
             config = ConfigDict(
                 type='mmreviewkd.ReviewDistiller', student=dict(model=own, taps='auto'),
                 teacher=dict(model=_untrained(teacher), checkpoint='init_cfg', taps='auto'),
-                connector=dict(type='ReviewConnector', mid_channels=32))
+                connector=dict(type='ReviewConnector', mid_channels=32), image_shape=image)
             distiller = _started(config)
             levels = len(distiller.frozen_teacher.probe().names)
             check = 'finite losses'
@@ -126,9 +129,9 @@ def _started(config: ConfigDict) -> nn.Module:
 def _losses(model: nn.Module, data: dict) -> dict[str, Tensor]:
     """The losses of a training step by name, each as one tensor, with random numbers that start from the same seed."""
     _seed()
-    MessageHub.get_current_instance().update_info('iter', 0)  # by which YOLOX draws a batch's size
-    data = model.data_preprocessor(copy.deepcopy(data), training=True)
-    losses = model(**data, mode='loss')
+    with first_iteration():
+        data = model.data_preprocessor(copy.deepcopy(data), training=True)
+        losses = model(**data, mode='loss')
     return {key: sum(value) if isinstance(value, (list, tuple)) else value for key, value in losses.items()}
 
 

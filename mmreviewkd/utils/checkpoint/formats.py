@@ -9,6 +9,7 @@ import torch
 
 from .legacy_file import read_legacy_file
 from .refusal import Refusal, unsupported
+from .safetensors_file import looks_like_safetensors, read_safetensors_file
 from .zip_archive import read_zip_archive
 
 _OTHERS = {
@@ -19,7 +20,7 @@ _OTHERS = {
 
 
 def read(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str], object]) -> object:
-    """Read a file written by ``torch.save``.
+    """Read a file written by ``torch.save``, or a safetensors file.
 
     Args:
         file (BinaryIO): The file, which must be seekable.
@@ -27,7 +28,7 @@ def read(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str],
         place (Callable): Moves a storage to a device; it gets the storage and the device that it was saved from.
 
     Returns:
-        object: What was saved.
+        object: What was saved; of a safetensors file, its tensors by name.
 
     Raises:
         Refusal: If the file is of another format, or contains anything but data.
@@ -37,8 +38,8 @@ def read(file: BinaryIO, size: int, place: Callable[[torch.UntypedStorage, str],
     for start, name in _OTHERS.items():
         if head.startswith(start):
             raise unsupported(name)
-    if head[8:10] == b'{"' and int.from_bytes(head[:8], 'little') < size:
-        raise unsupported('a safetensors file')
+    if looks_like_safetensors(head, size):
+        return read_safetensors_file(file, size, place)
     if head[257:262] == b'ustar' or _is_old_tar(head):
         raise unsupported('a tar archive')
     if zipfile.is_zipfile(file) and head.startswith(b'PK'):

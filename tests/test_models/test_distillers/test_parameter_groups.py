@@ -7,11 +7,14 @@ import torch
 from conftest import cifar_classifier, review_config
 from detection import mmdet_model
 from mmengine.config import Config
-from mmengine.model import MMDistributedDataParallel
-from mmengine.optim import build_optim_wrapper
+from mmengine.model import BaseModel, MMDistributedDataParallel
+from mmengine.optim import OptimWrapperDict, build_optim_wrapper
 from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_CONSTRUCTORS
 from torch import nn
 
+from mmreviewkd.models.distillers.parameter_groups import check_optimizer
+from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import load_config
 
 ARCH = dict(embed_dims=24, num_layers=4, num_heads=2, feedforward_channels=48)
@@ -87,7 +90,8 @@ def test_layers_of_mmpretrains_networks_keep_their_learning_rates(network, optim
     assert len(rates) == dict(swin=1, simmim=7).get(optimizer, 6)
 
 
-def test_layers_of_mmdets_detectors_keep_their_learning_rates():
+@pytest.fixture
+def small_convnext_detector():
     init_default_scope('mmdet')
     model = mmdet_model('convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py')
     model.backbone.arch = dict(depths=[1, 1, 7, 1], channels=[8, 16, 24, 32])
@@ -98,16 +102,93 @@ def test_layers_of_mmdets_detectors_keep_their_learning_rates():
     model.roi_head.bbox_head.fc_out_channels = 8
     for extractor in (model.roi_head.bbox_roi_extractor, model.roi_head.mask_roi_extractor):
         extractor.out_channels = 8
+    return model
+
+
+def test_layers_of_mmdets_detectors_keep_their_learning_rates(small_convnext_detector):
     cfg = load_config('mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py', 'recipe').optim_wrapper
     cfg.type = 'OptimWrapper'
-    found = assert_same_for_the_student(model, 'neck', cfg)
+    found = assert_same_for_the_student(small_convnext_detector, 'neck', cfg)
     assert len({said['lr'] for said in found.values()}) == 8
+
+
+def test_stages_of_mmdets_detectors_keep_their_learning_rates(small_convnext_detector):
+    cfg = load_config('mmdet::convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py', 'recipe').optim_wrapper
+    cfg.type, cfg.paramwise_cfg.decay_type = 'OptimWrapper', 'stage_wise'
+    found = assert_same_for_the_student(small_convnext_detector, 'neck', cfg)
+    assert len({said['lr'] for said in found.values()}) > 3
 
 
 def test_custom_keys_and_options_by_kind_apply_as_without_distillation():
     found = assert_same_for_the_student(cifar_classifier(), 'backbone.layer3', FEW_DECAYED)
     assert found['backbone.layer1.0.bn1.weight']['lr'] == pytest.approx(0.01)
     assert found['head.fc.bias']['lr'] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize('paramwise', [
+    dict(bias_decay_mult=0.5), dict(norm_decay_mult=0.0), dict(dwconv_decay_mult=0.1), dict(flat_decay_mult=0.2),
+    dict(bypass_duplicate=True),
+    dict(norm_decay_mult=0.0, bias_lr_mult=2.0, bias_decay_mult=0.0, bypass_duplicate=True, custom_keys={
+        'backbone.conv1': dict(lr_mult=0.1), '.bn': dict(decay_mult=0.3), 'head': dict(lr_mult=5.0, eps=1e-3)}),
+], ids=lambda paramwise: '-'.join(paramwise))
+def test_options_of_mmengines_constructor_apply_as_without_distillation(paramwise):
+    model = cifar_classifier()
+    model['backbone'] = dict(type='mmreviewkd.CIFARMobileNetV2', in_channels=1)
+    model['head']['in_channels'] = 1280
+    cfg = dict(optimizer=dict(type='AdamW', lr=0.1, weight_decay=0.05), paramwise_cfg=paramwise)
+    found = assert_same_for_the_student(model, 'backbone.layer3', cfg)
+    if 'bypass_duplicate' not in paramwise:
+        assert len({said['weight_decay'] for said in found.values()}) > 1
+
+
+class Shared(BaseModel):
+    """A model that holds its head a second time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Conv2d(1, 4, 3, 2), nn.ReLU())
+        self.head = nn.Conv2d(4, 2, 1)
+        self.alias = self.head
+
+    def extract_feat(self, inputs):
+        return self.backbone(inputs)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.head(self.backbone(inputs))
+
+
+def test_parameters_that_a_student_shares_are_grouped_once():
+    cfg = dict(
+        optimizer=dict(type='SGD', lr=0.1, weight_decay=0.1),
+        paramwise_cfg=dict(bypass_duplicate=True, bias_decay_mult=0.0, custom_keys={'head': dict(lr_mult=2.0)}))
+    model = dict(type=Shared)
+    found = assert_same_for_the_student(model, 'backbone', cfg)
+    assert len(found) == 4 and found['head.bias']['lr'] == 0.2
+
+
+@MMENGINE_CONSTRUCTORS.register_module()
+class ByName:
+    """Groups the parameters of some modules, and knows nothing of others."""
+
+    def __init__(self, optim_wrapper_cfg, paramwise_cfg=None):
+        self.cfg, self.names = optim_wrapper_cfg, paramwise_cfg['names']
+
+    def __call__(self, model):
+        wrappers = {
+            name: build_optim_wrapper(getattr(model, name), copy.deepcopy(self.cfg)) for name in self.names}
+        return OptimWrapperDict(**wrappers) if len(wrappers) > 1 else wrappers.popitem()[1]
+
+
+@pytest.mark.parametrize(('names', 'message'), [
+    (['student'], r"constructor leaves \d+ parameters out of the optimizer, such as 'connector\.blocks\.0"),
+    (['student', 'connector'], r'optim_wrapper builds 2 optimizers \(student, connector\), but'),
+])
+def test_an_optimizer_that_leaves_the_connector_out_is_refused(names, message):
+    model = MODELS.build(review_config())
+    cfg = dict(constructor='ByName', optimizer=dict(type='SGD', lr=0.1))
+    with pytest.raises(ConfigError, match=message):
+        check_optimizer(model, build_optim_wrapper(model, dict(cfg, paramwise_cfg=dict(names=names))))
+    check_optimizer(model, build_optim_wrapper(model, dict(optimizer=dict(type='SGD', lr=0.1))))
 
 
 def test_the_connector_has_settings_of_its_own():

@@ -22,7 +22,7 @@ def pair():
 
 
 def build(pair, **changes):
-    return distiller(*pair, **{'taps': LAYERS, 'example': torch.zeros(1, 1, 16, 16), **changes})
+    return distiller(*pair, **{'taps': LAYERS, 'image_shape': (1, 16, 16), **changes})
 
 
 def all_equal(states, others):
@@ -42,7 +42,9 @@ def test_a_resnet_of_torchvision_learns_from_another(fashion_mnist):
     torch.manual_seed(0)
     loader = torch.utils.data.DataLoader(garments(fashion_mnist), batch_size=64, shuffle=True)
     student, teacher = resnet(1), resnet(2, seed=1)
-    review = distiller(student, teacher, taps=STAGES, loss_weight=0.5, example=torch.zeros(1, 1, 28, 28))
+    review = distiller(
+        student, teacher, taps=STAGES, loss_weight=0.5, image_shape=(1, 28, 28),
+        connector=dict(type='ReviewConnector', mid_channels=32))
     optimizer = torch.optim.SGD(review.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
     logs = [step(review, optimizer, *batch) for _ in range(3) for batch in loader]
     first, last = (torch.tensor(part).mean(0) for part in (logs[:6], logs[-6:]))
@@ -113,7 +115,7 @@ def test_proposed_taps_are_the_ends_of_the_stages_and_the_pooled_vector(pair):
     proposed = build(pair, taps='auto')
     assert proposed.taps.taps == ('layer1[-1]:input', 'layer2[-1]:input', 'pool')
     assert proposed.connector.out_channels == (8, 16, 16)
-    found = distiller(resnet(1), resnet(2), example=torch.zeros(1, 1, 28, 28))
+    found = distiller(resnet(1), resnet(2), image_shape=(1, 28, 28))
     assert found.taps.taps == (*STAGES, 'avgpool')
 
 
@@ -261,7 +263,7 @@ def test_other_arguments_are_the_students(pair):
             return dict(logits=self.network(images) * scale + shift)
 
     student, teacher = pair
-    with pytest.raises(ConfigError, match=r'student.taps: Noisy could not be run .*missing 1 required .*example'):
+    with pytest.raises(ConfigError, match=r'student.taps: Noisy could not be run .*missing 1 required .*image_shape'):
         distiller(Noisy(student), teacher, taps=dict(student=['network.layer1'], teacher=['layer1']))
     Noisy.forward.__defaults__ = (1.0,)
     review = distiller(
@@ -304,17 +306,17 @@ def test_lists_of_images_and_dicts_of_features():
     assert distiller(Detector(4), Detector(8)).taps.taps == ('backbone',)
 
 
-def test_networks_for_other_inputs_are_probed_with_an_example():
+def test_networks_for_other_inputs_are_given_their_shape():
     def network(width):
         return nn.Sequential(nn.Linear(7, width), nn.ReLU(), nn.Linear(width, 3))
 
-    with pytest.raises(ConfigError, match=r'student.taps: Sequential could not be run .* give a batch .*`example`'):
+    with pytest.raises(ConfigError, match=r'student.taps: Sequential could not be run .* give the image_shape'):
         distiller(network(8), network(16), taps=['1'])
-    review = distiller(network(8), network(16), taps=['[1]'], example=torch.randn(5, 7))
+    review = distiller(network(8), network(16), taps=['[1]'], image_shape=(7,))
     output, distillation = review(torch.randn(5, 7))
     assert output.shape == (5, 3) and distillation > 0
-    with pytest.raises(ConfigError, match=r"taps='auto' looks for maps of images, but the example is \[1, 7\]"):
-        distiller(network(8), network(16), example=torch.randn(5, 7))
+    with pytest.raises(ConfigError, match=r"taps='auto' looks for maps of images .*but image_shape is \(7,\)"):
+        distiller(network(8), network(16), image_shape=(7,))
 
 
 def test_mistakes_are_named(pair):
@@ -338,7 +340,7 @@ def test_mistakes_are_named(pair):
             (dict(logits='fc'), "logit_loss and logits belong together: logits='fc' names"),
             (dict(connector=dict(type='RevieConnector')), "did you mean 'mmreviewkd.ReviewConnector'"),
             (dict(autocast='float8'), "autocast must be 'float16' or 'bfloat16', but is 'float8'"),
-            (dict(example='image.png'), 'example must be a batch of images, .* but is a str')):
+            (dict(image_shape=28), 'image_shape must be a list of integers of at least 1, but is 28')):
         with pytest.raises(ConfigError, match=message):
             build(pair, **changes)
     teacher.fc.weight.data[0, 0] = float('nan')

@@ -26,14 +26,18 @@ def maps(*channels):
 def test_channels_are_inferred_and_the_logits_are_the_last_level():
     parts = build_parts(levels(4, 8, 10), levels(6, 12, 10), dict(type='SameLevelConnector'), LOSS, LOGITS)
     assert [block[0].weight.shape[:2] for block in parts['connector'].blocks] == [(6, 4), (12, 8)]
-    losses = distillation_losses(**parts, features=maps(4, 8, 10), targets=maps(6, 12, 10), warmup=0.5)
+    targets = maps(6, 12, 10)
+    losses, outputs, compared = distillation_losses(**parts, features=maps(4, 8, 10), targets=targets, warmup=0.5)
+    assert [output.shape for output in outputs] == [target.shape for target in compared]
+    assert all(map(torch.equal, compared, targets[:2]))
     assert list(losses) == ['loss_logit', 'loss_distill'] and all(loss > 0 for loss in losses.values())
 
 
 def test_the_warm_up_scales_the_loss_between_features_only():
     parts = build_parts(levels(4, 10), levels(4, 10), None, LOSS, LOGITS)
     features, targets = maps(4, 10), maps(4, 10)
-    whole, half = (distillation_losses(**parts, features=features, targets=targets, warmup=w) for w in (1.0, 0.5))
+    whole, half = (
+        distillation_losses(**parts, features=features, targets=targets, warmup=w)[0] for w in (1.0, 0.5))
     torch.testing.assert_close(half['loss_distill'], whole['loss_distill'] / 2)
     assert half['loss_logit'] == whole['loss_logit']
 

@@ -1,4 +1,4 @@
-"""The calls of a model reach their part of it."""
+"""Each entry of a model reaches its part of it."""
 
 import torch
 from conftest import cifar_classifier
@@ -13,14 +13,25 @@ def test_extract_feat_stops_before_the_head_and_tensor_runs_it():
     ran = []
     for name in ('backbone', 'neck', 'head.fc'):
         model.get_submodule(name).register_forward_hook(lambda *_, name=name: ran.append(name))
+    assert entries_of(model) == ['extract_feat', 'tensor']
     for entry in entries_of(model):
         run_entry(model, torch.zeros(2, 1, 28, 28), None, entry)
     assert ran == ['backbone', 'neck', 'backbone', 'neck', 'head.fc']
 
 
-def test_any_other_module_is_called_with_its_images():
+def test_the_student_of_a_semi_supervised_model_is_reached():
+    model = nn.Module()
+    model.student = MODELS.build(cifar_classifier())
+    ran = []
+    model.student.neck.register_forward_hook(lambda *_: ran.append('neck'))
+    assert entries_of(model) == ['call', 'student.extract_feat']
+    run_entry(model, torch.zeros(2, 1, 28, 28), None, 'student.extract_feat')
+    assert ran == ['neck']
+
+
+def test_a_module_of_plain_pytorch_is_called_with_its_images():
     model, seen = nn.Flatten(), []
     model.register_forward_hook(lambda module, args, output: seen.append(output.shape))
-    assert entries_of(model) == ('call',)
+    assert entries_of(model) == ['call']
     run_entry(model, torch.zeros(2, 3, 4, 4), None, 'call')
     assert seen == [(2, 48)]

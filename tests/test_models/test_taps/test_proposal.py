@@ -7,7 +7,8 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmreviewkd.models.build import build_model
-from mmreviewkd.models.taps.proposal import find_levels, propose_taps
+from mmreviewkd.models.taps.proposal import levels_of, propose_taps
+from mmreviewkd.models.taps.survey import survey
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
@@ -72,7 +73,8 @@ def test_levels_that_are_left_out_are_listed_with_the_reason():
         'student neck:output[4] (stride 128): the other model has no level of this stride',
         'teacher neck:output[0] (stride 4): the other model has no level of this stride')
     assert proposal.table()[-2:] == [f'left out: {text}' for text in proposal.left_out]
-    levels = find_levels(build_model(model_config('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'model'), 'model'))
+    levels = levels_of(survey(
+        build_model(model_config('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'model'), 'model')))
     assert levels.left_out == ('backbone.relu (stride 2): the stem, thin features at many pixels',)
 
 
@@ -116,11 +118,86 @@ def test_taps_of_a_model_without_levels_must_be_named():
         propose_taps(Flat(), Flat())
 
 
-def test_the_pooled_vector_of_a_network_without_named_parts_has_the_channels_of_its_last_map():
+RESNET = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8)
+REVERSIBLE = dict(
+    type='RevVisionTransformer', img_size=64,
+    arch=dict(embed_dims=24, num_layers=5, num_heads=2, feedforward_channels=48))
+
+
+def classifier(backbone, neck=True):
+    pytest.importorskip('mmpretrain')
+    return MODELS.build(dict(
+        type='ImageClassifier', backbone=backbone, neck=dict(type='GlobalAveragePooling') if neck else None))
+
+
+def test_sizes_and_strides_are_those_of_the_training_images():
+    proposal = propose_taps(classifier(RESNET), classifier(RESNET), (3, 160, 96))
+    assert [f.size for f in proposal.student] == [(40, 24), (20, 12), (10, 6), (5, 3), (1, 1)]
+    assert [f.stride for f in proposal.student][:4] == [4, 8, 16, 32]
+    assert proposal.heading == 'fine to coarse, at images of 3 x 160 x 96'
+    # At 32 pixels, the stem is no longer thin, and the last stage is as small as the pooled vector.
+    small = propose_taps(classifier(RESNET), classifier(RESNET), (3, 32, 32))
+    assert [f.stride for f in small.student] == [2, 4, 8, 16, 32]
+    assert [f.size for f in small.student] == [(16, 16), (8, 8), (4, 4), (2, 2), (1, 1)]
+
+
+def test_a_model_that_does_not_take_the_training_images_is_named():
+    mixer = classifier(dict(type='MlpMixer', img_size=64, arch=dict(
+        embed_dims=16, num_layers=5, tokens_mlp_dims=8, channels_mlp_dims=8)), neck=False)
+    with pytest.raises(ConfigError, match=r"teacher\.taps='auto': ImageClassifier could not be run on .* 3 x 96 x 96"):
+        propose_taps(classifier(RESNET), mixer, (3, 96, 96))
+    assert propose_taps(mixer, classifier(RESNET)).images == ((3, 64, 64), (3, 64, 64))
+
+
+def test_features_from_which_nothing_can_be_learned_are_left_out():
+    frozen = propose_taps(classifier(dict(RESNET, frozen_stages=2)), classifier(RESNET))
+    assert frozen.student_taps == [*RESNET_STAGES[2:], 'neck'] == frozen.teacher_taps
+    assert 'student backbone.layer1 (stride 4): no trainable parameter comes before it' in frozen.left_out
+    reversible = propose_taps(classifier(REVERSIBLE, neck=False), classifier(RESNET))
+    assert not any('layers' in str(tap) for tap in reversible.student_taps)
+    assert any('runs without autograd in training' in text for text in reversible.left_out)
+    assert len(reversible.student) == 2 and reversible.student_taps[-1] == 'backbone'
+    # A teacher is not trained, so all of its features can be compared with.
+    assert len(propose_taps(classifier(RESNET), classifier(REVERSIBLE, neck=False)).student) == 5
+
+
+@pytest.mark.parametrize(('model_name', 'taps'), [
+    ('resnet10t', [*(f'model.layer{i}[-1].act2:input' for i in (1, 2, 3, 4)), 'model.global_pool']),
+    ('mobilenetv3_small_050', [
+        'model.blocks[0]', 'model.blocks[1]', 'model.blocks[3]', 'model.blocks', 'model.flatten']),
+    ('vit_tiny_patch16_224', [*(tokens(f'model.blocks[{i}]', 1) for i in (2, 5, 8, -1)), 'model.head_drop']),
+])
+def test_networks_of_timm_have_a_pooled_vector_before_their_classifier(model_name, taps):
+    pytest.importorskip('timm')
+    student = MODELS.build(dict(type='mmpretrain.TimmClassifier', model_name=model_name, num_classes=3))
+    assert propose_taps(student, classifier(RESNET), (3, 224, 224)).student_taps == taps
+
+
+def test_a_semi_supervised_detector_is_tapped_in_the_network_that_learns():
+    pytest.importorskip('mmdet')
+    config = model_config('mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py', 'model')
+    teacher = model_config('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py', 'model')
+    proposal = propose_taps(build_model(config, 'model'), build_model(teacher, 'model'), (3, 64, 96))
+    assert proposal.student_taps == ['student.neck'] and proposal.teacher_taps == ['neck']
+
+
+def test_networks_of_transformers(tmp_path):
+    transformers = pytest.importorskip('transformers')
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1], layer_type='basic')
+    config.save_pretrained(tmp_path)
+    student = MODELS.build(dict(type='mmpretrain.HuggingFaceClassifier', model_name=str(tmp_path)))
+    proposal = propose_taps(student, classifier(RESNET), (3, 224, 224))
+    assert [f.stride for f in proposal.student][:4] == [4, 8, 16, 32]
+    assert proposal.student_taps[0].startswith('model.resnet.encoder.stages[0]')
+    assert proposal.student[-1].size == (1, 1) and proposal.student[-1].channels == 32
+
+
+def test_modules_of_plain_pytorch_are_matched_up_to_the_vector_before_the_classifier():
     def network(width):
         return nn.Sequential(nn.Conv2d(3, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(),
                              nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, 5))
 
     proposal = propose_taps(network(4), network(8))
-    assert [f.module for f in proposal.student] == ['1', '3', '4']
+    assert [f.module for f in proposal.student] == ['1', '3', '5']
     assert [f.channels for f in proposal.teacher] == [8, 16, 16]

@@ -75,6 +75,26 @@ def test_tokens_and_channels_last_maps_come_with_their_adapter():
     assert levels.shapes == ((5, 14, 14),) * 3
 
 
+@pytest.mark.parametrize('image', [(3, 96, 160), (3, 48, 128), (3, 224, 224), (3, 800, 1088)])
+def test_features_of_images_that_are_not_square_are_told_apart(image):
+    _, height, width = image
+    features = {f.tap: f for f in survey(Mixed(), image).features}
+    size = height // 16, width // 16
+    assert features['stem'].size == size and features['stem'].channels == 5
+    tokens, channels_last, plain = (features[f'parts[-1]:output{end}'] for end in ('[0]', '[1]', '[2][0]'))
+    assert (tokens.kind, tokens.size, tokens.num_extra_tokens) == ('tokens', size, 2)
+    assert (channels_last.kind, channels_last.size, channels_last.channels) == ('channels_last', size, 5)
+    assert (plain.kind, plain.size) == ('map', size)
+
+
+def test_the_image_can_be_given_and_its_shape_is_in_the_error(network):
+    found = survey(network, (1, 48, 80))
+    assert found.image == (1, 48, 80)
+    assert {f.tap: f.size for f in found.features}['backbone.layer3'] == (12, 20)
+    with pytest.raises(ConfigError, match=r'could not be run on a blank image of 3 x 48 x 80 .*channels'):
+        survey(network, (3, 48, 80))
+
+
 class Broken(nn.Module):
 
     def __init__(self) -> None:
@@ -90,7 +110,7 @@ def test_a_model_that_takes_no_image_is_named_with_its_error():
         survey(Broken())
 
 
-def test_maps_in_a_dict_are_listed_and_an_example_is_used():
+def test_maps_in_a_dict_are_listed():
     class Pyramid(nn.Module):
         def __init__(self):
             super().__init__()
@@ -107,7 +127,7 @@ def test_maps_in_a_dict_are_listed_and_an_example_is_used():
         def forward(self, images):
             return dict(fine=images, coarse=self.down(images))
 
-    found = survey(Pyramid(), example=torch.zeros(1, 3, 48, 48))
+    found = survey(Pyramid(), (3, 48, 48))
     assert found.image == (3, 48, 48)
     assert [(f.tap, f.size) for f in found.features if f.module == 'backbone'] == [
         ('backbone:output[0]', (48, 48)), ('backbone:output[1]', (24, 24))]
