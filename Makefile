@@ -6,7 +6,7 @@ QUICK = $(wildcard tests/test_*.py tests/test_utils tests/test_apis tests/test_o
 	tests/test_engine/test_hooks/test_channels_last_hook.py tests/test_models/test_connectors \
 	tests/test_models/test_build.py tests/test_models/test_losses tests/test_models/test_taps)
 
-.PHONY: setup setup-lite demo demo-detection lint test test-quick
+.PHONY: setup setup-lite demo demo-detection demo-segmentation docs lint test test-quick
 
 setup:
 	@tools/setup_env.sh $(VENV)
@@ -19,6 +19,12 @@ demo: setup-lite
 
 demo-detection: setup
 	@$(PYTHON_IN_VENV) tools/demo_detection.py $(if $(DATA),--data $(DATA))
+
+demo-segmentation: setup
+	@$(PYTHON_IN_VENV) tools/demo_segmentation.py $(if $(DATA),--data $(DATA))
+
+docs: setup  # the site, from build/docs/docs/index.html
+	@$(PYTHON_IN_VENV) -m sphinx -W --keep-going -c docs . build/docs
 
 lint: setup
 	@$(PYTHON_IN_VENV) -m ruff check .

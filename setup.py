@@ -42,10 +42,12 @@ setup(
     extras_require={
         'classification': requirements('classification'),
         'detection': requirements('detection'),
-        # Full mmcv serves both; mmcv-lite beside it would overwrite its files.
-        'all': [*requirements('detection'), *(
+        'segmentation': requirements('segmentation'),
+        # Full mmcv serves all; mmcv-lite beside it would overwrite its files.
+        'all': [*requirements('detection'), *requirements('segmentation'), *(
             line for line in requirements('classification') if line.startswith('mmpretrain')), *requirements('tests')],
         'tests': requirements('tests'),
+        'docs': requirements('docs'),
         'mim': requirements('mminstall'),
     },
     cmdclass={'build_py': BuildWithMim})

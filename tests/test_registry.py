@@ -7,7 +7,7 @@ import mmengine.registry
 import pytest
 from conftest import ROOT
 
-from mmreviewkd.registry import HOOKS, MODELS
+from mmreviewkd.registry import DATASETS, HOOKS, MODELS
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_a_fresh_process_finds_components_of_every_kind():
     subprocess.run([sys.executable, '-c', code], check=True, env={'PYTHONPATH': str(ROOT), 'PATH': '/usr/bin:/bin'})
 
 
-@pytest.mark.parametrize('registry', [MODELS, HOOKS])
+@pytest.mark.parametrize('registry', [MODELS, HOOKS, DATASETS])
 def test_registries_are_children_of_mmengines(registry):
     assert registry.scope == 'mmreviewkd'
     assert registry.parent is getattr(mmengine.registry, f'{registry.name.upper()}S')

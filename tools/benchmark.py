@@ -2,7 +2,7 @@
 
 All steps are timed in turn in one process, and reported as ratios to the floor: the teacher's forward pass in eval mode
 and the student's forward and backward pass with its own loss, by plain modules, in the faster of the two memory
-formats. The optimizer step is not included.
+formats. The optimizer step is not included. With --rounding the errors of the gradients are measured instead.
 """
 
 import argparse
@@ -11,13 +11,31 @@ from pathlib import Path
 import torch
 from mmengine.logging import MMLogger
 
-from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS
+from mmreviewkd.apis.arguments import positive
+from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS, steps_of_run
 from mmreviewkd.studies.benchmark.measuring import machine, measure
-from mmreviewkd.studies.benchmark.report import fill_page, summary, table
+from mmreviewkd.studies.benchmark.report import (
+    check_page,
+    fill_page,
+    fill_rounding,
+    rounding_table,
+    run_summary,
+    summary,
+    table,
+)
+from mmreviewkd.studies.benchmark.rounding import rounding_of
 from mmreviewkd.studies.benchmark.steps import steps_of
 from mmreviewkd.studies.output import write_json
 from mmreviewkd.utils.errors import one_line_errors
 from mmreviewkd.utils.progress import tracked
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(0, device=name).device
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise argparse.ArgumentTypeError(f'{name!r} is no device of this machine ({reason:.120})') from None
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,27 +43,49 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--pair', nargs='+', choices=[*PAIRS, *PYRAMIDS], default=[*PAIRS, *PYRAMIDS], metavar='NAME',
                         help=f'any of {", ".join([*PAIRS, *PYRAMIDS])}; default: all')
     parser.add_argument('--config', nargs='+', default=[], metavar='FILE',
-                        help='measure these distillation configs instead, each on a batch of its own training data')
-    parser.add_argument('--runs', type=int, default=7, help='how often to time each step')
+                        help='measure these distillation configs instead, each on a batch of its own training data, '
+                             'and print what its whole run costs and saves')
+    parser.add_argument('--runs', type=positive, default=7, help='how often to time each step')
+    parser.add_argument('--rounding', action='store_true',
+                        help='measure the largest errors of gradients against double precision, instead of times')
     parser.add_argument('--json', type=Path, help='write the results to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
-    parser.add_argument('--device', type=torch.device, default='cuda' if torch.cuda.is_available() else 'cpu')
+    parser.add_argument('--device', type=_device, default='cuda' if torch.cuda.is_available() else 'cpu')
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    if args.page:
+        check_page(args.page, args.rounding)
     MMLogger.get_instance('benchmark', log_level='ERROR')
+    (measure_rounding if args.rounding else measure_steps)(args)
+
+
+def measure_steps(args: argparse.Namespace) -> None:
     result = dict(machine=machine(args.device), runs=args.runs, pairs={})
     names = args.config or args.pair
     for name in tracked(names, f'{len(names)} pairs', len(names)):
         rows = result['pairs'][name] = measure(steps_of(name, args.device), args.runs, args.device)
         print(table(name, rows), flush=True)
+        if args.config:
+            print(run_summary(rows, steps_of_run(name)), flush=True)
         if args.json:
             write_json(result, args.json)
     print(summary(result['pairs']))
     if args.page:
         fill_page(result, args.page)
+
+
+def measure_rounding(args: argparse.Namespace) -> None:
+    result = dict(machine=machine(args.device), rounding={})
+    for name in args.config or args.pair:
+        result['rounding'][name] = rounding_of(name, args.device)
+        print(rounding_table(dict([[name, result['rounding'][name]]])), flush=True)
+        if args.json:
+            write_json(result, args.json)
+    if args.page:
+        fill_rounding(result, args.page)
 
 
 if __name__ == '__main__':

@@ -25,6 +25,8 @@ ENVIRONMENTS = {
         'torch==2.1.2', 'torchvision==0.16.2', 'numpy==1.26.4', f'mmcv-lite=={PINNED["mmcv"]}',
         f'mmengine=={PINNED["mmengine"]}', f'mmpretrain=={PINNED["mmpretrain"]}'],
     'mmdet-only': [*TORCH, MMCV, f'mmengine=={PINNED["mmengine"]}', f'mmdet=={PINNED["mmdet"]}'],
+    'mmseg-only': [
+        *TORCH, MMCV, *(f'{name}=={PINNED[name]}' for name in ('mmengine', 'mmsegmentation', 'ftfy', 'regex'))],
     'mmengine-only': [*TORCH, f'mmengine=={PINNED["mmengine"]}'],
     'pinned': [*(line if not line.startswith('mmcv') else MMCV for line in (
         f'{name}=={version}' for name, version in PINNED.items())), '-r', 'requirements/tests.txt'],
@@ -34,7 +36,8 @@ ENVIRONMENTS = {
 }
 SHOWN = {
     'torch': ['torch'], 'NumPy': ['numpy'], 'mmengine': ['mmengine', 'onedl-mmengine'], 'mmcv': ['mmcv', 'mmcv-lite'],
-    'mmpretrain': ['mmpretrain', 'onedl-mmpretrain'], 'mmdet': ['mmdet', 'onedl-mmdetection']}
+    'mmpretrain': ['mmpretrain', 'onedl-mmpretrain'], 'mmdet': ['mmdet', 'onedl-mmdetection'],
+    'mmseg': ['mmsegmentation']}
 
 
 def run(*command: object, log: Path, **options: object) -> subprocess.CompletedProcess:

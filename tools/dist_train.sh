@@ -10,7 +10,12 @@ fi
 config=$1 processes=$2
 shift 2
 
-exec python -m torch.distributed.run \
+if ! [[ $processes =~ ^[1-9][0-9]*$ ]]; then
+    echo "$0: error: PROCESSES must be a positive number, but is '$processes'" >&2
+    exit 2
+fi
+
+exec python "$(dirname "$0")/launch.py" \
     --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     --nproc_per_node="$processes" \

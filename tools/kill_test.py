@@ -5,6 +5,7 @@ import sys
 import tempfile
 
 from mmreviewkd.apis import read_config
+from mmreviewkd.apis.arguments import positive
 from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
 from mmreviewkd.studies.kill_test import CASES, kill_test, small_config
 from mmreviewkd.utils.errors import one_line_errors
@@ -12,7 +13,7 @@ from mmreviewkd.utils.errors import one_line_errors
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--kills', type=int, default=6, help='number of runs to kill (default: %(default)s)')
+    parser.add_argument('--kills', type=positive, default=6, help='number of runs to kill (default: %(default)s)')
     parser.add_argument(
         '--config', help='train this instead of the small built-in runs, which cover both training loops')
     parser.add_argument('--data-root', help="folder of Fashion-MNIST's extracted files (default: fetch them)")

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmreviewkd.apis import list_taps
+from mmreviewkd.apis.arguments import positive
 from mmreviewkd.utils.errors import one_line_errors
 
 
@@ -14,10 +15,10 @@ def main() -> None:
     parser.add_argument('config', help='a config file, or package::path/of/config.py; of a distillation, its student')
     parser.add_argument('--grep', default='', metavar='TEXT', help='only taps and module classes that contain this')
     parser.add_argument(
-        '--size', type=int, nargs='+', metavar='PIXELS',
+        '--size', type=positive, nargs='+', metavar='PIXELS',
         help='height and width, or the side of a square, of the image the model is run on; default: as in training')
     args = parser.parse_args()
-    if args.size and (len(args.size) > 2 or min(args.size) < 1):
+    if args.size and len(args.size) > 2:
         parser.error('--size: give one or two numbers of pixels')
     with one_line_errors():
         found = list_taps(args.config, args.size and (args.size[0], args.size[-1]))

@@ -7,12 +7,14 @@ import argparse
 
 from mmengine.logging import MMLogger
 
+from mmreviewkd.apis.arguments import positive
 from mmreviewkd.studies.costs import report
+from mmreviewkd.utils.errors import one_line_errors
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--runs', type=int, default=5, help='how often each step is timed')
+    parser.add_argument('--runs', type=positive, default=5, help='how often each step is timed')
     return parser.parse_args()
 
 
@@ -23,4 +25,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    with one_line_errors():
+        main()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv with the pinned stack of requirements/stack.txt and this package in it.
 #
-#   tools/setup_env.sh [VENV]           # everything: mmcv with its compiled ops, mmpretrain, mmdet, the test tools
+#   tools/setup_env.sh [VENV]           # everything: mmcv with its compiled ops, mmpretrain, mmdet, mmseg, the test tools
 #   tools/setup_env.sh --lite [VENV]    # classification only: mmcv-lite, which needs no compiler, and mmpretrain
 #
 # VENV defaults to .venv. Does nothing where VENV already holds what is asked for; everything replaces lite cleanly.
@@ -46,18 +46,18 @@ run $pip 'setuptools<81' wheel || fail "pip could not install setuptools and whe
 # mmcv and mmcv-lite are the same Python package, so that one must be gone before the other comes.
 if [ $kind = full ]; then
     wheel=$(tools/build_mmcv.sh "$venv" "$log") || fail "no mmcv"
-    echo "installing mmcv, mmengine, mmpretrain, mmdet and this package"
+    echo "installing mmcv, mmengine, mmpretrain, mmdet, mmsegmentation and this package"
     if has mmcv-lite; then
         run "$venv/bin/python" -m pip uninstall -y mmcv-lite mmcv || fail "pip could not remove mmcv-lite"
     fi
     run $pip --no-deps --force-reinstall "$wheel" || fail "$wheel does not install"
-    run $pip -r requirements/stack.txt -r requirements/runtime.txt -r requirements/tests.txt ||
+    run $pip -r requirements/stack.txt -r requirements/runtime.txt -r requirements/tests.txt -r requirements/docs.txt ||
         fail "pip could not install requirements/*.txt"
-    imports='mmcv.ops, mmpretrain, mmdet, mmreviewkd.registry'
+    imports='mmcv.ops, mmpretrain, mmdet, mmseg.models, mmreviewkd.registry'
 else
     echo "installing mmcv-lite, mmengine, mmpretrain and this package"
     has mmcv || run $pip "mmcv-lite==$(pinned mmcv)" || fail "pip could not install mmcv-lite"
-    run $pip -r <(grep -vE '^(mmcv|mmdet)==' requirements/stack.txt) -r requirements/runtime.txt ||
+    run $pip -r <(grep -vE '^(mmcv|mmdet|mmsegmentation|ftfy|regex)==' requirements/stack.txt) -r requirements/runtime.txt ||
         fail "pip could not install requirements/*.txt"
     imports='mmcv, mmpretrain, mmreviewkd.registry'
 fi

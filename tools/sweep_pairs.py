@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmreviewkd.studies.pairs.families import pairs_of
-from mmreviewkd.studies.pairs.sweep import summary, sweep, write_table
+from mmreviewkd.studies.pairs.sweep import check_page, summary, sweep, write_table
 from mmreviewkd.utils.errors import one_line_errors
 
 
@@ -21,6 +21,8 @@ def main() -> None:
     parser.add_argument('--page', type=Path, help='a Markdown page whose table is replaced, such as docs/pairs.md')
     args = parser.parse_args()
     with one_line_errors():
+        if args.page:
+            check_page(args.page)
         outcomes = []
         for outcome in sweep(pairs_of(args.families, args.teachers), args.json):
             outcomes.append(outcome)

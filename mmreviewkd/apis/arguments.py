@@ -23,6 +23,13 @@ class ConfigOptions(DictAction):
             parser.error(f'{option_string}: {error} ({" ".join(values)})')
 
 
+def positive(text: str) -> int:
+    """Read a positive integer from a command line; anything else is a usage error."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is no positive integer')
+    return int(text)
+
+
 def parse_run_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Add the shared options to a parser and parse the command line; sets ``LOCAL_RANK`` for the launcher.
 

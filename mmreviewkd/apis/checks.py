@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mmengine.config import Config
 from mmengine.logging import print_log
 
+from mmreviewkd.utils.checks import choice, flag, number
 from mmreviewkd.utils.config_keys import misspelt_keys
 from mmreviewkd.utils.errors import ConfigError
 
@@ -46,6 +47,32 @@ def check_kinds(cfg: Config) -> None:
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, list) or not all(isinstance(hook, dict) and 'type' in hook for hook in hooks):
         raise ConfigError(f'config: `custom_hooks` must be a list of dicts with a `type`, but is {hooks!r:.200}')
+    choice(cfg.get('sync_bn'), ('torch', 'mmcv', None), 'sync_bn')
+    flag(cfg.get('find_unused_parameters', False), 'find_unused_parameters')
+    _check_loop(cfg.get('train_cfg') or {})
+    clip = (cfg.get('optim_wrapper') or {}).get('clip_grad')
+    for key in ('max_norm', 'clip_value'):
+        if isinstance(clip, dict) and key in clip:  # of a negative one, torch reverses the gradients
+            number(clip[key], f'optim_wrapper.clip_grad.{key}', above=0)
+
+
+def _check_loop(train_cfg: Mapping) -> None:
+    if 'by_epoch' in train_cfg:
+        flag(train_cfg['by_epoch'], 'train_cfg.by_epoch')
+    for key, least in (('max_epochs', 1), ('max_iters', 1), ('val_interval', 1), ('val_begin', 0)):
+        if key in train_cfg:
+            number(train_cfg[key], f'train_cfg.{key}', at_least=least, integer=True)
+    length = train_cfg.get('max_epochs', train_cfg.get('max_iters'))
+    if length is not None and train_cfg.get('val_begin', 0) > length:
+        raise ConfigError(
+            f'train_cfg.val_begin={train_cfg["val_begin"]} is after the end of the run ({length}), which would never '
+            'be validated')
+    pairs = train_cfg.get('dynamic_intervals')
+    if pairs is not None and not (isinstance(pairs, (list, tuple)) and all(
+            isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(n) is int for n in pair)
+            for pair in pairs)):
+        raise ConfigError(
+            f'train_cfg.dynamic_intervals must be a list of (begin, interval), such as [(10, 1)], but is {pairs!r}')
 
 
 def check_complete(cfg: Config) -> None:

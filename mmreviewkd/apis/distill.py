@@ -20,8 +20,8 @@ from mmreviewkd.utils.random import preserved_random_state
 from .checks import TRAINING, check_kinds, require_keys
 from .dry_step import dry_step
 from .first_batch import NoBatchError
-from .pair_config import pair_config
-from .runner import read_config
+from .pair_config import check_options, pair_config
+from .runner import merge_options, read_config
 from .train import train as train_config
 from .training_image import training_image
 
@@ -60,6 +60,8 @@ def distill(
         ConfigError: If the file exists, a config or the checkpoint cannot be used, or the pair has no levels in common;
             nothing is written then.
     """
+    if work_dir and not train:
+        raise ConfigError('--work-dir: the folder of a training; train the config with --train, or leave it out')
     file = _out_file(student, teacher, out, force)
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
     require_keys(cfg, TRAINING, 'needed to train', 'student')
@@ -113,8 +115,9 @@ def _read(reference: str, name: str) -> Config:
 
 def _with_options(cfg: Config, options: Mapping) -> Config:
     """The student's config with the options that do not concern the distiller, such as a batch size."""
+    check_options(options)
     cfg = copy.deepcopy(cfg)
-    cfg.merge_from_dict({key: value for key, value in options.items() if key.partition('.')[0] != 'model'})
+    merge_options(cfg, {key: value for key, value in options.items() if key.partition('.')[0] != 'model'})
     return cfg
 
 

@@ -29,7 +29,8 @@ def list_taps(config: str, size: tuple[int, int] | None = None) -> Survey:
         ConfigError: If there is no such config, it holds no model, or its model does not run on such an image.
     """
     cfg = load_config(config, 'config')
-    student = cfg.get('model', {}).get('student')
+    given = cfg.get('model')
+    student = given.get('student') if isinstance(given, dict) else None
     reference = student['model'] if isinstance(student, dict) and 'model' in student else config
     found = without_pretrained(model_config(reference, 'config'))
     if cfg.get('data_preprocessor'):

@@ -81,6 +81,18 @@ def _module(file: Path, folder: Path) -> str | None:
     return '.' * (len(path.parts) - len(steps) + 1) + '.'.join(steps) if all(map(str.isidentifier, steps)) else None
 
 
+def check_options(options: Mapping) -> None:
+    """Refuse options that a config on top of the student's cannot apply.
+
+    Args:
+        options (Mapping): Settings by dotted keys.
+
+    Raises:
+        ConfigError: If an option changes the student, or an item of a list.
+    """
+    _merged({}, options)
+
+
 def is_pure_python(cfg: Config) -> bool:
     """Whether a config is one of MMEngine's pure Python configs, which import classes and their base configs."""
     return bool(cfg.filename) and Config._is_lazy_import(cfg.filename)

@@ -14,7 +14,7 @@ from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.errors import ConfigError
-from mmreviewkd.utils.files import check_writable
+from mmreviewkd.utils.files import check_writable, full_disk_named
 from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
@@ -40,16 +40,28 @@ def read_config(
     """
     cfg = load_config(config, 'config')
     resolve_paths(cfg)
-    if cfg_options:
-        try:
-            cfg.merge_from_dict(cfg_options)
-        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-            # MMEngine explains a mismatch in the first lines of its message.
-            reason = ' '.join(str(error.args[0] if error.args else error).split())
-            raise ConfigError(f'--cfg-options: {cfg_options} does not fit the config: {reason:.300}') from error
+    merge_options(cfg, cfg_options or {})
     cfg.launcher = launcher
     cfg.work_dir = str(work_dir or cfg.get('work_dir') or Path('work_dirs') / Path(config).stem)
     return cfg
+
+
+def merge_options(cfg: Config, options: dict) -> None:
+    """Change a config by command line options.
+
+    Args:
+        cfg (Config): The config; changed in place.
+        options (dict): Settings by dotted keys.
+
+    Raises:
+        ConfigError: If a key does not fit the config.
+    """
+    try:
+        cfg.merge_from_dict(options)
+    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+        # MMEngine explains a mismatch in the first lines of its message.
+        reason = ' '.join(str(error.args[0] if error.args else error).split())
+        raise ConfigError(f'--cfg-options: {options} does not fit the config: {reason:.300}') from error
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -73,7 +85,7 @@ def build_runner(cfg: Config) -> Runner:
     check_complete(cfg)
     add_training_image(cfg)
     add_finite_loss_hook(cfg)
-    with build_errors_named('config', everything=True):
+    with full_disk_named(cfg.work_dir), build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
 
@@ -85,4 +97,6 @@ def _prepare_cpu(cfg: Config) -> None:
         # MMEngine would assign CUDA devices to the process and to DDP.
         choose_gloo_interface()
         torch.distributed.init_process_group('gloo')
-        cfg.setdefault('model_wrapper_cfg', dict(type='MMDistributedDataParallel', device_ids=None))
+        cfg.setdefault('model_wrapper_cfg', dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False)))

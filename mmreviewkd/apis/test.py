@@ -1,17 +1,24 @@
 """Test a checkpoint."""
 
+import functools
 import inspect
+import pickle
 from pathlib import Path
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.evaluator import DumpResults
+from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
+from mmengine.registry import METRICS
 
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
-from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, state_dict_of
+from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, save_atomically, state_dict_of
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.convert_checkpoint import convert_state
-from mmreviewkd.utils.errors import CheckpointError
+from mmreviewkd.utils.errors import CheckpointError, ConfigError
+from mmreviewkd.utils.files import check_writable, full_disk_named
 
 from .checks import TESTING, check_kinds, require_keys
 from .runner import build_runner, read_config
@@ -52,7 +59,10 @@ def test(
     cfg.load_from, cfg.resume = checkpoint, False
     if out:
         evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        cfg.test_evaluator = [*evaluators, dict(type='DumpResults', out_file_path=out, _scope_='mmengine')]
+        if not out.endswith(('.pkl', '.pickle')):
+            raise ConfigError(f'--out: {out!r} must be the path of a pickle file, such as predictions.pkl')
+        check_writable(str(Path(out).parent), '--out')
+        cfg.test_evaluator = [*evaluators, dict(type='KeptResults', out_file_path=out, _scope_='mmengine')]
     if show_dir:
         _draw(cfg, show_dir)
     if tta:
@@ -71,8 +81,31 @@ def test(
             f'checkpoint: {checkpoint!r} names its layers in another layout; convert it first with '
             f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
-    with build_errors_named('config'):
-        return runner.test()
+    with full_disk_named(cfg.work_dir), build_errors_named('config'):
+        metrics = runner.test()
+    if out and is_main_process():
+        # Written when the metrics are already logged, so that a full disk does not cost them.
+        kept = next(m for m in runner.test_loop.evaluator.metrics if isinstance(m, KeptResults)).kept
+        save_atomically(functools.partial(_dump, kept), Path(out))
+        print_log(f'The predictions are in {out}', 'current')
+    return metrics
+
+
+@METRICS.register_module()
+class KeptResults(DumpResults):
+    """MMEngine's ``DumpResults`` that keeps the predictions instead of writing them."""
+
+    kept: list
+
+    def compute_metrics(self, results: list) -> dict:
+        """Keep the predictions; they give no metric."""
+        self.kept = results
+        return {}
+
+
+def _dump(results: list, path: str) -> None:
+    with open(path, 'wb') as file:
+        pickle.dump(results, file, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _draw(cfg: Config, show_dir: str) -> None:

@@ -29,7 +29,9 @@ def draw_levels(image: np.ndarray, views: Sequence[LevelView], title: str = '') 
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    figure = Figure(figsize=(_CELL * len(_COLUMNS), (_CELL + 0.15) * len(views) + 0.3), layout='constrained', dpi=80)
+    width, height = _CELL * len(_COLUMNS), _CELL * len(views) + 0.6
+    figure = Figure(figsize=(width, height), dpi=80)
+    figure.subplots_adjust(0.3 / width, 0.3 / height, 1 - 0.1 / width, 1 - 0.5 / height, wspace=0.12, hspace=0.22)
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=9)
     grid = figure.subplots(len(views), len(_COLUMNS), squeeze=False)

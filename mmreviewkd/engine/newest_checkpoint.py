@@ -24,7 +24,7 @@ def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, 
         CheckpointError: If there are checkpoints, but no complete one.
     """
     folder, note = Path(work_dir), Path(work_dir) / 'last_checkpoint'
-    named = note.read_text(errors='replace').strip() if note.is_file() else None
+    named = note.read_text(errors='replace').strip('\0 \t\r\n') if note.is_file() else None
     candidates = _candidates(folder)
     if named:
         if not Path(named).is_file():
@@ -42,7 +42,7 @@ def newest_checkpoint(work_dir: str, warn: Callable[[str], None]) -> tuple[str, 
             reasons.append(str(error))
             warn(f'{path} is passed over: {error}')
             continue
-        if 'meta' not in found or 'state_dict' not in found:
+        if not isinstance(found.get('meta'), dict) or 'state_dict' not in found:
             continue
         if str(path) != named and (named is not None or reasons):
             warn(f'The run resumes from the newest complete checkpoint, {path}')

@@ -1,10 +1,14 @@
 """The state that a run needs in addition to MMEngine's checkpoint to resume bit for bit."""
 
+from typing import Any
+
 import torch
 from mmengine.dist import all_gather_object
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from torch import Tensor
 
+from mmreviewkd.utils.errors import CheckpointError
 from mmreviewkd.utils.random import get_random_state, set_random_state
 
 from .resumable_loader import ResumableDataLoader
@@ -42,6 +46,34 @@ def _state_of_this_process(runner: Runner) -> dict:
             name: parameter.grad.cpu() for name, parameter in runner.model.named_parameters()
             if parameter.grad is not None}
     return state
+
+
+def check_run_state(state: Any, where: str) -> None:
+    """Refuse what :func:`gather_run_state` cannot have returned.
+
+    Args:
+        state (Any): What a checkpoint holds.
+        where (str): The argument and file, for the message.
+
+    Raises:
+        CheckpointError: If it is no state of a run.
+    """
+    counts = [state.get(key) for key in ('batches', 'num_workers', 'passes')] if isinstance(state, dict) else [None]
+    if not (
+            all(type(count) is int and count >= 0 for count in counts) and type(state.get('validated')) is bool
+            and isinstance(state.get('ranks'), (list, tuple))
+            and all(_is_state_of_a_process(rank, state['batches']) for rank in state['ranks'])):
+        raise CheckpointError(f'{where} holds no valid state of a run under {KEY!r}, damaged or made to do harm')
+
+
+def _is_state_of_a_process(state: Any, batches: int) -> bool:
+    if not isinstance(state, dict) or not isinstance(state.get('random'), Tensor):
+        return False
+    position, gradients = state.get('position'), state.get('gradients', {})
+    return (
+        (position is None or (type(position) is int and 0 <= position <= batches))
+        and all(state.get(key) is None or isinstance(state[key], Tensor) for key in ('workers', 'cuda'))
+        and isinstance(gradients, dict) and all(isinstance(value, Tensor) for value in gradients.values()))
 
 
 def restore_random_state(state: dict) -> None:

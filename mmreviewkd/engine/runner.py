@@ -1,21 +1,25 @@
 """A runner whose interrupted runs resume exactly."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import broadcast_object_list, is_main_process, master_only
 from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
+from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
 from mmreviewkd.registry import RUNNERS
 from mmreviewkd.utils.checkpoint import save_atomically
-from mmreviewkd.utils.files import remove_partial_files
+from mmreviewkd.utils.errors import CheckpointError, ConfigError, described
+from mmreviewkd.utils.files import full_disk_named, remove_partial_files
 from mmreviewkd.utils.lock import locked_work_dir
 
 from .host_watch import watched_hosts
+from .named_samples import name_samples
 from .newest_checkpoint import newest_checkpoint
 from .resumable_loader import ResumableDataLoader
 
@@ -43,7 +47,7 @@ class ResumableRunner(Runner):
             ConfigError: If another training uses the work dir.
             CheckpointError: If the run is to resume and there are checkpoints, but no complete one.
         """
-        with watched_hosts(), locked_work_dir(self.work_dir):
+        with watched_hosts(), full_disk_named(self.work_dir), locked_work_dir(self.work_dir):
             if is_main_process():
                 remove_partial_files(Path(self.work_dir))
             self._choose_checkpoint()
@@ -51,10 +55,44 @@ class ResumableRunner(Runner):
 
     def build_dataloader(
             self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
-        """Build a data loader; the training data loader can resume in the middle of an epoch."""
+        """Build a data loader; the training data loader can resume in the middle of an epoch.
+
+        Raises:
+            ConfigError: If the data loader gives no batch.
+        """
         built = super().build_dataloader(dataloader, seed, diff_rank_seed)
+        where = next((f'{name}_dataloader' for name in ('train', 'val', 'test')
+                      if dataloader is getattr(self, f'_{name}_dataloader')), 'dataloader')
+        _check_not_empty(built, where)
+        name_samples(built.dataset, where)
         if dataloader is self._train_dataloader and type(built) is DataLoader:
             return ResumableDataLoader.adopt(built, resuming=self._resume)
+        return built
+
+    def build_optim_wrapper(self, optim_wrapper: OptimWrapper | dict) -> OptimWrapper:
+        """Build the optimizer wrapper; see the base class. Warns of ``custom_keys`` that are in no parameter's name."""
+        settings = optim_wrapper.get('paramwise_cfg') if isinstance(optim_wrapper, dict) else None
+        keys = settings.get('custom_keys') if isinstance(settings, dict) else None
+        for key in keys if isinstance(keys, dict) else ():
+            if not any(str(key) in name for name, _ in self.model.named_parameters()):
+                self.logger.warning(f'optim_wrapper.paramwise_cfg.custom_keys: {key!r} is in the name of no parameter')
+        return super().build_optim_wrapper(optim_wrapper)
+
+    def build_param_scheduler(self, scheduler: Any) -> list | dict:
+        """Build the schedules of the optimizer's parameters; see the base class.
+
+        Raises:
+            ConfigError: If a one-cycle schedule is shorter than the run, which would fail in the middle.
+        """
+        built = super().build_param_scheduler(scheduler)
+        for schedule in itertools.chain(*built.values()) if isinstance(built, dict) else built:
+            steps = getattr(schedule, 'total_steps', None)
+            end = min(schedule.end, self.max_epochs if schedule.by_epoch else self.max_iters)
+            if steps is not None and end - schedule.begin > steps:
+                raise ConfigError(
+                    f'param_scheduler: the cycle of {type(schedule).__name__} has {steps} steps, but the run '
+                    f'{end - schedule.begin} {"epochs" if schedule.by_epoch else "iterations"}; set total_steps to the '
+                    'length of the run')
         return built
 
     def register_default_hooks(self, hooks: dict | None = None) -> None:
@@ -64,6 +102,20 @@ class ResumableRunner(Runner):
         if isinstance(checkpoint, dict) and checkpoint.get('type') in _CHECKPOINT_HOOKS:
             hooks['checkpoint'] = {**checkpoint, 'type': 'mmreviewkd.CheckpointHook'}
         super().register_default_hooks(hooks)
+
+    def load_or_resume(self) -> None:
+        """Load or resume from a checkpoint; see the base class.
+
+        Raises:
+            CheckpointError: If the checkpoint cannot be used.
+        """
+        try:
+            super().load_or_resume()
+        except ConfigError:
+            raise
+        except Exception as error:  # a checkpoint can hold anything
+            key = '--resume' if self._resume else 'load_from'
+            raise CheckpointError(f'{key}: {self._load_from!r} cannot be used: {described(error)}') from error
 
     @master_only
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -94,3 +146,19 @@ class ResumableRunner(Runner):
         if seed is not None and seed != self.seed:
             self._randomness_cfg.update(seed=seed)
             self.set_randomness(**self._randomness_cfg)
+
+
+def _check_not_empty(loader: DataLoader, where: str) -> None:
+    images = len(loader.dataset) if hasattr(loader.dataset, '__len__') else None
+    try:
+        batches = len(loader)
+    except TypeError:  # of unknown length
+        batches = None
+    if images == 0:
+        raise ConfigError(
+            f'{where}: the data set ({type(loader.dataset).__name__}) is empty; check its paths, its classes '
+            '(`metainfo`) and its `filter_cfg`')
+    if batches == 0:
+        raise ConfigError(
+            f'{where}: {images} images give no batch of {loader.batch_size or loader.batch_sampler.batch_size}; '
+            'use a smaller batch_size, or drop_last=False')

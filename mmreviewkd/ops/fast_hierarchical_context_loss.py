@@ -7,16 +7,25 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from .feature_pairs import at_least_single
+from .review_level.folding import BatchNorm
+from .review_level.normalization import Unnormalized, normalize, normalize_adjoint
 
-def fast_level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
+
+def fast_level_hcl(
+        student: Tensor | Unnormalized, teacher: Tensor, pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
     """Compute :func:`~mmreviewkd.ops.hierarchical_context_loss.level_hcl` from one difference map.
 
-    Pooling is linear, ``pool(s) - pool(t) = pool(s - t)``, so only ``d = s - t`` is pooled, and only ``d`` is kept for
-    the backward pass. If the pooling windows of a smaller map are whole blocks of pixels of a larger one, it is pooled
-    from that one instead of from ``d``. Double backward is not supported.
+    Pooling is linear, ``pool(s) - pool(t) = pool(s - t)``, so only ``d = s - t`` is pooled. If the pooling windows of a
+    smaller map are whole blocks of pixels of a larger one, it is pooled from that one instead of from ``d``.
+
+    The loss is a scalar, so its gradient is known up to a factor in the forward pass, which computes it and keeps it
+    instead of ``d``. Before a normalization, the gradient is taken through the normalization, too, so neither its input
+    nor its output is kept. Double backward is not supported.
 
     Args:
-        student (Tensor): ``[N, C, H, W]``.
+        student (Tensor or Unnormalized): ``[N, C, H, W]``, or the maps before their normalization, whose running
+            statistics are updated.
         teacher (Tensor): ``[N, C, H, W]``.
         pool_sizes (Sequence[int]): Sides of the pooled maps in pixels, in order of decreasing weight.
             Defaults to (4, 2, 1).
@@ -24,33 +33,81 @@ def fast_level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] =
     Returns:
         Tensor: The scalar loss.
     """
-    return _LevelHCL.apply(student, teacher, [size for size in pool_sizes if size < student.shape[-2]])
+    if isinstance(student, Unnormalized) and teacher.requires_grad:
+        student = at_least_single(student.normalized())
+    if isinstance(student, Unnormalized):
+        norm = student.norm
+        return _NormalizedLevelHCL.apply(
+            student.maps, norm.weight, norm.bias, teacher, norm, pool_sizes, torch.is_grad_enabled())
+    return _LevelHCL.apply(student, teacher, pool_sizes, torch.is_grad_enabled())
 
 
 class _LevelHCL(torch.autograd.Function):
 
     @staticmethod
-    def forward(ctx: FunctionCtx, student: Tensor, teacher: Tensor, sizes: list[int]) -> Tensor:
-        difference = student - teacher
-        ctx.sizes = sizes
-        ctx.save_for_backward(difference)
-        scales, _ = _pool(difference, sizes)
-        return sum(weight * _mean_square(scale) for scale, weight in zip(scales, _weights(sizes)))
+    def forward(
+            ctx: FunctionCtx, student: Tensor, teacher: Tensor, pool_sizes: Sequence[int],
+            with_gradient: bool) -> Tensor:
+        loss, gradient = _loss_and_gradient(
+            student - teacher, pool_sizes, with_gradient and any(ctx.needs_input_grad[:2]))
+        ctx.save_for_backward(gradient)
+        return loss
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        scales, sources = _pool(*ctx.saved_tensors, ctx.sizes)
-        weights = _weights(ctx.sizes)
-        # From the last pooled map back to the difference, scales[0]: the gradient of weight * mean(d^2) is
-        # 2 * weight / size * d, plus the gradients of the maps that were pooled from this one.
-        pooled_grads: list[list[Tensor]] = [[] for _ in scales]
-        for i in reversed(range(len(scales))):
-            factor = grad_loss * (2 * weights[i] / scales[i].numel())
-            grad = _add_pooling_gradients(scales[i], factor, pooled_grads[i])
-            if i:
-                pooled_grads[sources[i]].append(grad)
-        return grad if ctx.needs_input_grad[0] else None, -grad if ctx.needs_input_grad[1] else None, None
+    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
+        gradient, = ctx.saved_tensors
+        grad = gradient * grad_loss
+        return grad if ctx.needs_input_grad[0] else None, -grad if ctx.needs_input_grad[1] else None, None, None
+
+
+class _NormalizedLevelHCL(torch.autograd.Function):
+
+    @staticmethod
+    def forward(
+            ctx: FunctionCtx, maps: Tensor, weight: Tensor, bias: Tensor, teacher: Tensor, norm: BatchNorm,
+            pool_sizes: Sequence[int], with_gradient: bool) -> Tensor:
+        ctx.dtype = maps.dtype
+        with torch.autocast(maps.device.type, enabled=False):
+            norm = norm._replace(weight=weight, bias=bias)
+            output, mean, inverse_std = normalize(maps, norm)
+            difference = at_least_single(output).sub_(teacher)
+            del output
+            loss, gradient = _loss_and_gradient(
+                difference, pool_sizes, with_gradient and any(ctx.needs_input_grad[:3]))
+            del difference
+            if gradient is not None:
+                # In float32: half precision could not hold the gradient of a mean over many values.
+                ctx.save_for_backward(
+                    *normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std))
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
+        grads = [
+            kept * grad_loss if needed else None for kept, needed in zip(ctx.saved_tensors, ctx.needs_input_grad)]
+        grads[0] = None if grads[0] is None else grads[0].to(ctx.dtype)
+        return *grads, None, None, None, None
+
+
+def _loss_and_gradient(
+        difference: Tensor, pool_sizes: Sequence[int], with_gradient: bool) -> tuple[Tensor, Tensor | None]:
+    """The loss of a difference map, and its gradient if it is wanted."""
+    sizes = [size for size in pool_sizes if size < difference.shape[-2]]
+    scales, sources = _pool(difference, sizes)
+    weights = _weights(sizes)
+    loss = sum(weight * _mean_square(scale) for scale, weight in zip(scales, weights))
+    if not with_gradient:
+        return loss, None
+    # From the last pooled map back to the difference, scales[0]: the gradient of weight * mean(d^2) is
+    # 2 * weight / size * d, plus the gradients of the maps that were pooled from this one.
+    pooled_grads: list[list[Tensor]] = [[] for _ in scales]
+    for i in reversed(range(len(scales))):
+        gradient = _add_pooling_gradients(scales[i], 2 * weights[i] / scales[i].numel(), pooled_grads[i])
+        if i:
+            pooled_grads[sources[i]].append(gradient)
+    return loss, gradient
 
 
 def _weights(sizes: list[int]) -> list[float]:
@@ -77,7 +134,7 @@ def _divides_evenly(scale: Tensor, size: int) -> bool:
     return scale.shape[-2] % size == 0 and scale.shape[-1] % size == 0
 
 
-def _add_pooling_gradients(scale: Tensor, factor: Tensor, grads: list[Tensor]) -> Tensor:
+def _add_pooling_gradients(scale: Tensor, factor: float, grads: list[Tensor]) -> Tensor:
     """``factor * scale`` plus the adjoint of pooling of each of ``grads``, all ``[N, C, l, l]``."""
     total = None
     # Maps with equal blocks first: the first of them writes `total` in a single pass.
@@ -90,7 +147,7 @@ def _add_pooling_gradients(scale: Tensor, factor: Tensor, grads: list[Tensor]) -
         blocks = [size, scale.shape[-2] // size, size, scale.shape[-1] // size]
         grad = (grad / (blocks[1] * blocks[3]))[:, :, :, None, :, None]
         if total is None:
-            total = torch.addcmul(grad, scale.view(*scale.shape[:2], *blocks), factor).reshape(scale.shape)
+            total = torch.add(grad, scale.view(*scale.shape[:2], *blocks), alpha=factor).reshape(scale.shape)
         else:
             total.view(*scale.shape[:2], *blocks).add_(grad)
     return scale * factor if total is None else total

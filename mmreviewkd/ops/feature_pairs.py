@@ -4,18 +4,21 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from .review_level.normalization import Unnormalized
+
 
 def paired_levels(
-        student_features: Tensor | Sequence[Tensor],
-        teacher_features: Tensor | Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        student_features: Tensor | Sequence[Tensor | Unnormalized], teacher_features: Tensor | Sequence[Tensor]
+) -> tuple[tuple[Tensor | Unnormalized, ...], tuple[Tensor, ...]]:
     """Check that two sets of maps have the same shapes, and cast half precision to float32.
 
     Args:
-        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level.
+        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
+            normalization, which are not cast.
         teacher_features (Tensor or Sequence[Tensor]): As many maps of the same shapes.
 
     Returns:
-        tuple[tuple[Tensor, ...], tuple[Tensor, ...]]: The student's and the teacher's maps.
+        tuple[tuple, tuple]: The student's and the teacher's maps.
 
     Raises:
         ValueError: If the numbers of levels or the shapes at a level differ.
@@ -31,6 +34,6 @@ def paired_levels(
     return tuple(map(at_least_single, student)), tuple(map(at_least_single, teacher))
 
 
-def at_least_single(feature: Tensor) -> Tensor:
+def at_least_single(feature: Tensor | Unnormalized) -> Tensor | Unnormalized:
     """Cast a half-precision tensor to float32; return any other as it is."""
-    return feature.float() if feature.dtype.itemsize < 4 else feature
+    return feature.float() if isinstance(feature, Tensor) and feature.dtype.itemsize < 4 else feature

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .fast_hierarchical_context_loss import fast_level_hcl
 from .feature_pairs import paired_levels
+from .review_level.normalization import Unnormalized
 
 
 def level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
@@ -36,7 +37,7 @@ def level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] = (4, 
 
 
 def hierarchical_context_loss(
-        student_features: Tensor | Sequence[Tensor],
+        student_features: Tensor | Sequence[Tensor | Unnormalized],
         teacher_features: Tensor | Sequence[Tensor],
         pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
     """Sum of the HCL of all levels (paper, Sec. 3.4).
@@ -44,7 +45,8 @@ def hierarchical_context_loss(
     Each level has the value and the gradients of :func:`level_hcl`, computed by :func:`fast_level_hcl`.
 
     Args:
-        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level.
+        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
+            normalization.
         teacher_features (Tensor or Sequence[Tensor]): As many maps of the same shapes.
         pool_sizes (Sequence[int]): Sides of the pooled maps in pixels, in order of falling weight.
             Defaults to (4, 2, 1).

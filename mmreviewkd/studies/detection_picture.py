@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
 from mmreviewkd.utils.random import preserved_random_state
 
-from .output import pyplot, save_figure
+from .output import draw_grid
 
 _SCALE = 4
 
@@ -49,14 +49,9 @@ def draw_detections(
             found = inference_detector(detector, np.ascontiguousarray(image[..., ::-1])).pred_instances
             columns[name].append(found[found.scores >= score])
 
-    figure, grid = pyplot().subplots(
-        scenes, len(columns), figsize=(2.6 * len(columns), 2.3 * scenes), layout='constrained', squeeze=False)
-    for column, (name, found) in enumerate(columns.items()):
-        grid[0, column].set_title(name)
-        for row, image in enumerate(images):
-            grid[row, column].imshow(_drawn(image, found[row], data.metainfo))
-            grid[row, column].axis('off')
-    save_figure(figure, Path(file))
+    draw_grid(
+        {name: [_drawn(image, instances, data.metainfo) for image, instances in zip(images, found)]
+         for name, found in columns.items()}, Path(file))
 
 
 def _drawn(image: np.ndarray, instances: InstanceData, metainfo: dict) -> np.ndarray:

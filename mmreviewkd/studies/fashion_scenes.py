@@ -1,10 +1,11 @@
-"""Generate a detection data set in COCO format: scenes of several garments of Fashion-MNIST."""
+"""Generate a data set of scenes of several garments of Fashion-MNIST: boxes and masks as COCO, and semantic maps."""
 
 import hashlib
 import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -30,12 +31,14 @@ _DARKEST = 32  # minimum grey value of a garment's pixels
 _SMALLEST = 64  # minimum pixels of a garment
 _LEAST_VISIBLE = 0.6  # minimum visible share of a garment
 _MARKER = 'scenes.json'
+_VERSION = 3  # of the files' layout; the semantic maps came with 3
+_SEMANTIC = 'semantic'
 
 
 def make_fashion_scenes(
-        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 1200, test_scenes: int = 300,
+        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 4800, test_scenes: int = 300,
         seed: int = 0) -> bool:
-    """Write a data set for detection and instance segmentation; equal arguments give equal bytes.
+    """Write a data set for detection, instance and semantic segmentation; equal arguments give equal bytes.
 
     Training scenes contain the first 50,000 training images of Fashion-MNIST only, validation scenes the last 10,000
     only, test scenes test images only. The folder is written beside its place and then moved there, so it is never
@@ -43,12 +46,13 @@ def make_fashion_scenes(
 
         out_dir/{train,val,test}/000000.png ...
         out_dir/annotations/{train,val,test}.json      COCO format, the visible part of each garment as compressed RLE
-        out_dir/scenes.json                        the arguments
+        out_dir/semantic/{train,val,test}/000000.png ...   the class of each pixel, see :func:`semantic_map`
+        out_dir/scenes.json                            the arguments
 
     Args:
         out_dir (str or Path): The folder to write.
         raw_dir (str or Path): The folder with Fashion-MNIST's four extracted files.
-        train_scenes (int): Number of training scenes. Defaults to 1200.
+        train_scenes (int): Number of training scenes. Defaults to 4800.
         test_scenes (int): Number of test scenes, and of validation scenes. Defaults to 300.
         seed (int): Random seed. Scene ``i`` of a split does not depend on the number of scenes. Defaults to 0.
 
@@ -61,7 +65,7 @@ def make_fashion_scenes(
     """
     out_dir, raw_dir = Path(out_dir), Path(raw_dir)
     made_from = dict(
-        version=2, train_scenes=train_scenes, val_scenes=test_scenes, test_scenes=test_scenes, seed=seed)
+        version=_VERSION, train_scenes=train_scenes, val_scenes=test_scenes, test_scenes=test_scenes, seed=seed)
     if min(train_scenes, test_scenes) < 1 or seed < 0:
         raise ConfigError(f'fashion scenes: need at least one scene for each split and a seed >= 0, got {made_from}')
     if _is_finished(out_dir, made_from):
@@ -69,7 +73,8 @@ def make_fashion_scenes(
 
     partial = out_dir.with_name(f'{out_dir.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
-    (partial / 'annotations').mkdir(parents=True)
+    for folder in ('annotations', *(f'{_SEMANTIC}/{split}' for split in _RAW_FILES)):
+        (partial / folder).mkdir(parents=True)
     for split in _RAW_FILES:
         images, labels = _read_raw(raw_dir, split)
         _write_split(partial, split, made_from[f'{split}_scenes'], images, labels, seed)
@@ -114,6 +119,23 @@ def compose_scene(rng: Generator, images: np.ndarray, labels: np.ndarray) -> tup
     return np.clip(scene + noise, 0, 255).astype(np.uint8), garments
 
 
+def semantic_map(garments: Sequence[dict], height: int, width: int) -> np.ndarray:
+    """The class of each pixel of a scene: 0 for the background, 1 to 10 for a garment of :data:`CLASSES`.
+
+    Args:
+        garments (Sequence[dict]): The garments, as :func:`compose_scene` returns them.
+        height (int): The height of the scene in pixels.
+        width (int): Its width.
+
+    Returns:
+        np.ndarray: ``[height, width]`` uint8.
+    """
+    classes = np.zeros((height, width), np.uint8)
+    for garment in garments:
+        classes[garment['mask']] = garment['label'] + 1
+    return classes
+
+
 def _background(rng: Generator, height: int, width: int) -> np.ndarray:
     """Blend two colours by smooth noise and stripes: ``[height, width, 3]`` float."""
     blend = np.zeros((height, width))
@@ -140,6 +162,7 @@ def _write_split(
         scene, garments = compose_scene(rng, images, labels)
         name = f'{i:06}.png'
         cv2.imwrite(str(folder / split / name), scene[..., ::-1])
+        cv2.imwrite(str(folder / _SEMANTIC / split / name), semantic_map(garments, *scene.shape[:2]))
         coco['images'].append(dict(id=i, file_name=name, height=scene.shape[0], width=scene.shape[1]))
         for garment in garments:
             encoded = rle.encode(np.asfortranarray(garment['mask'], np.uint8))
@@ -155,13 +178,15 @@ def _is_finished(out_dir: Path, made_from: dict) -> bool:
     if not out_dir.exists():
         return False
     entries = {path.name for path in out_dir.iterdir()}
-    if not entries <= {*_RAW_FILES, 'annotations', _MARKER}:
+    if not entries <= {*_RAW_FILES, 'annotations', _SEMANTIC, _MARKER}:
         raise ConfigError(f'{out_dir} is not empty and contains no fashion scenes: remove it or name another folder')
     try:
         found = json.loads((out_dir / _MARKER).read_text())
         checksums = found.pop('sha256')
     except (FileNotFoundError, KeyError, ValueError, AttributeError, TypeError):
-        return False  # interrupted, damaged or of an earlier version: to be made again
+        return False  # interrupted or damaged: to be made again
+    if found.get('version') != _VERSION and {**found, 'version': _VERSION} == made_from:
+        return False  # the same scenes, in the layout of an earlier version: to be made again
     if found != made_from:
         raise ConfigError(
             f'{out_dir} contains scenes made from {found}, not from {made_from}: remove it or name another folder')
@@ -175,7 +200,8 @@ def _is_finished(out_dir: Path, made_from: dict) -> bool:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    files = sorted(path for split in (*_RAW_FILES, 'annotations') for path in (folder / split).glob('*'))
+    folders = *_RAW_FILES, 'annotations', *(f'{_SEMANTIC}/{split}' for split in _RAW_FILES)
+    files = sorted(path for name in folders for path in (folder / name).glob('*'))
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 

@@ -19,6 +19,7 @@ class PairedScores:
         seeds (Sequence[int]): The seeds, two at least.
         alone (Sequence[float]): Score of the student trained alone (%), one per seed.
         distilled (Sequence[float]): Score of the distilled student (%), one per seed.
+        names (tuple[str, str]): The names of both methods. Defaults to ('alone', 'Knowledge Review').
 
     Raises:
         ConfigError: If a seed has no pair of scores, or there are fewer than two seeds.
@@ -27,6 +28,7 @@ class PairedScores:
     seeds: Sequence[int]
     alone: Sequence[float]
     distilled: Sequence[float]
+    names: tuple[str, str] = ('alone', 'Knowledge Review')
 
     def __post_init__(self) -> None:
         if not len(self.seeds) == len(self.alone) == len(self.distilled) >= 2:
@@ -54,7 +56,8 @@ class PairedScores:
         rows = [[str(seed), *row] for seed, row in zip(self.seeds, zip(*columns))]
         rows += [['mean', *map(statistics.mean, columns)], ['standard deviation', *map(statistics.stdev, columns)],
                  ['worst', *map(min, columns)]]
-        lines = [f'| seed | alone, {metric} | Knowledge Review, {metric} | gain |', '|---|---:|---:|---:|']
+        first, second = self.names
+        lines = [f'| seed | {first}, {metric} | {second}, {metric} | gain |', '|---|---:|---:|---:|']
         lines += [f'| {name} | {alone:.2f} | {distilled:.2f} | {_signed(name, gain)} |'
                   for name, alone, distilled, gain in rows]
         return '\n'.join([*lines, '', f'Wilcoxon signed-rank test over the pairs: p = {self.p_value():.2g}.'])
@@ -78,7 +81,7 @@ def draw_pairs(scores: Mapping[str, PairedScores], file: Path) -> None:
             axes.plot((0, 1), pair, color='0.7', marker='o', markerfacecolor='C0', markeredgewidth=0, zorder=1)
         means = statistics.mean(pairs.alone), statistics.mean(pairs.distilled)
         axes.plot((0, 1), means, color='C1', marker='D', linewidth=2, label='mean', zorder=2)
-        axes.set_xticks((0, 1), ('alone', 'Knowledge Review'))
+        axes.set_xticks((0, 1), pairs.names)
         axes.set(ylabel=metric, xlim=(-0.3, 1.3), title=f'{len(pairs.seeds)} seeds, {means[1] - means[0]:+.2f}')
         axes.grid(axis='y', alpha=0.3)
         axes.legend()
@@ -87,7 +90,7 @@ def draw_pairs(scores: Mapping[str, PairedScores], file: Path) -> None:
 
 def compare_seeds(
         seeds: Sequence[int], alone: Sequence[dict], distilled: Sequence[dict], metrics: Mapping[str, str],
-        scale: float, file: Path) -> None:
+        scale: float, file: Path, names: tuple[str, str] = ('alone', 'Knowledge Review')) -> None:
     """Write each seed's scores with a paired test as Markdown, and draw them beside it; nothing for a single seed.
 
     Args:
@@ -98,12 +101,13 @@ def compare_seeds(
         metrics (Mapping[str, str]): The evaluator's name of each metric, by the name to show.
         scale (float): Factor that makes a metric a percentage.
         file (Path): The Markdown file; the figure has the suffix ``.png``.
+        names (tuple[str, str]): The names of both methods. Defaults to ('alone', 'Knowledge Review').
     """
     if len(seeds) < 2:
         return
     scores = {
         name: PairedScores(seeds, *(
-            [scale * result['metrics'][key] for result in results] for results in (alone, distilled)))
+            [scale * result['metrics'][key] for result in results] for results in (alone, distilled)), names)
         for name, key in metrics.items() if key in alone[0]['metrics']}
     save_atomically(
         lambda path: Path(path).write_text('\n\n'.join(pairs.markdown(name) for name, pairs in scores.items()) + '\n'),

@@ -11,7 +11,8 @@ from mmengine.model import PretrainedInit
 
 from .errors import ConfigError, did_you_mean
 
-_PRETRAINED = ('Pretrained', PretrainedInit)  # the latter in pure Python configs
+# The types of an ``init_cfg`` that loads weights: by name, in pure Python configs, and of PVT, which gives none.
+_PRETRAINED = ('Pretrained', PretrainedInit, None)
 
 
 def model_config(model: dict | str, where: str) -> ConfigDict:
@@ -133,7 +134,9 @@ def metafile_weights(reference: str, where: str) -> str:
 
 
 def without_pretrained(config: Any) -> Any:
-    """Copy a config without any ``init_cfg`` that loads weights, so that initializing the model downloads nothing.
+    """Copy a config without pretrained weights, so that initializing the model downloads nothing.
+
+    These are every ``init_cfg`` that loads weights, and ``pretrained``, mmsegmentation's older key for the same.
 
     Args:
         config (dict or list or Any): A model config, or a part of one.
@@ -144,4 +147,5 @@ def without_pretrained(config: Any) -> Any:
         return config
     return type(config)({
         key: without_pretrained(value) for key, value in config.items()
-        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') in _PRETRAINED)})
+        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') in _PRETRAINED)
+        and not (key == 'pretrained' and isinstance(value, str))})

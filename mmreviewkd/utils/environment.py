@@ -13,11 +13,12 @@ _OPTIONAL = {
     'mmcv': {'mmcv': '2.0.0', 'mmcv-lite': '2.0.0', 'onedl-mmcv': '2.0.0'},
     'mmpretrain': {'mmpretrain': '1.0.0', 'onedl-mmpretrain': '1.0.0'},
     'mmdet': {'mmdet': '3.0.0', 'onedl-mmdetection': '3.0.0'},
+    'mmseg': {'mmsegmentation': '1.0.0'},
 }
 
 
 def check_environment() -> None:
-    """Check the versions of torch, mmengine and, if installed, mmcv, mmpretrain and mmdet, without importing them.
+    """Check the versions of torch, mmengine and installed OpenMMLab packages, without importing them.
 
     Warns if several distributions of mmcv are installed, which overwrite each other's files.
 

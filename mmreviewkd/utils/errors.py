@@ -7,9 +7,16 @@ import contextlib
 import difflib
 import functools
 import inspect
+import logging
 import sys
+import tempfile
+import traceback
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
+
+# In the message of an error that a worker process of a data loader raised.
+_OF_A_WORKER = 'Original Traceback (most recent call last)'
 
 
 class ConfigError(ValueError):
@@ -22,6 +29,10 @@ class TapError(ConfigError):
 
 class CheckpointError(ConfigError):
     """A checkpoint is missing, damaged, unsafe, or does not fit its model."""
+
+
+class DivergenceError(CheckpointError):
+    """The losses or weights of a training are no longer finite."""
 
 
 def did_you_mean(name: str, known: Iterable[str], most: int = 3) -> str:
@@ -83,16 +94,54 @@ def strict_keys(cls: type) -> type:
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Context manager that turns a :class:`ConfigError` or an ``OSError`` into one line on stderr and exit code 2."""
+    """Context manager of the tools: an error ends the program with one line on stderr.
+
+    Bad input (:class:`ConfigError`) and errors of the file system exit with code 2, Ctrl-C with 130. Any other error
+    exits with 1; the line then names a file with the traceback. Loggers print no tracebacks of lines that they could
+    not write, as on a full disk.
+    """
+    code, verbose, logging.raiseExceptions = 2, logging.raiseExceptions, False
     try:
         yield
     except ConfigError as error:
-        message = str(error)
-    except OSError as error:
-        if error.strerror is None:
-            raise
-        message = error.strerror + (f': {str(error.filename)!r}' if error.filename is not None else '')
+        message = in_one_line(error)
+    except KeyboardInterrupt:
+        message, code = 'interrupted', 130
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror is not None:
+            message = error.strerror + (f': {str(error.filename)!r}' if error.filename is not None else '')
+        else:
+            message, code = f'{described(error)}{_kept_traceback(error)}', 1
     else:
         return
+    finally:
+        logging.raiseExceptions = verbose
     print(f'error: {message}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
+
+
+def in_one_line(error: Exception) -> str:
+    """Return the message of an error; of one that a worker of a data loader raised, only the message of its cause."""
+    message = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    if _OF_A_WORKER in message:
+        message = message.strip().splitlines()[-1].partition(': ')[2]
+    return message
+
+
+def described(error: Exception) -> str:
+    """Describe an error that was not foreseen: its type, its message and the line of code that raised it."""
+    frame, line = list(traceback.walk_tb(error.__traceback__))[-1]
+    place = '/'.join(Path(frame.f_code.co_filename).parts[-3:])
+    message = ' '.join(in_one_line(error).split()) or 'no message'
+    return f'{type(error).__name__}: {message:.300} ({place}:{line})'
+
+
+def _kept_traceback(error: Exception) -> str:
+    text = ''.join(traceback.format_exception(error))
+    try:
+        with tempfile.NamedTemporaryFile('w', prefix='mmreviewkd-', suffix='.log', delete=False) as file:
+            file.write(text)
+    except OSError:  # no disk to keep it on
+        sys.stderr.write(text)
+        return ''
+    return f'; the traceback is in {file.name}'

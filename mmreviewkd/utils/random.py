@@ -38,11 +38,13 @@ def set_random_state(stored: Tensor) -> None:
         stored (Tensor): ``[RANDOM_STATE_BYTES]`` uint8, on any device.
 
     Raises:
-        ValueError: If the size differs, as it does for another version of torch or NumPy.
+        ValueError: If the size differs, as it does for another version of torch or NumPy, or the state is invalid.
     """
     if stored.numel() != RANDOM_STATE_BYTES:
         raise ValueError(f'a random state of {stored.numel()} bytes, not {RANDOM_STATE_BYTES}')
     state = np.frombuffer(stored.cpu().contiguous().numpy().tobytes(), _LAYOUT)[0]
+    if not 0 <= state['numpy_position'] <= _NUMPY_WORDS:  # which NumPy takes as it is, and reads there
+        raise ValueError(f'position {state["numpy_position"]} in a random state of {_NUMPY_WORDS} words')
     gauss = float(state['python_gauss']) if state['python_has_gauss'] else None
     random.setstate((3, tuple(map(int, state['python'])), gauss))
     np.random.set_state((

@@ -8,7 +8,7 @@ import uuid
 
 import pytest
 import torch
-from conftest import ROOT, small_run
+from conftest import ROOT, run_tool, small_run
 from mmengine.registry import DefaultScope
 
 from mmreviewkd.models.build import build_model
@@ -24,6 +24,7 @@ def files(tmp_path_factory, fashion_mnist):
     folder = tmp_path_factory.mktemp('files')
     cfg = small_run('resnet8_review-resnet14.py', fashion_mnist, **{'model.warmup_iters': 1})
     cfg.dump(folder / 'good.py')
+    small_run('resnet8.py', fashion_mnist).dump(folder / 'alone.py')
     DefaultScope.overwrite_default_scope('mmpretrain')
     student = build_model(dict(cfg.model.student.model, _scope_='mmpretrain'), 'model')
     torch.save(dict(state_dict={f'student.{name}': value for name, value in student.state_dict().items()}),
@@ -79,8 +80,23 @@ OPTIONS = [
     ('train_dataloader.dataset.data_root=/nowhere', 'cannot be built'),
     ('train_dataloader.sampler.type=DefaultSamplr', 'mmengine.DefaultSampler'),
     ('train_cfg=None', '`train_cfg`'), ('train_cfg=5', '`train_cfg` must be a dict'),
-    ('train_cfg.max_epochs=x', 'cannot be built'), ('train_cfg.nonsense=1', 'nonsense'),
-    ('train_cfg.type=EpochBasedTrainLop', 'by_epoch'),
+    ('train_cfg.max_epochs=x', 'train_cfg.max_epochs must be an integer'), ('train_cfg.nonsense=1', 'nonsense'),
+    ('train_cfg.type=EpochBasedTrainLop', 'by_epoch'), ('train_cfg.max_epochs=0', 'train_cfg.max_epochs'),
+    ('train_cfg.by_epoch=yes', 'train_cfg.by_epoch must be True or False'),
+    ('train_cfg.val_interval=0', 'train_cfg.val_interval'), ('train_cfg.val_begin=9', 'never be validated'),
+    ('train_cfg.dynamic_intervals=5', 'train_cfg.dynamic_intervals must be a list'),
+    ('default_hooks.checkpoint.interval=x', 'default_hooks.checkpoint.interval must be an integer'),
+    ('default_hooks.checkpoint.intervall=1', "did you mean 'interval'"),
+    ('default_hooks.checkpoint.save_last=no', 'default_hooks.checkpoint.save_last must be True or False'),
+    ('default_hooks.checkpoint.filename_tmpl=x.pth', 'gives every checkpoint the same name'),
+    ('default_hooks.checkpoint.out_dir=/proc/x', 'default_hooks.checkpoint.out_dir: cannot write'),
+    ('train_dataloader.batch_size=1000 train_dataloader.drop_last=True', 'give no batch of 1000'),
+    ('train_dataloader.dataset.indices=0', 'it has no samples'),
+    ('val_dataloader.dataset.indices=0', 'it has no samples'),
+    ('optim_wrapper.clip_grad.max_norm=-1', 'optim_wrapper.clip_grad.max_norm must be a finite number above 0'),
+    ('sync_bn=nope', "sync_bn must be 'torch' or 'mmcv'"),
+    ('find_unused_parameters=x', 'find_unused_parameters must be True or False'),
+    ('param_scheduler.total_steps=1', 'the cycle of OneCycleLR has 6 steps, but the run 12 iterations'),
     ('optim_wrapper.optimizer.lr=x', 'cannot be built'), ('optim_wrapper.optimizer.lr=-1', 'cannot be built'),
     ('optim_wrapper.optimizer.type=SDG', 'SGD'), ('optim_wrapper.type=OptimWraper', 'mmengine.OptimWrapper'),
     ('optim_wrapper=5', '`optim_wrapper` must be a dict'), ('optim_wrapper=None', '`optim_wrapper`'),
@@ -144,7 +160,30 @@ LINES = [
     ('model_converters/to_openmmlab.py {files}/empty.py {files}/student.pth x', 'model'),
     ('model_converters/to_openmmlab.py {files}/syntax.py {files}/student.pth x', 'line 1'),
     ('model_converters/to_openmmlab.py {files}/good.py {files}/folder.pth x', 'folder.pth'),
-    ('demo.py --seeds x', '--seeds'), ('ablation.py --workers x', '--workers'),
+    ('demo.py --seeds x', '--seeds'), ('demo.py --data {files}', 'contains neither'),
+    ('demo_detection.py --detector x', '--detector'), ('demo_detection.py --data {files}', 'contains neither'),
+    ('ablation.py --workers x', '--workers'), ('ablation.py --workers 0', '--workers'),
+    ('ablation.py --docs {files}', 'ablations.md'),
+    ('benchmark.py --pair x', '--pair'), ('benchmark.py --runs 0', '--runs'),
+    ('benchmark.py --device x', "'x' is no device of this machine"), ('benchmark.py --page absent.md', 'absent.md'),
+    ('benchmark.py --page {files}/text.txt', 'must hold <!-- measured -->'), ('benchmark.py --config x.py', 'x.py'),
+    ('measure_costs.py --runs -1', '--runs'), ('kill_test.py --kills 0', '--kills'),
+    ('kill_test.py --config absent.py', 'absent.py'),
+    ('kill_test.py --out-dir {files} --config {files}/good.py', 'is not empty'),
+    ('sweep_pairs.py nonsense', "families: 'nonsense'"), ('sweep_pairs.py lenet --page absent.md', 'absent.md'),
+    ('sweep_pairs.py lenet --json {files}/broken.json', 'holds no outcomes of a sweep'),
+    ('list_taps.py absent.py', 'absent.py'), ('list_taps.py {files}/model_text.py', 'contains no `model`'),
+    ('list_taps.py {files}/good.py --size 0', '--size'), ('list_taps.py {files}/empty.py', 'contains no `model`'),
+    ('distill.py a', 'teacher'), ('distill.py absent.py {files}/good.py init_cfg', 'absent.py'),
+    ('distill.py {files}/good.py {files}/good.py init_cfg', 'is itself a distillation'),
+    ('distill.py {files}/alone.py {files}/only_model.py init_cfg --out {files}/file', 'must be the path of a Python'),
+    ('distill.py {files}/alone.py {files}/alone.py init_cfg --out {files}/good.py', '--force'),
+    ('distill.py {files}/alone.py {files}/alone.py missing.pth --out x.py', 'missing.pth'),
+    ('distill.py {files}/alone.py {files}/alone.py init_cfg --out x.py --cfg-options nonsense', 'key=value'),
+    ('dataset_converters/fashion_mnist.py --source {files}', 'contains neither'),
+    ('dataset_converters/fashion_scenes.py x --train 0', '--train'),
+    ('dataset_converters/fashion_scenes.py x --raw r --source {files}', 'contains neither'),
+    ('model_converters/to_openmmlab.py {files}/alone.py {files}/nan.pth', 'out'),
 ]
 
 
@@ -186,3 +225,12 @@ def test_a_bad_option_ends_in_one_line(options, needle, command, files):
     # MMEngine's global objects go by the name of the experiment, which otherwise is the same for all runs of a second.
     name = f'experiment_name={uuid.uuid4().hex}'
     check(command('train.py', f'{files}/good.py', '--cfg-options', *options.split(), name), needle)
+
+
+@pytest.mark.parametrize('processes', ['0', '-1', 'x', '1.5'])
+@pytest.mark.parametrize('tool', ['dist_train.sh CONFIG', 'dist_test.sh CONFIG CHECKPOINT'])
+def test_a_bad_number_of_processes_ends_in_one_line(tool, processes, tmp_path):
+    script, *arguments = tool.split()
+    done = run_tool(TOOLS / script, *arguments, processes, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith(f"PROCESSES must be a positive number, but is '{processes}'")

@@ -24,10 +24,12 @@ def table(where: str, needle: str, values: list) -> list:
 
 LOSSES = dict(
     HierarchicalContextLoss='distill_loss', FeatureL2Loss='distill_loss', AttentionTransferLoss='distill_loss',
-    LogitDistillationLoss='logit_loss')
+    PearsonCorrelationLoss='distill_loss', LogitDistillationLoss='logit_loss', DecoupledLogitLoss='logit_loss')
 CASES = [
     *[case for loss, key in LOSSES.items() for case in table(f'{key}:{loss}.loss_weight', 'loss_weight', NO_NUMBER)],
-    *table('logit_loss:LogitDistillationLoss.temperature', 'temperature', [*NO_NUMBER, 0]),
+    *[case for loss in ('LogitDistillationLoss', 'DecoupledLogitLoss')
+      for case in table(f'logit_loss:{loss}.temperature', 'temperature', [*NO_NUMBER, 0])],
+    *[case for key in ('alpha', 'beta') for case in table(f'logit_loss:DecoupledLogitLoss.{key}', key, NO_NUMBER)],
     *table(
         'distill_loss:HierarchicalContextLoss.pool_sizes', 'pool_sizes',
         [*NO_LIST, [0], [-1], [1.5], ['4'], [True], [math.nan], [None]]),

@@ -17,9 +17,18 @@ def name_of(path):
     return f'{path.parent.name}/{path.name}'
 
 
+def library_of(path):
+    """The package whose models and data a config uses."""
+    if path.parent.name == 'fashion_scenes':
+        return 'mmseg' if path.name.startswith('fpn') else 'mmdet'
+    libraries = dict(
+        coco='mmdet', rtmdet='mmdet', cityscapes='mmseg', ade20k='mmseg', coco_pose='mmpose')
+    return libraries.get(path.parent.name, 'mmpretrain')
+
+
 @functools.cache
 def read(path):
-    pytest.importorskip('mmdet' if path.parent.name in ('coco', 'fashion_scenes') else 'mmpretrain')
+    pytest.importorskip(library_of(path))
     return load_config(str(path), 'config')
 
 

@@ -44,7 +44,7 @@ def test_collections_and_names_fit(path):
     for model in metafile['Models']:
         assert model['In Collection'] in collections
         folder, *_, file = model['Config'].split('/')[1:]
-        dataset = {'beyond': 'imagenet'}.get(folder, folder.replace('_', '-'))
+        dataset = {'beyond': 'imagenet', 'rtmdet': 'coco'}.get(folder, folder.replace('_', '-'))
         assert model['Name'] == f"{file.removesuffix('.py')}_{dataset}"
 
 

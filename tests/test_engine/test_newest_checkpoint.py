@@ -32,12 +32,12 @@ def test_the_named_one_without_a_word(work_dir):
     assert chosen(work_dir) == (3, '')
 
 
-@pytest.mark.parametrize('note', ['', '/absent/epoch_9.pth'])
+@pytest.mark.parametrize('note', ['', '\0\0\0\n', '/absent/epoch_9.pth'])
 def test_the_newest_if_last_checkpoint_names_none(work_dir, note):
     (work_dir / 'last_checkpoint').write_text(note)
     epoch, said = chosen(work_dir)
     assert epoch == 3 and str(work_dir / 'epoch_3.pth') in said
-    assert 'is empty' in said if not note else 'does not exist' in said
+    assert 'is empty' in said if '/' not in note else 'does not exist' in said
 
 
 def test_a_damaged_one_is_passed_over_and_named(work_dir):
@@ -52,3 +52,8 @@ def test_none_complete_is_an_error_and_none_at_all_is_not(work_dir, tmp_path_fac
     with pytest.raises(CheckpointError, match=r'no checkpoint in .* is complete'):
         chosen(work_dir)
     assert newest_checkpoint(str(tmp_path_factory.mktemp('fresh')), print) is None
+
+
+def test_what_is_no_checkpoint_of_a_run_is_passed_over(work_dir):
+    torch.save(dict(meta=5, state_dict={}), work_dir / 'epoch_3.pth')
+    assert chosen(work_dir)[0] == 2

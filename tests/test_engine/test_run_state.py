@@ -8,12 +8,14 @@ from mmengine.optim import OptimWrapper
 from torch.utils.data import DataLoader
 
 from mmreviewkd.engine.run_state import (
+    check_run_state,
     gather_run_state,
     position_by_count,
     restore_gradients,
     restore_random_state,
     run_pending_validation,
 )
+from mmreviewkd.utils import CheckpointError
 
 
 def run(accumulative_counts=1, **loop):
@@ -66,3 +68,20 @@ def test_a_validation_is_run_only_where_the_loop_would_have_run_it(epoch, due):
     runner.val_loop = SimpleNamespace(run=lambda: calls.append(epoch))
     run_pending_validation(runner)
     assert bool(calls) == due
+
+
+def test_a_gathered_state_is_valid_and_others_are_refused():
+    check_run_state(gather_run_state(run(), validated=True), '--resume')
+    for key, value in (
+            ('validated', 1), ('batches', -1), ('batches', '10'), ('passes', None), ('ranks', 5), ('ranks', [5])):
+        with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
+            check_run_state({**gather_run_state(run(), validated=True), key: value}, '--resume')
+    for key, value in (
+            ('random', None), ('position', 11), ('position', 1.0), ('workers', 'x'), ('gradients', [1]),
+            ('gradients', {'weight': 1})):
+        state = gather_run_state(run(), validated=True)
+        state['ranks'][0][key] = value
+        with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
+            check_run_state(state, '--resume')
+    with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
+        check_run_state(None, '--resume')

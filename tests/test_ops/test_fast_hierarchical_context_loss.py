@@ -5,6 +5,7 @@ import torch
 from adjoint import normal
 
 from mmreviewkd.ops import fast_level_hcl, level_hcl
+from mmreviewkd.ops.review_level import BatchNorm, Unnormalized
 
 SIZES = [(8, 8), (7, 7), (5, 7), (1, 1), (4, 4), (2, 3), (12, 8), (16, 6)]
 
@@ -33,3 +34,47 @@ def test_keeps_one_map():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()), lambda t: t):
         fast_level_hcl(normal(2, 3, 8, 8).requires_grad_(), normal(2, 3, 8, 8, seed=1))
     assert kept == [2 * 3 * 8 * 8]
+
+
+def maps_and_norm(dtype=torch.float64, from_batch=True, size=(8, 8)):
+    maps, weight, bias = 3 * normal(2, 3, *size) + 1, 1 + 0.3 * normal(3, seed=1), normal(3, seed=2)
+    norm = BatchNorm(weight, bias, torch.full_like(bias, 0.3), torch.full_like(bias, 1.5), from_batch, None, 1e-5)
+    return maps.to(dtype), norm._replace(
+        **{name: value.to(dtype) for name, value in norm._asdict().items() if isinstance(value, torch.Tensor)})
+
+
+@pytest.mark.parametrize('size', SIZES)
+@pytest.mark.parametrize('from_batch', [True, False])
+@pytest.mark.parametrize('teacher_learns', [True, False])
+def test_of_maps_before_their_normalization(size, from_batch, teacher_learns):
+    maps, norm = maps_and_norm(from_batch=from_batch, size=size)
+    teacher = normal(2, 3, *size, seed=3)
+    inputs = [t.requires_grad_() for t in (maps, norm.weight, norm.bias)]
+    if teacher_learns:
+        inputs.append(teacher.requires_grad_())
+    unnormalized = Unnormalized(maps, norm)
+    losses = fast_level_hcl(unnormalized, teacher), level_hcl(unnormalized.normalized(), teacher)
+    torch.testing.assert_close(*losses, rtol=1e-12, atol=0)
+    for actual, expected in zip(*(torch.autograd.grad(3 * loss, inputs) for loss in losses)):
+        torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_before_a_normalization_one_map_is_kept_in_single_precision(dtype):
+    kept = []
+    maps, norm = maps_and_norm(torch.float32)
+    maps = maps.to(dtype).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append((t.shape, t.dtype)) or t, lambda t: t):
+        loss = fast_level_hcl(Unnormalized(maps, norm), normal(2, 3, 8, 8, seed=1).float())
+    assert sorted(kept, key=lambda entry: len(entry[0])) == [
+        ((3,), torch.float32)] * 2 + [(maps.shape, torch.float32)]
+    loss.backward()
+    assert loss.dtype == torch.float32 and maps.grad.dtype == dtype
+
+
+def test_nothing_is_kept_without_gradients():
+    maps, norm = maps_and_norm()
+    maps.requires_grad_()
+    with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda t: pytest.fail('kept'), lambda t: t):
+        assert fast_level_hcl(Unnormalized(maps, norm), maps) > 0
+        assert fast_level_hcl(maps, torch.zeros_like(maps)) > 0

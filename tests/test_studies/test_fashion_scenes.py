@@ -43,7 +43,7 @@ def test_same_seed_same_bytes(raw_dir, tmp_path):
         assert make_fashion_scenes(tmp_path / name, raw_dir, 6, 4, seed)
     a, b, c = (_digest(tmp_path / name) for name in 'abc')
     assert a == b
-    assert len(a) == 6 + 4 + 4 + 4  # images of three splits, their annotations and the marker
+    assert len(a) == 2 * (6 + 4 + 4) + 4  # images and semantic maps of three splits, their annotations and the marker
     assert all(a[name] != c[name] for name in a)
 
 
@@ -93,6 +93,26 @@ def test_annotations_are_the_visible_parts(raw_dir, tmp_path):
             assert annotation['area'] == mask.sum() > 0
         assert covered.max() == 1
     assert len(sizes) > 10
+
+
+def test_semantic_maps_have_the_class_of_each_visible_part(raw_dir, tmp_path):
+    make_fashion_scenes(tmp_path / 'scenes', raw_dir, 5, 1)
+    coco = json.loads((tmp_path / 'scenes/annotations/train.json').read_text())
+    for image in coco['images']:
+        expected = np.zeros((image['height'], image['width']), np.uint8)
+        for annotation in (a for a in coco['annotations'] if a['image_id'] == image['id']):
+            expected += annotation['category_id'] * rle.decode(annotation['segmentation'])
+        found = cv2.imread(str(tmp_path / 'scenes/semantic/train' / image['file_name']), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(found, expected)
+        assert len(np.unique(found)) > 1
+
+
+def test_scenes_of_an_earlier_layout_are_made_again(raw_dir, tmp_path):
+    make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
+    before, marker = _digest(tmp_path / 'scenes'), tmp_path / 'scenes' / 'scenes.json'
+    marker.write_text(json.dumps({**json.loads(marker.read_text()), 'version': 2}))
+    assert make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
+    assert _digest(tmp_path / 'scenes') == before
 
 
 def test_garments_overlap_but_stay_visible():

@@ -13,6 +13,11 @@ def test_every_seed_is_in_the_table_with_mean_spread_and_worst():
     assert table[7] == '| worst | 80.00 | 81.50 | -0.50 |'
 
 
+def test_two_methods_can_be_named():
+    table = PairedScores([0, 1], [1.0, 2.0], [3.0, 4.0], ('CWD', 'Knowledge Review')).markdown('mIoU')
+    assert table.startswith('| seed | CWD, mIoU | Knowledge Review, mIoU | gain |')
+
+
 def test_p_value_is_that_of_the_exact_signed_rank_test():
     # All of n gains positive: 2 of the 2^n equally likely assignments of signs are as extreme.
     assert PairedScores(range(8), range(8), [2 * i + 1 for i in range(8)]).p_value() == pytest.approx(2 / 2**8)

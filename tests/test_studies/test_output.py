@@ -3,9 +3,10 @@
 import json
 
 import cv2
+import numpy as np
 import pytest
 
-from mmreviewkd.studies.output import fill_marks, pyplot, save_figure, write_json
+from mmreviewkd.studies.output import draw_grid, fill_marks, pyplot, save_figure, write_json
 from mmreviewkd.utils import ConfigError
 
 
@@ -16,6 +17,15 @@ def test_json_and_figures_are_written_into_new_folders(tmp_path):
     save_figure(figure, tmp_path / 'newer' / 'x.png')
     assert cv2.imread(str(tmp_path / 'newer' / 'x.png')).shape == (120, 240, 3)
     assert not pyplot().fignum_exists(figure.number)
+
+
+def test_a_grid_has_a_column_for_each_title_and_a_row_for_each_image(tmp_path):
+    black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
+    draw_grid({'a': [black, white], 'b': [white, black]}, tmp_path / 'grid.png')
+    cells = cv2.imread(str(tmp_path / 'grid.png'))
+    height, width, _ = cells.shape
+    middles = [[int(cells[height * (2 * i + 1) // 4, width * (2 * j + 1) // 4, 0]) for j in (0, 1)] for i in (0, 1)]
+    assert middles == [[0, 255], [255, 0]]
 
 
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):

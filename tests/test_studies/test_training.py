@@ -7,7 +7,7 @@ import torch
 from conftest import ROOT, small_run
 from mmengine.registry import MODELS
 
-from mmreviewkd.studies.training import Training, complexity
+from mmreviewkd.studies.training import Training, complexity, share_done
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
 
@@ -55,3 +55,14 @@ def test_complexity_is_that_of_the_student():
     assert alone == pair and pair['parameters'] == 19810
     # Multiply-adds of the convolutions and the classifier, and what fvcore counts for norms and pooling.
     assert 2.2e6 < pair['flops'] < 2.6e6
+
+
+def test_the_share_done_follows_the_time_left_that_the_log_names(tmp_path):
+    log = tmp_path / 'train.log'
+    log.write_text('Epoch(train) [1][20/100]  eta: 1 day, 0:00:00  time: 1.0\nnext run\n')
+    start = log.stat().st_size
+    assert share_done(log, 0, 86400.0) == 0.5
+    assert share_done(log, start, 10.0) == 0.0  # what an earlier run has written does not count
+    with open(log, 'a') as file:
+        file.write('Epoch(train) [1][20/100]  eta: 0:10:00\nEpoch(train) [1][40/100]  eta: 0:00:30  time: 1.0\n')
+    assert share_done(log, start, 10.0) == 0.25

@@ -1,7 +1,7 @@
 """Errors of components that MMEngine builds from configs."""
 
 import pytest
-from mmengine.registry import MODELS, OPTIMIZERS, Registry
+from mmengine.registry import DATASETS, MODELS, OPTIMIZERS, Registry
 
 import mmreviewkd.models  # noqa: F401
 from mmreviewkd.utils import ConfigError
@@ -63,3 +63,19 @@ def test_a_misspelt_type_is_refused_before_it_is_built():
         check_type(dict(type='SGDD'), OPTIMIZERS, 'optimizer')
     for known in (dict(type='SGD'), dict(type=Whole), dict()):
         check_type(known, OPTIMIZERS, 'optimizer')
+
+
+def test_the_file_of_damaged_annotations_is_named(tmp_path):
+    pytest.importorskip('mmdet')
+    (tmp_path / 'train.json').write_text('{"images": [')
+    with pytest.raises(ConfigError, match=rf"\(mmdet.CocoDataset\) cannot be built of '{tmp_path}/train.json': JSON"), \
+            build_errors_named('config'):
+        DATASETS.build(dict(type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='train.json'))
+
+
+def test_annotations_of_other_classes_are_no_samples(tmp_path):
+    pytest.importorskip('mmdet')
+    (tmp_path / 'train.json').write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}')
+    with pytest.raises(ConfigError, match=r"train.json': it has no samples; check its paths, its classes"), \
+            build_errors_named('config'):
+        DATASETS.build(dict(type='mmdet.CocoDataset', ann_file=str(tmp_path / 'train.json'), pipeline=[]))

@@ -5,6 +5,7 @@ import inspect
 import pickle
 
 import pytest
+import torch
 
 from mmreviewkd.utils import CheckpointError, ConfigError, TapError
 from mmreviewkd.utils.errors import check_keys, did_you_mean, one_line_errors, strict_keys
@@ -62,6 +63,39 @@ def test_bad_input_ends_a_tool_with_one_line(error, capsys):
     assert capsys.readouterr().err == 'error: taps: no such module\n'
 
 
-def test_errors_of_the_program_keep_their_traceback():
-    with pytest.raises(ValueError, match='a bug'), one_line_errors():
+def test_the_traceback_of_an_error_that_was_not_foreseen_is_kept_in_a_file(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        raise ValueError('a\n  bug')
+    assert ended.value.code == 1
+    file, = tmp_path.iterdir()
+    line = test_the_traceback_of_an_error_that_was_not_foreseen_is_kept_in_a_file.__code__.co_firstlineno + 3
+    assert capsys.readouterr().err == (
+        f'error: ValueError: a bug (tests/test_utils/test_errors.py:{line}); the traceback is in {file}\n')
+    assert 'Traceback (most recent call last)' in file.read_text()
+
+
+def test_a_traceback_that_cannot_be_kept_is_shown(capsys, monkeypatch):
+    monkeypatch.setattr('tempfile.tempdir', '/nowhere')
+    with pytest.raises(SystemExit), one_line_errors():
         raise ValueError('a bug')
+    assert 'Traceback (most recent call last)' in capsys.readouterr().err
+
+
+def test_of_an_error_in_a_worker_only_the_cause_is_told(capsys):
+    class Failing(torch.utils.data.Dataset):
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            raise ConfigError('sample 1: damaged')
+
+    with pytest.raises(SystemExit), one_line_errors():
+        list(torch.utils.data.DataLoader(Failing(), num_workers=1))
+    assert capsys.readouterr().err == 'error: sample 1: damaged\n'
+
+
+def test_ctrl_c_ends_a_tool_with_one_line(capsys):
+    with pytest.raises(SystemExit) as ended, one_line_errors():
+        raise KeyboardInterrupt
+    assert (ended.value.code, capsys.readouterr().err) == (130, 'error: interrupted\n')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmreviewkd.utils.random import preserved_random_state
+from mmreviewkd.utils.random import get_random_state, preserved_random_state, set_random_state
 
 
 def draw():
@@ -51,3 +51,19 @@ def test_an_error_within_restores_the_streams_too():
         draw()
         raise KeyError
     assert draw() == expected
+
+
+def test_a_stored_state_is_restored_and_an_invalid_one_refused():
+    seed()
+    stored = get_random_state()
+    expected = draw()
+    set_random_state(stored)
+    assert draw() == expected
+    with pytest.raises(ValueError, match='bytes'):
+        set_random_state(stored[:-1])
+    position = 625 * 4 + 8 + 1 + 624 * 4  # of NumPy's generator, which would read beyond its words
+    for wrong in (625, -1, 2**31 - 1):
+        changed = stored.clone()
+        changed[position:position + 4] = torch.from_numpy(np.array([wrong], np.int32).view(np.uint8))
+        with pytest.raises(ValueError, match=f'position {wrong} in a random state of 624 words'):
+            set_random_state(changed)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from mmreviewkd.apis.arguments import positive
 from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
 from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 from mmreviewkd.utils.errors import one_line_errors
@@ -14,9 +15,9 @@ def main() -> None:
     parser.add_argument(
         '--raw', default='data/fashion_mnist', help='the folder of Fashion-MNIST, prepared if it is missing')
     parser.add_argument('--source', help='a folder with its four files; default: the Debian package or a download')
-    parser.add_argument('--train', type=int, default=1200, help='number of training scenes, default %(default)s')
+    parser.add_argument('--train', type=positive, default=4800, help='number of training scenes, default %(default)s')
     parser.add_argument(
-        '--test', type=int, default=300, help='number of test, and of validation, scenes, default %(default)s')
+        '--test', type=positive, default=300, help='number of test, and of validation, scenes, default %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='default %(default)s')
     args = parser.parse_args()
     with one_line_errors():

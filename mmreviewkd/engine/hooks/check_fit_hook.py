@@ -2,6 +2,7 @@
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
 from mmreviewkd.models import ReviewDistiller
@@ -51,6 +52,7 @@ class CheckFitHook(Hook):
         state = state_dict_of(checkpoint, where)
         if runner._resume:
             _check_resumable(checkpoint, where)
+            _check_optimizer(runner, checkpoint, where)
         check_fit(runner.model.module if is_model_wrapper(runner.model) else runner.model, state, where)
         if 'state_dict' not in checkpoint:
             checkpoint['state_dict'] = state
@@ -64,3 +66,28 @@ def _check_resumable(checkpoint: dict, where: str) -> None:
         raise CheckpointError(
             f'{where} is not a checkpoint of a training run (it lacks {", ".join(missing)}), so training cannot resume '
             'from it; to start from its weights, omit --resume and set load_from, as in --cfg-options load_from=FILE')
+
+
+def _check_optimizer(runner: Runner, checkpoint: dict, where: str) -> None:
+    """Refuse the state of another optimizer, which torch loads and then trips over in the first step."""
+    wrapper, saved = runner.optim_wrapper, checkpoint.get('optimizer')
+    if saved is None:
+        runner.logger.warning(f'{where} holds no state of the optimizer, which starts anew')
+    if saved is None or isinstance(wrapper, OptimWrapperDict) or not isinstance(wrapper, OptimWrapper):
+        return
+    groups = saved.get('param_groups') if isinstance(saved, dict) else None
+    own = [len(group['params']) for group in wrapper.param_groups]
+    optimizer = wrapper.optimizer
+    if not isinstance(groups, list) or not all(isinstance(group, dict) and 'params' in group for group in groups):
+        found = 'it holds no groups of parameters'
+    elif [len(group['params']) for group in groups] != own:
+        found = f'it holds groups of {[len(group["params"]) for group in groups]!r:.60} parameters, not {own!r:.60}'
+    else:
+        # Flags are left out, as versions of torch add some.
+        needed = [key for key, value in optimizer.defaults.items() if not isinstance(value, (bool, type(None)))]
+        missing = [key for key in needed if any(key not in group for group in groups)]
+        found = f'it lacks {", ".join(missing)}' if missing else None
+    if found:
+        raise CheckpointError(
+            f'{where} was saved with another optimizer than {type(optimizer).__name__} with its settings ({found}); '
+            'resume with the config that the run was started with, or start from its weights with load_from')

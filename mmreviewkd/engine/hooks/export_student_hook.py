@@ -1,6 +1,8 @@
 """Export the student at the end of training."""
 
-from mmengine.dist import master_only
+from pathlib import Path
+
+from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -10,7 +12,7 @@ from mmreviewkd.engine.export import export_student, student_files
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checks import text
 from mmreviewkd.utils.errors import strict_keys
-from mmreviewkd.utils.files import check_writable
+from mmreviewkd.utils.files import check_writable, remove_partial_files
 
 
 @HOOKS.register_module()
@@ -37,6 +39,8 @@ class ExportStudentHook(Hook):
         """
         student_files(runner.cfg)
         check_writable(self._folder(runner), 'ExportStudentHook: out_dir')
+        if is_main_process():
+            remove_partial_files(Path(self._folder(runner)))
 
     @master_only
     def after_train(self, runner: Runner) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checks import number
-from mmreviewkd.utils.errors import ConfigError, strict_keys
+from mmreviewkd.utils.errors import CheckpointError, DivergenceError, strict_keys
 from mmreviewkd.utils.finite import check_finite
 
 
@@ -40,7 +40,7 @@ class FiniteLossHook(Hook):
         """Count this iteration, and read the count every ``interval`` iterations.
 
         Raises:
-            ConfigError: If the loss has not been finite for ``patience`` iterations.
+            DivergenceError: If the loss has not been finite for ``patience`` iterations.
         """
         loss = (outputs or {}).get('loss')
         if not isinstance(loss, Tensor):
@@ -54,11 +54,15 @@ class FiniteLossHook(Hook):
         """Refuse to save a model that is not finite.
 
         Raises:
-            CheckpointError: If a weight or a running statistic of the model (in a distiller, of the student) is not
+            DivergenceError: If a weight or a running statistic of the model (in a distiller, of the student) is not
                 finite.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        check_finite(getattr(model, 'student', model), f'no checkpoint is saved at iteration {runner.iter}{_ADVICE}')
+        try:
+            check_finite(
+                getattr(model, 'student', model), f'no checkpoint is saved at iteration {runner.iter}{_ADVICE}')
+        except CheckpointError as error:
+            raise DivergenceError(str(error)) from error
 
     def _stop_if_not_finite(self, runner: Runner, outputs: dict) -> None:
         # All processes stop at the same iteration, even if only one of them has had a bad batch so far.
@@ -69,7 +73,7 @@ class FiniteLossHook(Hook):
             return
         bad = [name for name, value in outputs.items() if isinstance(value, Tensor) and not value.isfinite().all()]
         rates = ', '.join(sorted({f'{rate:.3g}' for rates in runner.optim_wrapper.get_lr().values() for rate in rates}))
-        raise ConfigError(
+        raise DivergenceError(
             f'the loss has not been finite for {streak} iterations, since iteration {runner.iter + 2 - streak} '
             f'({", ".join(bad)}; learning rate {rates}); training stops{_ADVICE}')
 

@@ -1,10 +1,15 @@
 """Adapter from a level's modules to the fast path: whether it supports them, and running it on their parameters."""
 
+import copy
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as module_state
 
-from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, review_level
+from mmreviewkd.ops import resize_nearest
+from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, Unnormalized, review_level
 
 from .attention_based_fusion import AttentionBasedFusion
 
@@ -15,7 +20,7 @@ _GLOBAL_HOOKS = tuple(f'_global{hooks}' for hooks in _HOOKS)
 
 def fast_level(
         block: AttentionBasedFusion, feature: Tensor, residual: Tensor | None, target_size: tuple[int, int],
-        plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
+        plan: LevelPlan) -> tuple[Unnormalized, Tensor | None]:
     """Compute ``block(feature, residual, target_size)`` by :func:`~mmreviewkd.ops.review_level`.
 
     Args:
@@ -26,16 +31,80 @@ def fast_level(
         plan (LevelPlan): A plan with ``way='fast'``.
 
     Returns:
-        tuple[Tensor, Tensor | None]: The output, ``[N, O, H, W]``, and the fused map, ``[N, M, H, W]``, or None at the
-        finest level.
+        tuple[Unnormalized, Tensor | None]: The output before its normalization, ``[N, O, H, W]``, and the fused map,
+        ``[N, M, H, W]``, or None at the finest level.
     """
     (conv1, norm1), (conv2, norm2) = block.conv1, block.conv2
-    for norm in (norm1, norm2):
+    _count_batch(norm1, norm2)
+    attention = None if block.att_conv is None else (block.att_conv[0].weight, block.att_conv[0].bias)
+    convolved, fused = review_level(
+        feature, residual, conv1.weight, _batch_norm(norm1), attention, conv2.weight, plan)
+    return Unnormalized(convolved, _batch_norm(norm2)), fused
+
+
+def plain_level(
+        block: AttentionBasedFusion, feature: Tensor, residual: Tensor | None,
+        target_size: tuple[int, int]) -> tuple[Unnormalized, Tensor]:
+    """Compute ``block(feature, residual, target_size)`` by its modules, with the normalizations of the fast path.
+
+    On CPUs the library's normalization of channels_last maps of many pixels is less accurate, see
+    :mod:`mmreviewkd.ops.review_level.normalization`.
+
+    Args:
+        block (AttentionBasedFusion): The level; the running statistics of its normalizations are updated.
+        feature (Tensor): The student's feature, ``[N, C, h, w]``.
+        residual (Tensor, optional): The fused map of the next coarser level, ``[N, M, h', w']``.
+        target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
+
+    Returns:
+        tuple[Unnormalized, Tensor]: The output before its normalization, ``[N, O, H, W]``, and the fused map,
+        ``[N, M, H, W]``.
+    """
+    (conv1, norm1), (conv2, norm2) = block.conv1, block.conv2
+    _count_batch(norm1, norm2)
+    own = Unnormalized(conv1(feature), _batch_norm(norm1)).normalized()
+    fused = resize_nearest(block.fuse(own, residual), target_size)
+    return Unnormalized(conv2(fused), _batch_norm(norm2)), fused
+
+
+def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Callable[[], None]:
+    """Make runs of a level for timing, forward and backward, which change neither its parameters nor its statistics.
+
+    Args:
+        block (AttentionBasedFusion): The level; the runs use a copy.
+        feature (Tensor): The student's feature, ``[N, C, h, w]``.
+        plan (LevelPlan): How it is computed.
+
+    Returns:
+        Callable: Runs the level once.
+    """
+    block = copy.deepcopy(block)
+    compute = partial(plain_level, block) if plan.way == 'plain' else partial(fast_level, block, plan=plan)
+    inputs = [feature.detach().requires_grad_(), None]
+    if plan.shape.coarse_size is not None:
+        size = plan.shape.batch, plan.shape.mid_channels, *plan.shape.coarse_size
+        layout = torch.channels_last if plan.way == 'fast' or _is_channels_last(feature) else torch.contiguous_format
+        inputs[1] = feature.new_zeros(size, dtype=plan.dtype).to(memory_format=layout).requires_grad_()
+    learned = [t for t in (*inputs, *block.parameters()) if t is not None and t.requires_grad]
+
+    def run() -> None:
+        with torch.enable_grad():
+            output, fused = compute(*inputs, plan.shape.target_size)
+            output = output.normalized()
+            outputs = [output] if plan.shape.is_finest else [output, fused]
+            torch.autograd.grad(outputs, learned, [torch.ones_like(o) for o in outputs], allow_unused=True)
+
+    return run
+
+
+def _is_channels_last(feature: Tensor) -> bool:
+    return feature.is_contiguous(memory_format=torch.channels_last)
+
+
+def _count_batch(*norms: nn.BatchNorm2d) -> None:
+    for norm in norms:
         if norm.training and norm.track_running_stats:
             norm.num_batches_tracked.add_(1)
-    attention = None if block.att_conv is None else (block.att_conv[0].weight, block.att_conv[0].bias)
-    return review_level(
-        feature, residual, conv1.weight, _batch_norm(norm1), attention, conv2.weight, _batch_norm(norm2), plan)
 
 
 def _batch_norm(module: nn.BatchNorm2d) -> BatchNorm:
@@ -107,14 +176,19 @@ def _is_plain_pair(pair: nn.Module, kernel_size: tuple[int, int], padding: tuple
     cumulative = norm.training and norm.track_running_stats and norm.momentum is None
     return (
         _is_plain_conv(conv, kernel_size, padding) and conv.bias is None and norm.running_mean is not None
-        and not cumulative and all(type(p) is nn.Parameter for p in (norm.weight, norm.bias)))
+        and not cumulative and all(map(is_plain_parameter, (norm.weight, norm.bias))))
 
 
 def _is_plain_conv(conv: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int]) -> bool:
     return (
         type(conv) is nn.Conv2d and conv.kernel_size == kernel_size and conv.padding == padding
         and all(getattr(conv, name) == value for name, value in _CONV.items())
-        and type(conv._parameters.get('weight')) is nn.Parameter)
+        and is_plain_parameter(conv._parameters.get('weight')))
+
+
+def is_plain_parameter(value: object) -> bool:
+    """Whether a value is a parameter as modules are built with, neither a subclass nor computed from others."""
+    return type(value) is nn.Parameter
 
 
 def _autocast_dtype(device_type: str) -> torch.dtype | None:

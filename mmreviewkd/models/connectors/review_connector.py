@@ -7,7 +7,15 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmreviewkd.ops.review_level import IMPLEMENTATIONS, LevelPlan, LevelShape, plan_level
+from mmreviewkd.ops.review_level import (
+    IMPLEMENTATIONS,
+    PREFERENCES,
+    LevelPlan,
+    LevelShape,
+    Unnormalized,
+    plan_level,
+    timed_ways,
+)
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import choice, flag
 from mmreviewkd.utils.errors import strict_keys
@@ -16,7 +24,8 @@ from .addition_fusion import AdditionFusion
 from .attention_based_fusion import AttentionBasedFusion
 from .base_connector import BaseConnector
 from .checks import check_channels, check_levels, resolve_mid_channels
-from .fast_level import fast_level, is_compiling, map_dtype, obstacle
+from .fast_level import fast_level, is_compiling, map_dtype, obstacle, plain_level, trial
+from .measured_choice import Candidate, MeasuredChoice
 from .recomputation import checkpointed
 
 FUSIONS = {'abf': AttentionBasedFusion, 'add': AdditionFusion}
@@ -34,8 +43,11 @@ class ReviewConnector(BaseConnector):
             ``min(512, in_channels[-1])``.
         implementation (str): How the levels are computed: ``'plain'``, by the modules that define them; ``'fast'``,
             with the same results in less time and memory, for all levels whose modules are as they were built;
-            ``'auto'``, by whichever of the two is cheaper. The choice is logged once per level, and :meth:`plans`
-            returns it. Defaults to ``'auto'``.
+            ``'auto'``, by whichever of the two is cheaper: on CPUs by a model of their costs, which :meth:`plans`
+            shows, on other devices by times measured in the first training steps. The choice is logged once per
+            level. Defaults to ``'auto'``.
+        prefer (str): What ``'auto'`` saves: ``'time'``, or ``'memory'``, for which all levels are computed the fast way
+            that can be. Defaults to ``'time'``.
         with_cp (bool): Whether to keep only the inputs of each level and compute the level again in the backward pass,
             which trades time for memory. Defaults to False.
         fusion (str): How a level fuses the residual: ``'abf'``, by attention (Sec. 3.3), or ``'add'``, by plain
@@ -43,12 +55,12 @@ class ReviewConnector(BaseConnector):
 
     Raises:
         ConfigError: If the numbers of levels differ or are zero, a number of channels is not positive, or the
-            implementation or the fusion is unknown.
+            implementation, the preference or the fusion is unknown.
     """
 
     def __init__(
             self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None,
-            implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf') -> None:
+            implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf', prefer: str = 'time') -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
         mid_channels = resolve_mid_channels(type(self).__name__, in_channels, mid_channels)
@@ -57,7 +69,9 @@ class ReviewConnector(BaseConnector):
         self.mid_channels = mid_channels
         self.fusion = choice(fusion, FUSIONS, 'ReviewConnector: fusion')
         self.implementation = choice(implementation, IMPLEMENTATIONS, 'ReviewConnector: implementation')
+        self.prefer = choice(prefer, PREFERENCES, 'ReviewConnector: prefer')
         self.with_cp = flag(with_cp, 'ReviewConnector: with_cp')
+        self.measured_choice = MeasuredChoice()
         self._logged_levels: set[int] = set()
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
@@ -79,11 +93,33 @@ class ReviewConnector(BaseConnector):
         Raises:
             ValueError: If the number of features or sizes is not that of the levels.
         """
+        return tuple(
+            level.normalized() if isinstance(level, Unnormalized) else level
+            for level in self.levels(student_features, target_sizes))
+
+    def levels(
+            self, student_features: Sequence[Tensor],
+            target_sizes: Sequence[tuple[int, int]]) -> tuple[Tensor | Unnormalized, ...]:
+        """Compute all levels like :meth:`forward`, but leave the last normalization of those on the fast path undone.
+
+        A loss that normalizes them itself, such as HCL, need not keep them for the backward pass.
+
+        Args:
+            student_features (Sequence[Tensor]): ``[N, C_k, h_k, w_k]`` per level, fine to coarse.
+            target_sizes (Sequence[tuple[int, int]]): ``(H_k, W_k)`` of the teacher's features.
+
+        Returns:
+            tuple[Tensor | Unnormalized, ...]: ``[N, O_k, H_k, W_k]`` per level, fine to coarse.
+
+        Raises:
+            ValueError: If the number of features or sizes is not that of the levels.
+        """
         check_levels(len(self.blocks), student_features, target_sizes)
-        outputs, residual = [], None
+        sizes, outputs, residual = [tuple(size) for size in target_sizes], [], None
+        plans = None if is_compiling() else self._chosen_plans(student_features, sizes)
         for level in reversed(range(len(self.blocks))):
-            block, feature, size = self.blocks[level], student_features[level], tuple(target_sizes[level])
-            compute = self._fast_or_plain(level, feature, residual, size)
+            block, feature, size = self.blocks[level], student_features[level], sizes[level]
+            compute = block if plans is None else self._computation(block, plans[level])
             if self.with_cp and torch.is_grad_enabled():
                 compute = checkpointed(compute, block)
             output, residual = compute(feature, residual, size)
@@ -108,37 +144,62 @@ class ReviewConnector(BaseConnector):
         """
         check_levels(len(self.blocks), feature_shapes, target_sizes)
         weight = self.blocks[0].conv1[0].weight
-        coarse_sizes = [*(tuple(size) for size in target_sizes[1:]), None]
+        sizes = [tuple(size) for size in target_sizes]
         return tuple(
-            self._plan(level, tuple(shape), tuple(size), coarse, weight.dtype, weight.device)
-            for level, (shape, size, coarse) in enumerate(zip(feature_shapes, target_sizes, coarse_sizes)))
+            self._plan(level, tuple(shape), sizes, weight.dtype, weight.device)
+            for level, shape in enumerate(feature_shapes))
 
-    def _fast_or_plain(
-            self, level: int, feature: Tensor, residual: Tensor | None, size: tuple[int, int]) -> nn.Module | partial:
-        block = self.blocks[level]
-        if is_compiling():
-            return block
-        coarse = None if residual is None else tuple(residual.shape[-2:])
-        plan = self._plan(level, tuple(feature.shape), size, coarse, feature.dtype, feature.device)
-        if level not in self._logged_levels:
-            self._logged_levels.add(level)
-            print_log(f'Review path, level {level} of {len(self.blocks)}, fine to coarse: {plan}', 'current')
-        return block if plan.way == 'plain' else partial(fast_level, block, plan=plan)
+    def _computation(self, block: nn.Module, plan: LevelPlan) -> nn.Module | partial:
+        if plan.way == 'fast':
+            return partial(fast_level, block, plan=plan)
+        chosen = self.implementation == 'auto' and plan.dtype is not None
+        return partial(plain_level, block) if chosen else block
+
+    def _chosen_plans(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[LevelPlan]:
+        plans = [
+            self._plan(level, tuple(feature.shape), sizes, feature.dtype, feature.device)
+            for level, feature in enumerate(features)]
+        device = features[0].device
+        if self.implementation == 'auto' and self.prefer == 'time' and self.measured_choice.applies(device):
+            candidates = {
+                level: self._candidate(level, plan, features[level])
+                for level, plan in enumerate(plans) if plan.dtype is not None}
+            chosen = self.measured_choice.choose(
+                [*candidates.values()], self.training and torch.is_grad_enabled())
+            for level, plan in zip(candidates, chosen):
+                plans[level] = plan
+        for level, plan in reversed([*enumerate(plans)]):
+            if level not in self._logged_levels:
+                self._logged_levels.add(level)
+                print_log(f'Review path, level {level} of {len(self.blocks)}, fine to coarse: {plan}', 'current')
+        return plans
+
+    def _candidate(self, level: int, plan: LevelPlan, feature: Tensor) -> Candidate:
+        shape, layout = plan.shape, feature.is_contiguous(memory_format=torch.channels_last)
+        kind = (
+            f'{feature.device.type} {plan.dtype} {"channels_last" if layout else "NCHW"} {shape.in_channels} '
+            f'{shape.mid_channels} {shape.out_channels} {shape.size != shape.target_size} '
+            f'{shape.coarse_size and tuple(f / c for f, c in zip(shape.size, shape.coarse_size))} {shape.is_finest}')
+        return Candidate(
+            plan, kind, shape.pixels, feature.device, timed_ways(shape, feature.device, plan.dtype),
+            partial(trial, self.blocks[level], feature))
 
     def _plan(
-            self, level: int, shape: tuple[int, ...], target_size: tuple[int, int],
-            coarse_size: tuple[int, int] | None, dtype: torch.dtype, device: torch.device) -> LevelPlan:
+            self, level: int, shape: tuple[int, ...], sizes: Sequence[tuple[int, int]], dtype: torch.dtype,
+            device: torch.device) -> LevelPlan:
         block, fuses = self.blocks[level], level < len(self.blocks) - 1
         level_shape = LevelShape(
-            shape[0], shape[1], self.mid_channels, self.out_channels[level], shape[2:], target_size,
-            coarse_size if fuses else None, is_finest=level == 0)
+            shape[0], shape[1], self.mid_channels, self.out_channels[level], shape[2:], sizes[level],
+            sizes[level + 1] if fuses else None, is_finest=level == 0)
         if self.implementation == 'plain':
             return plan_level(level_shape, device, None, 'plain')
         why_not, maps = obstacle(block), map_dtype(block, dtype, device)
         if why_not is None and maps is None:
             why_not = f'a feature of {dtype} on {device} does not fit the parameters'
-        return plan_level(level_shape, device, maps, self.implementation, why_not)
+        return plan_level(level_shape, device, maps, self.implementation, why_not, self.prefer)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(module)``."""
-        return f'implementation={self.implementation!r}, with_cp={self.with_cp}, fusion={self.fusion!r}'
+        return (
+            f'implementation={self.implementation!r}, prefer={self.prefer!r}, with_cp={self.with_cp}, '
+            f'fusion={self.fusion!r}')

@@ -19,7 +19,14 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
 from .frozen_network import FrozenNetwork
-from .review_parts import both_tables, build_parts, check_one_map_per_image, check_parts, distillation_losses
+from .review_parts import (
+    both_tables,
+    build_parts,
+    check_one_map_per_image,
+    check_parts,
+    distillation_losses,
+    needs_classes,
+)
 
 _WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)
 
@@ -174,6 +181,10 @@ def distiller(
         taps = _taps(student, teacher, taps, logits, distill_loss is not None, image)
         seen = [probe(model, tap, image) for model, tap in zip((student, teacher), taps)]
         parts = build_parts(*seen, connector, distill_loss, logit_loss)
+        if needs_classes(parts['logit_loss']):
+            raise ConfigError(
+                f'logit_loss={type(parts["logit_loss"]).__name__} needs the classes of the images, which the distiller '
+                'is not given; take LogitDistillationLoss')
         frozen = FrozenNetwork(
             copy.deepcopy(teacher), taps[1], seen[1], student, autocast and getattr(torch, autocast))
     print_log(f'Levels of the review, fine to coarse:\n{both_tables(*seen)}', 'current')

@@ -12,6 +12,7 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import probe
 from mmreviewkd.models.taps.proposal import propose_taps
+from mmreviewkd.ops.review_level import Unnormalized
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import (
     compile_options,
@@ -26,8 +27,16 @@ from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
+from .class_targets import class_targets
 from .frozen_teacher import FrozenTeacher
-from .review_parts import both_tables, build_parts, check_one_map_per_image, check_parts, distillation_losses
+from .review_parts import (
+    both_tables,
+    build_parts,
+    check_one_map_per_image,
+    check_parts,
+    distillation_losses,
+    needs_classes,
+)
 from .state_dict_hooks import isolate_state_dict_hooks
 
 
@@ -51,7 +60,9 @@ class ReviewDistiller(BaseModel):
             features directly. Defaults to ``dict(type='ReviewConnector')``.
         distill_loss (dict, optional): Compares the connector's outputs with the teacher's features. Defaults to
             ``dict(type='HierarchicalContextLoss')``.
-        logit_loss (dict, optional): Compares the logits. Defaults to None.
+        logit_loss (dict, optional): Compares the logits. If its ``forward`` has a parameter ``targets``, it is given
+            the classes of the images, see :func:`~mmreviewkd.models.distillers.class_targets.class_targets`. Defaults
+            to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
@@ -184,14 +195,16 @@ class ReviewDistiller(BaseModel):
             # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
             losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
             warmup = self.warmup_factor() if self.distill_loss is not None else 1.0
-            distilled, *compared = distillation_losses(
-                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup)
+            classes = class_targets(samples, type(self.logit_loss).__name__) if needs_classes(self.logit_loss) else None
+            distilled, features, targets = distillation_losses(
+                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup, classes)
             losses.update(distilled)
         if self.distill_loss is not None:
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         if self.observer is not None:
-            self.observer(losses, *compared)
+            again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
+            self.observer(losses, again, targets)
         return losses
 
     def warmup_factor(self) -> float:

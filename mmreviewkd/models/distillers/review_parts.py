@@ -9,7 +9,6 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
-from mmreviewkd.models.connectors.base_connector import connector_targets
 from mmreviewkd.models.taps.probe import Probe
 from mmreviewkd.models.taps.recording import Recording
 from mmreviewkd.registry import MODELS
@@ -17,6 +16,7 @@ from mmreviewkd.utils.checks import component
 from mmreviewkd.utils.errors import ConfigError
 
 from .build_warnings import pair_warnings
+from .comparison import compared_levels
 
 
 def check_parts(
@@ -87,6 +87,7 @@ def build_parts(
 def distillation_losses(
         connector: nn.Module | None, distill_loss: nn.Module | None, logit_loss: nn.Module | None,
         features: Sequence[Tensor], targets: Sequence[Tensor], warmup: float | Tensor = 1.0,
+        classes: Tensor | None = None
 ) -> tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]:
     """Compute the distillation losses of a batch.
 
@@ -97,21 +98,27 @@ def distillation_losses(
         features (Sequence[Tensor]): The student's levels, ``[N, C_k, h_k, w_k]``, fine to coarse.
         targets (Sequence[Tensor]): The teacher's levels, ``[N, O_k, H_k, W_k]``.
         warmup (float or Tensor): Factor of the loss between features. Defaults to 1.0.
+        classes (Tensor, optional): The classes of the images, ``[N]`` or ``[N, classes]``, for a ``logit_loss`` that
+            needs them. Defaults to None.
 
     Returns:
         tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]: ``loss_logit`` and ``loss_distill``, as far as
-        there are such losses, scalars; the connector's outputs; the teacher's features that they are compared with.
+        there are such losses, scalars; and what :func:`compared_levels` gives.
     """
     losses = {}
     if logit_loss is not None:
-        losses['loss_logit'] = logit_loss(_logits(features[-1]), _logits(targets[-1]))
+        more = {} if classes is None else dict(targets=classes)
+        losses['loss_logit'] = logit_loss(_logits(features[-1]), _logits(targets[-1]), **more)
         features, targets = features[:-1], targets[:-1]
     if distill_loss is not None:
-        if connector is not None:
-            features = connector(features, [target.shape[-2:] for target in targets])
-            targets = connector_targets(connector, targets)
+        features, targets = compared_levels(connector, distill_loss, features, targets)
         losses['loss_distill'] = warmup * distill_loss(features, targets)
     return losses, features, targets
+
+
+def needs_classes(logit_loss: nn.Module | None) -> bool:
+    """Whether a loss between logits takes the classes of the images, as ``targets``."""
+    return logit_loss is not None and 'targets' in inspect.signature(logit_loss.forward).parameters
 
 
 def check_one_map_per_image(recording: Recording, features: Sequence[Tensor], targets: Sequence[Tensor]) -> None:

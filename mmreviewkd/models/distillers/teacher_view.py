@@ -107,8 +107,8 @@ def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor,
     normalizes = _attribute(preprocessor, ('_enable_normalize',), 'whether it normalizes', whose)
     flipped = _attribute(preprocessor, _CHANNEL_ORDER, 'whether it reverses the channels', whose)
     pad_value = _attribute(preprocessor, _PAD_VALUE, 'its padding value', whose)
-    mean = preprocessor.mean.cpu() if normalizes else torch.zeros(1, 1, 1)
-    std = preprocessor.std.cpu() if normalizes else torch.ones(1, 1, 1)
+    mean = preprocessor.mean.cpu().float() if normalizes else torch.zeros(1, 1, 1)
+    std = preprocessor.std.cpu().float() if normalizes else torch.ones(1, 1, 1)
     return mean, std, bool(flipped), pad_value
 
 

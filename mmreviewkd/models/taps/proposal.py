@@ -80,11 +80,11 @@ class Proposal:
         return _as_config(self.teacher)
 
     def table(self) -> list[str]:
-        """One line per level: its stride, then tap, channels and size of student and teacher."""
+        """One line per level: stride (of both, if they differ), then tap, channels and size of student and teacher."""
         rows = [('stride', 'student', '', '', 'teacher', '', '')]
         for own, other in zip(self.student, self.teacher):
-            stride = 'pooled' if own.kind == 'vector' or own.size == (1, 1) else f'{own.stride:g}'
-            rows.append((stride, *_cells(own), *_cells(other)))
+            strides = dict.fromkeys('pooled' if f.size == (1, 1) else f'{f.stride:g}' for f in (own, other))
+            rows.append((' / '.join(strides), *_cells(own), *_cells(other)))
         widths = [max(map(len, column)) for column in zip(*rows)]
         lines = ['  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows]
         return lines + [f'left out: {text}' for text in self.left_out]
@@ -309,8 +309,17 @@ def _same_strides(
         own = [f for f in student if f.stride == stride]
         other = [f for f in teacher if f.stride == stride]
         count = min(len(own), len(other))
-        pairs += zip(own[len(own) - count:], other[len(other) - count:])
+        best = own[len(own) - count:], other[len(other) - count:]
+        if len({f.size for f in own + other}) > 1:  # few pixels may give levels of two strides the same rounded one
+            choices = itertools.product(*(itertools.combinations(group[::-1], count) for group in (own, other)))
+            best = (part[::-1] for part in min(choices, key=lambda choice: sum(map(_apart, *choice))))
+        pairs += zip(*best)
     return tuple(own for own, _ in pairs), tuple(other for _, other in pairs)
+
+
+def _apart(student: Feature, teacher: Feature) -> float:
+    """How far the sizes of two features are apart, as a logarithm."""
+    return abs(math.log(student.size[0] / teacher.size[0])) + abs(math.log(student.size[1] / teacher.size[1]))
 
 
 def _as_config(features: Sequence[Feature]) -> list[str | dict]:

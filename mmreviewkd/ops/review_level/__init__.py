@@ -6,6 +6,10 @@ Read in this order: :mod:`.layout`, :mod:`.moments`, :mod:`.folding`, :mod:`.mix
 
 from .folding import BatchNorm
 from .level import review_level
-from .plan import IMPLEMENTATIONS, LevelPlan, LevelShape, plan_level
+from .normalization import Unnormalized
+from .plan import IMPLEMENTATIONS, PREFERENCES, LevelPlan, LevelShape, plan_level, timed_ways
 
-__all__ = ['IMPLEMENTATIONS', 'BatchNorm', 'LevelPlan', 'LevelShape', 'plan_level', 'review_level']
+__all__ = [
+    'IMPLEMENTATIONS', 'PREFERENCES', 'BatchNorm', 'LevelPlan', 'LevelShape', 'Unnormalized', 'plan_level',
+    'review_level', 'timed_ways'
+]

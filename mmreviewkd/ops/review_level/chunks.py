@@ -15,11 +15,14 @@ class Chunks:
         feature (Tensor): ``s``, ``[N, C, h, w]``.
         images (int): Images per chunk.
         dtype (torch.dtype): Type of the rows.
+        unit (Tensor, optional): A positive number by which the feature is divided, see :func:`unit_of`. Defaults to
+            None.
     """
 
-    def __init__(self, feature: Tensor, images: int, dtype: torch.dtype) -> None:
+    def __init__(self, feature: Tensor, images: int, dtype: torch.dtype, unit: Tensor | None = None) -> None:
         self.feature = feature
         self.dtype = dtype
+        self.unit = unit
         n, _, h, w = feature.shape
         self.grid = (n, h, w)
         self.pixels = n * h * w
@@ -28,14 +31,26 @@ class Chunks:
 
     def mean(self) -> Tensor:
         """Mean ``[C]`` over all pixels of the batch."""
-        return self.feature.mean((0, 2, 3), dtype=self.dtype)
+        mean = self.feature.mean((0, 2, 3), dtype=self.dtype)
+        return mean if self.unit is None else mean / self.unit
 
     def rows(self, part: slice, center: Tensor | None) -> Tensor:
         """The rows ``c = s - center`` of some images, ``[n, h, w, C]``."""
         rows = self._rows[part].to(self.dtype)
+        rows = rows if self.unit is None else rows / self.unit
         return rows if center is None else rows - center
 
     def flat_rows(self, center: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
         """Iterate over the chunks: the slice of images, and their rows ``[n h w, C]``."""
         for part in self.parts:
             yield part, self.rows(part, center).flatten(0, 2)
+
+
+def unit_of(feature: Tensor) -> Tensor:
+    """The power of two next to the root mean square of ``[N, C, h, w]``, a scalar.
+
+    In float16 a feature of large norm would overflow when it is centered, and the weights by which it is normalized
+    would be too small. Both are of ordinary size if the feature is divided by its unit, and ``conv1`` multiplied by it.
+    """
+    mean_square = torch.linalg.vector_norm(feature, dtype=torch.float32).square() / feature.numel()
+    return mean_square.clamp(1e-30, 1e30).log2().div(2).round().exp2()

@@ -2,9 +2,9 @@
 
 In training, ``BN(conv1(s))`` is affine in ``s``, and its variance a quadratic form of the covariance of ``s``. The maps
 with ``M`` channels are therefore computed from ``s`` by one product, a few images at a time, and dropped after use; the
-backward pass computes them again. For the backward pass a level keeps its two attention maps and the output of
-``conv2``, in addition to tensors that are kept anyway: its input, the coarser residual and, unless it is the finest
-level, its fused map.
+backward pass computes them again. For the backward pass a level keeps its two attention maps, in addition to tensors
+that are kept anyway: its input, the coarser residual and, unless it is the finest level, its fused map. The
+normalization after ``conv2`` is a step of its own (:mod:`.normalization`).
 """
 
 from typing import NamedTuple
@@ -13,14 +13,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from .chunks import Chunks
+from .chunks import Chunks, unit_of
 from .composed_convolution import ComposedConvolution
 from .direct_convolution import DirectConvolution
 from .folding import BatchNorm, Folded, fold, update_running_statistics
 from .layout import coarse_rows, coarse_rows_adjoint, resize_rows, resize_rows_adjoint, to_maps, to_rows
 from .mixing import MixGradients, attend, attend_adjoint, fuse, fuse_adjoint, weigh, weigh_adjoint
 from .moments import Moments, add_moments_adjoint, moments
-from .normalization import normalize, normalize_adjoint
 from .plan import LevelPlan
 from .winograd_convolution import WinogradConvolution
 
@@ -29,9 +28,8 @@ CONVOLUTIONS = {'direct': DirectConvolution, 'composed': ComposedConvolution, 'w
 
 def review_level(
         feature: Tensor, residual: Tensor | None, conv1: Tensor, norm1: BatchNorm,
-        attention: tuple[Tensor, Tensor] | None, conv2: Tensor, norm2: BatchNorm,
-        plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
-    """Compute a level of the review path (paper, Sec. 3.2 and 3.3). Double backward is not supported.
+        attention: tuple[Tensor, Tensor] | None, conv2: Tensor, plan: LevelPlan) -> tuple[Tensor, Tensor | None]:
+    """Compute a level of the review path up to ``conv2`` (paper, Sec. 3.2 and 3.3). Double backward is not supported.
 
     Args:
         feature (Tensor): The student's feature ``s``, ``[N, C, h, w]``.
@@ -41,23 +39,21 @@ def review_level(
         attention (tuple[Tensor, Tensor], optional): Weight ``[2, 2M, 1, 1]`` and bias ``[2]`` of the attention; None if
             the level has no attention; the residual is then not used.
         conv2 (Tensor): Weight ``[O, M, 3, 3]``.
-        norm2 (BatchNorm): Normalization of ``conv2``; its running statistics are updated in place.
         plan (LevelPlan): How to compute the level.
 
     Returns:
-        tuple[Tensor, Tensor | None]: The output that is compared with the teacher's feature, ``[N, O, H, W]``, and the
-        fused map, ``[N, M, H, W]``, or None at the finest level.
+        tuple[Tensor, Tensor | None]: The output of ``conv2``, ``[N, O, H, W]``, whose normalization is compared with
+        the teacher's feature, and the fused map, ``[N, M, H, W]``, or None at the finest level.
     """
     return FusedLevel.apply(
         feature, None if attention is None else residual, conv1, norm1.weight, norm1.bias, *(attention or (None, None)),
-        conv2, norm2.weight, norm2.bias, _Call(norm1, norm2, plan))
+        conv2, _Call(norm1, plan))
 
 
 class _Call(NamedTuple):
     """The non-tensor arguments of a level, and its running statistics."""
 
     norm1: BatchNorm
-    norm2: BatchNorm
     plan: LevelPlan
 
 
@@ -67,23 +63,25 @@ class FusedLevel(torch.autograd.Function):
     @staticmethod
     def forward(
             ctx: FunctionCtx, feature: Tensor, residual: Tensor | None, weight1: Tensor, gamma1: Tensor, beta1: Tensor,
-            att_weight: Tensor | None, att_bias: Tensor | None, weight2: Tensor, gamma2: Tensor, beta2: Tensor,
+            att_weight: Tensor | None, att_bias: Tensor | None, weight2: Tensor,
             call: _Call) -> tuple[Tensor, Tensor | None]:
-        """The output of the level and its fused map."""
-        norm1, norm2, plan = call
+        """The output of ``conv2`` and the fused map."""
+        norm1, plan = call
         convolution_class = CONVOLUTIONS[plan.convolution]
         composed = plan.convolution == 'composed'
         with torch.autocast(feature.device.type, enabled=False):
             # 1. Statistics of conv1, and the small tensors.
-            matrix1 = weight1.flatten(1)
-            chunks = Chunks(feature, plan.images, weight1.dtype)
+            unit = unit_of(feature) if plan.dtype == torch.float16 else None
+            scaled1 = weight1 if unit is None else weight1 * unit
+            matrix1 = scaled1.flatten(1)
+            chunks = Chunks(feature, plan.images, weight1.dtype, unit)
             if norm1.from_batch:
                 measured = moments(chunks, matrix1, plan.covariance)
                 update_running_statistics(norm1, matrix1, measured, chunks.pixels)
             else:
                 measured = Moments(None, None, norm1.running_var)
             folded = fold(
-                weight1, gamma1, beta1, att_weight, att_bias, weight2, measured, norm1.eps, measured.mean,
+                scaled1, gamma1, beta1, att_weight, att_bias, weight2, measured, norm1.eps, measured.mean,
                 norm1.running_mean, convolution_class.kernels)
             convolution = convolution_class(folded.kernels, plan.dtype)
 
@@ -108,44 +106,41 @@ class FusedLevel(torch.autograd.Function):
                 convolved.append(
                     convolution.forward(weighted, z[1], coarse) if composed else to_maps(convolution.forward(fused)))
             convolved = convolved[0] if len(convolved) == 1 else torch.cat(convolved)
-
-            # 3. The normalization of conv2.
-            output, mean2, inverse_std2 = normalize(convolved, norm2._replace(weight=gamma2, bias=beta2))
         ctx.set_materialize_grads(False)
         ctx.call = call
         ctx.save_for_backward(
-            feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention,
-            fused_rows if plan.keeps_fused else None, convolved, mean2, inverse_std2, *measured,
-            None if norm1.from_batch else norm1.running_mean,
-            *((None, None) if norm2.from_batch else (norm2.running_mean, norm2.running_var)))
-        return output, None if plan.shape.is_finest else to_maps(fused_rows)
+            feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, attention,
+            fused_rows if plan.keeps_fused else None, unit, *measured,
+            None if norm1.from_batch else norm1.running_mean)
+        return convolved, None if plan.shape.is_finest else to_maps(fused_rows)
 
     @staticmethod
     @once_differentiable
     def backward(
-            ctx: FunctionCtx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
+            ctx: FunctionCtx, grad_convolved: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
         """Gradients of the arguments of :meth:`forward`."""
-        if grad_output is None and grad_fused is None:
-            return (None,) * 11
-        given = grad_output if grad_fused is None else grad_fused
+        if grad_convolved is None and grad_fused is None:
+            return (None,) * 9
+        given = grad_convolved if grad_fused is None else grad_fused
         with torch.autocast(given.device.type, enabled=False):
-            return _backward(ctx, grad_output, grad_fused)
+            return _backward(ctx, grad_convolved, grad_fused)
 
 
 def _backward(
-        ctx: FunctionCtx, grad_output: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
-    (feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, gamma2, attention, kept_fused, convolved,
-     mean2, inverse_std2, *measured, running_mean1, running_mean2, running_var2) = ctx.saved_tensors
-    norm1, norm2, plan = ctx.call
+        ctx: FunctionCtx, grad_convolved: Tensor | None, grad_fused: Tensor | None) -> tuple[Tensor | None, ...]:
+    (feature, residual, weight1, gamma1, beta1, att_weight, att_bias, weight2, attention, kept_fused, unit,
+     *measured, running_mean1) = ctx.saved_tensors
+    norm1, plan = ctx.call
     measured, dtype, size = Moments(*measured), plan.dtype, plan.shape.target_size
     composed = plan.convolution == 'composed'
-    chunks = Chunks(feature, plan.images, weight1.dtype)
+    chunks = Chunks(feature, plan.images, weight1.dtype, unit)
+    scaled1 = weight1 if unit is None else weight1 * unit
 
     # 1. The small tensors, computed again as a graph of the parameters and moments.
     leaves = [
         None if t is None else t.detach().requires_grad_()
-        for t in (weight1, gamma1, beta1, att_weight, att_bias, weight2, *measured)]
-    convolution_class = CONVOLUTIONS[plan.convolution] if grad_output is not None else None
+        for t in (scaled1, gamma1, beta1, att_weight, att_bias, weight2, *measured)]
+    convolution_class = CONVOLUTIONS[plan.convolution] if grad_convolved is not None else None
     with torch.enable_grad():
         graph = fold(
             *leaves[:6], Moments(*leaves[6:]), norm1.eps, measured.mean, running_mean1,
@@ -153,15 +148,8 @@ def _backward(
     folded = Folded(*(t if t is None else t.detach() for t in graph[:3]), tuple(k.detach() for k in graph.kernels))
     grads = Folded(*(t if t is None else torch.zeros_like(t) for t in folded[:3]), ())
 
-    # 2. The normalization of conv2.
-    convolution = grad_gamma2 = grad_beta2 = None
-    if grad_output is not None:
-        convolution = convolution_class(folded.kernels, dtype)
-        saved_norm2 = norm2._replace(weight=gamma2, running_mean=running_mean2, running_var=running_var2)
-        grad_convolved, grad_gamma2, grad_beta2 = normalize_adjoint(
-            grad_output, convolved, saved_norm2, mean2, inverse_std2)
-
-    # 3. Chunk by chunk, with the maps computed again: the adjoints of conv2, fused map, attention.
+    # 2. Chunk by chunk, with the maps computed again: the adjoints of conv2, fused map, attention.
+    convolution = None if convolution_class is None else convolution_class(folded.kernels, dtype)
     grad_rows = feature.new_empty((*chunks.grid, feature.shape[1]), dtype=weight1.dtype)
     grad_residual = None
     if residual is not None:
@@ -192,25 +180,28 @@ def _backward(
         grad_coarse = attend_adjoint(grad_z, z, rows, coarse, folded, grads, grad_rows[part]).add_(mix.coarse)
         grad_residual[part] = coarse_rows_adjoint(grad_coarse, residual.shape[-2:])
 
-    # 4. From the small tensors to parameters and moments, by autograd.
+    # 3. From the small tensors to parameters and moments, by autograd.
     grads = grads._replace(kernels=() if convolution is None else convolution.gradients)
     there = [leaf for leaf in leaves if leaf is not None]
     found = iter(torch.autograd.grad(graph.tensors(), there, grads.tensors(), allow_unused=True))
     grad_leaves = [None if leaf is None else next(found) for leaf in leaves]
 
-    # 5. Through the batch's statistics to the input.
+    # 4. Through the batch's statistics to the input.
     if norm1.from_batch:
-        matrix1 = weight1.flatten(1)
-        through_variance = add_moments_adjoint(grad_rows, Moments(*grad_leaves[6:]), chunks, matrix1, measured.mean)
+        through_variance = add_moments_adjoint(
+            grad_rows, Moments(*grad_leaves[6:]), chunks, scaled1.flatten(1), measured.mean)
         if through_variance is not None:
             grad_leaves[0] += through_variance.view_as(weight1)
 
+    if unit is not None:
+        grad_leaves[0] = grad_leaves[0] * unit
+        grad_rows /= unit
     grad_feature = to_maps(grad_rows).to(feature.dtype)
     if feature.is_contiguous() and not feature.is_contiguous(memory_format=torch.channels_last):
         grad_feature = grad_feature.contiguous()
     return (
         grad_feature if ctx.needs_input_grad[0] else None,
-        None if residual is None else grad_residual.to(residual.dtype), *grad_leaves[:6], grad_gamma2, grad_beta2, None)
+        None if residual is None else grad_residual.to(residual.dtype), *grad_leaves[:6], None)
 
 
 def _no_kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:

@@ -6,13 +6,64 @@ sums of the groups are combined (docs/fast_path.md, Eq. 24 to 26). Other devices
 normalization.
 """
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 from .folding import BatchNorm
 from .layout import to_maps
 
 GROUP_PIXELS = 2048
+
+
+@dataclass(frozen=True)
+class Unnormalized:
+    """Maps before their normalization.
+
+    Args:
+        maps (Tensor): ``h``, ``[N, O, H, W]``.
+        norm (BatchNorm): The normalization; its running statistics are updated when it is computed, which is to be done
+            once.
+    """
+
+    maps: Tensor
+    norm: BatchNorm
+
+    @property
+    def shape(self) -> torch.Size:
+        """The shape of the maps."""
+        return self.maps.shape
+
+    def without_update(self) -> 'Unnormalized':
+        """The same maps, whose normalization leaves the running statistics as they are, to be computed once more."""
+        return replace(self, norm=self.norm._replace(momentum=None))
+
+    def normalized(self) -> Tensor:
+        """The normalized maps, ``[N, O, H, W]``. Double backward is not supported."""
+        return _Normalized.apply(self.maps, self.norm.weight, self.norm.bias, self.norm)
+
+
+class _Normalized(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, maps: Tensor, weight: Tensor, bias: Tensor, norm: BatchNorm) -> Tensor:
+        with torch.autocast(maps.device.type, enabled=False):
+            output, mean, inverse_std = normalize(maps, norm._replace(weight=weight, bias=bias))
+        ctx.norm = norm
+        ctx.save_for_backward(
+            maps, weight, mean, inverse_std,
+            *((None, None) if norm.from_batch else (norm.running_mean, norm.running_var)))
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        maps, weight, mean, inverse_std, running_mean, running_var = ctx.saved_tensors
+        norm = ctx.norm._replace(weight=weight, running_mean=running_mean, running_var=running_var)
+        with torch.autocast(grad.device.type, enabled=False):
+            return *normalize_adjoint(grad, maps, norm, mean, inverse_std), None
 
 
 def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
@@ -59,7 +110,7 @@ def normalize_adjoint(
     Returns:
         tuple[Tensor, Tensor, Tensor]: Gradients of ``maps``, of the weight and of the bias.
     """
-    grad = grad.contiguous(memory_format=torch.channels_last)
+    grad = grad.contiguous(memory_format=torch.channels_last if _is_channels_last(maps) else torch.contiguous_format)
     running = (None, None) if norm.from_batch else (norm.running_mean, norm.running_var)
 
     def library(grad: Tensor, maps: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,8 +136,12 @@ def normalize_adjoint(
 
 def _groups_pay(maps: Tensor, norm: BatchNorm) -> bool:
     return (
-        norm.from_batch and maps.device.type == 'cpu' and maps.dtype.itemsize >= 4
+        norm.from_batch and maps.device.type == 'cpu' and maps.dtype.itemsize >= 4 and _is_channels_last(maps)
         and maps.numel() // maps.shape[1] > GROUP_PIXELS)
+
+
+def _is_channels_last(maps: Tensor) -> bool:
+    return maps.is_contiguous(memory_format=torch.channels_last)
 
 
 def _groups(maps: Tensor) -> list[Tensor]:

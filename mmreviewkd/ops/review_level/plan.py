@@ -1,6 +1,6 @@
 """Choose how to compute a level among several exact implementations, from shapes alone."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -8,6 +8,7 @@ import torch
 from .layout import repeats_whole_blocks
 
 IMPLEMENTATIONS = ('auto', 'plain', 'fast')
+PREFERENCES = ('time', 'memory')
 
 # Batches of fewer pixels are computed by the plain modules: the gradient through their statistics almost cancels, so
 # rounding would dominate it.
@@ -75,7 +76,7 @@ class LevelPlan:
         way (str): ``'plain'``, by the modules that define the level, or ``'fast'``.
         reason (str): Why this way was chosen.
         shape (LevelShape): The shapes of the level.
-        dtype (torch.dtype): Type of the maps.
+        dtype (torch.dtype, optional): Type of the maps; None if only the plain modules can compute the level.
         covariance (bool): Whether the statistics of ``conv1`` come from the covariance of its input.
         convolution (str): ``'direct'``, ``'composed'`` or ``'winograd'``, see :func:`convolution_costs`.
         keeps_fused (bool): Whether the fused map is kept for the backward pass rather than computed again.
@@ -106,7 +107,7 @@ class LevelPlan:
 
 def plan_level(
         shape: LevelShape, device: torch.device, dtype: torch.dtype | None, implementation: str = 'auto',
-        obstacle: str | None = None) -> LevelPlan:
+        obstacle: str | None = None, prefer: str = 'time') -> LevelPlan:
     """Plan how to compute a level.
 
     Args:
@@ -116,6 +117,7 @@ def plan_level(
         implementation (str): ``'plain'`` or ``'fast'`` to force one; ``'auto'`` for whichever is cheaper.
             Defaults to 'auto'.
         obstacle (str, optional): Why only the plain modules can compute the level. Defaults to None.
+        prefer (str): What ``'auto'`` saves, ``'time'`` or ``'memory'``. Defaults to 'time'.
 
     Returns:
         LevelPlan: The plan.
@@ -128,21 +130,50 @@ def plan_level(
     if smallest < LEAST_PIXELS:
         return LevelPlan('plain', f'{smallest} pixels in the batch are too few for the fast way', shape)
     reason = "implementation='fast'"
-    if implementation == 'auto':
+    if implementation == 'auto' and prefer == 'memory':
+        reason = "prefer='memory'"
+    elif implementation == 'auto':
         values = shape.pixels * shape.mid_channels
         if shape.mid_channels < LEAST_CHANNELS:
-            return LevelPlan('plain', f'{shape.mid_channels} channels are too narrow for the fast way to pay', shape)
+            return LevelPlan(
+                'plain', f'{shape.mid_channels} channels are too narrow for the fast way to pay', shape, dtype)
         if values < LEAST_MAP:
-            return LevelPlan('plain', f'maps of {values} values are too small for the fast way to pay', shape)
+            return LevelPlan('plain', f'maps of {values} values are too small for the fast way to pay', shape, dtype)
         reason = f'maps of {values} values are worth not keeping'
     costs = convolution_costs(shape, device, dtype)
-    convolution = cheapest_convolution(costs)
+    plan = _fast_plan(shape, device, dtype, cheapest_convolution(costs), reason, prefer)
+    return replace(plan, costs=costs)
+
+
+def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> dict[str, LevelPlan]:
+    """The ways to compute a level among which measured times may choose: all that are as exact as the definition.
+
+    In half precision, and where float32 products of matrices are rounded to TF32, only the direct convolution is.
+
+    Args:
+        shape (LevelShape): The shapes of the level.
+        device (torch.device): Device of the maps.
+        dtype (torch.dtype): Type of the maps.
+
+    Returns:
+        dict[str, LevelPlan]: Plans by name: ``'plain'``, and the convolutions of the fast way.
+    """
+    exact = dtype.itemsize >= 4 and torch.get_float32_matmul_precision() == 'highest'
+    convolutions = ['direct', *(['winograd'] if exact else []), *(['composed'] if exact and composes(shape) else [])]
+    return {
+        'plain': LevelPlan('plain', '', shape, dtype),
+        **{name: _fast_plan(shape, device, dtype, name, '', 'time') for name in convolutions}}
+
+
+def _fast_plan(
+        shape: LevelShape, device: torch.device, dtype: torch.dtype, convolution: str, reason: str,
+        prefer: str) -> LevelPlan:
+    # The fused map of a level that is not the finest is kept anyway, as the residual of the next one. That of the
+    # finest is computed again, unless that would cost as much as conv1 of a student as wide as the path.
+    keeps_finest = prefer == 'time' and shape.in_channels >= shape.mid_channels
     return LevelPlan(
         'fast', reason, shape, dtype, covariance_pays(shape), convolution,
-        # The fused map of a level that is not the finest is kept anyway, as the residual of the next one. That of the
-        # finest is recomputed, unless that would cost as much as conv1 of a student as wide as the path.
-        convolution != 'composed' and (not shape.is_finest or shape.in_channels >= shape.mid_channels),
-        images_per_chunk(shape, device, dtype), costs)
+        convolution != 'composed' and (not shape.is_finest or keeps_finest), images_per_chunk(shape, device, dtype))
 
 
 def covariance_pays(shape: LevelShape) -> bool:
@@ -192,11 +223,16 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
             WINOGRAD_RATE * tiled * products + WINOGRAD_CHANNEL * padded * (m + o)
             + WINOGRAD_WEIGHT * products / pixels),
     }
-    coarse, whole = shape.coarse_size, shape.target_size == shape.size
-    if coarse is not None and whole and repeats_whole_blocks(coarse, shape.size):
-        share = coarse[0] * coarse[1] / (h * w)
+    if composes(shape):
+        share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
         costs['composed'] = o * (c + 1 + m * share + SPREADING_CHANNELS) + COMPOSING * products * c / pixels
     return {name: cost / products for name, cost in costs.items()}
+
+
+def composes(shape: LevelShape) -> bool:
+    """Whether ``conv2`` can be composed: nearest resizing repeats whole blocks, and nothing is resized after fusing."""
+    return shape.coarse_size is not None and shape.target_size == shape.size and repeats_whole_blocks(
+        shape.coarse_size, shape.size)
 
 
 def cheapest_convolution(costs: dict[str, float]) -> str:

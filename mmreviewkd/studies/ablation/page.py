@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mmreviewkd.studies.output import fill_marks, write_json
+from mmreviewkd.studies.output import check_marks, fill_marks, write_json
 
 from . import figures
 from .tables import cost_table, matrix_table, teachers_table, tuning_table, variants_table
@@ -25,6 +25,19 @@ OTHERS = ['student alone', 'logit KD', 'attention transfer', 'FitNets', 'Knowled
           'Knowledge Review + logit KD']
 
 
+_TABLES = ('teachers', 'loss weights', 'cross-stage', 'components', 'others', 'sensitivity', 'cost')
+_MARK, _END = '<!-- table: {} -->', '<!-- end -->'
+
+
+def check_page(folder: Path) -> None:
+    """Refuse a folder without a page that :func:`publish` can fill, before anything is trained.
+
+    Raises:
+        ConfigError: If there is no ``ablations.md``, or it lacks the marks of a table.
+    """
+    check_marks(folder / 'ablations.md', map(_MARK.format, _TABLES), _END)
+
+
 def publish(results: dict, folder: Path) -> None:
     """Write raw results and figures beside ``ablations.md``, and the tables into it.
 
@@ -37,8 +50,7 @@ def publish(results: dict, folder: Path) -> None:
     """
     write_json(results, folder / 'ablations.json')
     fill_marks(
-        folder / 'ablations.md', {f'<!-- table: {name} -->': table for name, table in tables(results).items()},
-        '<!-- end -->')
+        folder / 'ablations.md', {_MARK.format(name): table for name, table in tables(results).items()}, _END)
     figures.draw_matrix(results, LEVELS, CONNECTIONS, ALONE_NAME, folder / 'ablations_cross_stage.png')
     figures.draw_bars(
         results, {'components': {name: cells[0].replace('**', '') for name, cells in COMPONENTS.items()},

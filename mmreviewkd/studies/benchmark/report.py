@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmreviewkd.studies.output import fill_marks, pyplot, save_figure
+from mmreviewkd.studies.output import check_marks, fill_marks, pyplot, save_figure
 
 from .steps import FORMATS
 
 _BEGIN, _END = '<!-- measured -->', '<!-- end of what was measured -->'
+_BEGIN_ROUNDING, _END_ROUNDING = '<!-- rounding -->', '<!-- end of rounding -->'
 
 
 def table(name: str, rows: Mapping[str, dict]) -> str:
@@ -31,6 +32,24 @@ def summary(cases: Mapping[str, Mapping[str, dict]]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def run_summary(rows: Mapping[str, dict], steps: int) -> str:
+    """Say in a few lines what distillation costs in a whole run, and what it saves over the textbook.
+
+    Args:
+        rows (Mapping[str, dict]): The figures of a config.
+        steps (int): Training steps of its run.
+    """
+    floor, textbook, ours = (_fastest(rows, what) for what in ('floor', 'textbook', 'ours'))
+    hours = {name: row['milliseconds'] * steps / 3.6e6 for name, row in (
+        ('floor', floor), ('textbook', textbook), ('ours', ours))}
+    return '\n'.join([
+        f'A run of {steps} steps takes, without optimizer, data loading and validation:',
+        *(f'- {name}: {value:.2g} h' for name, value in hours.items()),
+        f'Ours costs {hours["ours"] - hours["floor"]:+.2g} h and {(ours["bytes"] - floor["bytes"]) / 1e6:+.0f} MB over '
+        f'the floor, and {hours["ours"] - hours["textbook"]:+.2g} h and '
+        f'{(ours["bytes"] - textbook["bytes"]) / 1e6:+.0f} MB over the textbook.']) + '\n'
+
+
 def draw(cases: Mapping[str, Mapping[str, dict]], file: Path) -> None:
     """Draw the summary as bars, textbook and ours beside the base."""
     figure, axes = pyplot().subplots(1, 2, figsize=(11, 0.8 + 0.6 * len(cases)), sharey=True)
@@ -48,6 +67,11 @@ def draw(cases: Mapping[str, Mapping[str, dict]], file: Path) -> None:
     axes[1].legend(frameon=False)
     figure.tight_layout()
     save_figure(figure, file)
+
+
+def check_page(page: Path, rounding: bool = False) -> None:
+    """Refuse a page that :func:`fill_page`, or :func:`fill_rounding`, cannot fill, before anything is measured."""
+    check_marks(page, [_BEGIN_ROUNDING if rounding else _BEGIN], _END_ROUNDING if rounding else _END)
 
 
 def fill_page(result: Mapping, page: Path) -> None:
@@ -68,6 +92,36 @@ def fill_page(result: Mapping, page: Path) -> None:
     draw(result['pairs'], page.with_suffix('.png'))
 
 
+def rounding_table(cases: Mapping[str, Mapping[str, dict]]) -> str:
+    """Make a Markdown table of the worst gradients of :func:`~.rounding.rounding_of`: a row per case."""
+    columns = [f'{what}, {f}' for what in ('textbook', 'ours') for f in FORMATS]
+    lines = [f'| | {" | ".join(columns)} |', '|---|' + '---|' * len(columns)]
+    for name, rows in cases.items():
+        cells = [f'{rows[column]["error"]:.1e} `{rows[column]["gradient"]}`' for column in columns]
+        lines.append(f'| {name} | {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
+def fill_rounding(result: Mapping, page: Path) -> None:
+    """Put the table of rounding errors into a page, between ``<!-- rounding -->`` and ``<!-- end of rounding -->``.
+
+    Args:
+        result (Mapping): ``machine`` and, as ``rounding``, the errors by case.
+        page (Path): The page.
+
+    Raises:
+        ConfigError: If the page does not hold both marks once.
+    """
+    machine = ', '.join(f'{key} {value}' for key, value in result['machine'].items())
+    content = f'\n{rounding_table(result["rounding"])}\nMachine: {machine}.\n'
+    fill_marks(page, {_BEGIN_ROUNDING: content}, _END_ROUNDING)
+
+
 def _headline(rows: Mapping[str, dict], what: str, figure: str) -> float:
     """A figure of textbook or ours in the faster of the two memory formats."""
-    return min((rows[f'{what}, {f}'] for f in FORMATS if f'{what}, {f}' in rows), key=lambda row: row['time'])[figure]
+    return _fastest(rows, what)[figure]
+
+
+def _fastest(rows: Mapping[str, dict], what: str) -> dict:
+    """The figures of floor, textbook or ours in the faster of the two memory formats."""
+    return min((rows[f'{what}, {f}'] for f in FORMATS if f'{what}, {f}' in rows), key=lambda row: row['time'])

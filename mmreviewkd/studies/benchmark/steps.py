@@ -10,6 +10,7 @@ from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
 from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
+from mmreviewkd.models.distillers.comparison import distillation_loss
 from mmreviewkd.registry import MODELS
 
 from .cases import PAIRS, PYRAMIDS, Pair, pair_of_config
@@ -35,7 +36,7 @@ def steps_of_pair(pair: Pair, device: torch.device) -> dict[str, Step]:
     def column(
             step: Callable, change: Callable = lambda model: model, memory_format: str = 'NCHW',
             fold: bool = True) -> Step:
-        model = change(_built(config, device, fold)).to(memory_format=FORMATS[memory_format])
+        model = change(built(config, device, fold)).to(memory_format=FORMATS[memory_format])
         return partial(step, model, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
 
     steps = {}
@@ -61,9 +62,7 @@ def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device) -> dict
     Returns:
         dict[str, Callable]: Steps, as :func:`steps_of_pair` returns them.
     """
-    torch.manual_seed(0)
-    connector = ReviewConnector([256] * len(sizes), [256] * len(sizes), 256).train().to(device)
-    maps = [[torch.randn(1, 256, *size, device=device) for size in sizes] for _ in range(2)]
+    connector, *maps = pyramid(sizes, device)
 
     def column(change: Callable, loss: nn.Module, memory_format: str) -> Step:
         students, teachers = ([m.contiguous(memory_format=FORMATS[memory_format]) for m in side] for side in maps)
@@ -87,6 +86,25 @@ def steps_of(name: str, device: torch.device) -> dict[str, Step]:
     return steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device)
 
 
+def pyramid(
+        sizes: list[tuple[int, int]], device: torch.device, channels: int = 256,
+        mid_channels: int = 256) -> tuple[ReviewConnector, list[Tensor], list[Tensor]]:
+    """Make a connector and random features of student and teacher for a pyramid.
+
+    Args:
+        sizes (list[tuple[int, int]]): ``(H, W)`` of its levels, fine to coarse.
+        device (torch.device): Where to run.
+        channels (int): ``C``, of every level of student and teacher. Defaults to 256.
+        mid_channels (int): Channels of the review path. Defaults to 256.
+
+    Returns:
+        tuple[ReviewConnector, list[Tensor], list[Tensor]]: The connector, and ``[1, C, H, W]`` per level of both.
+    """
+    torch.manual_seed(0)
+    connector = ReviewConnector([channels] * len(sizes), [channels] * len(sizes), mid_channels).train().to(device)
+    return connector, *([torch.randn(1, channels, *size, device=device) for size in sizes] for _ in range(2))
+
+
 def textbook_of(connector: ReviewConnector) -> TextbookConnector:
     """Build the textbook's connector with the weights of ours."""
     plain = TextbookConnector(
@@ -107,8 +125,8 @@ def _distillation(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
     return _total(model.loss(inputs, samples))
 
 
-def _review(connector: nn.Module, loss: Callable, features: list[Tensor], teachers: list[Tensor]) -> Tensor:
-    return loss(connector(features, [teacher.shape[-2:] for teacher in teachers]), teachers)
+def _review(connector: nn.Module, loss: nn.Module, features: list[Tensor], teachers: list[Tensor]) -> Tensor:
+    return distillation_loss(connector, loss, features, teachers)
 
 
 def _total(losses: dict) -> Tensor:
@@ -132,7 +150,8 @@ def _with_connector(model: nn.Module, **settings: Any) -> nn.Module:
     return model
 
 
-def _built(config: dict, device: torch.device, fold: bool) -> nn.Module:
+def built(config: dict, device: torch.device, fold: bool) -> nn.Module:
+    """Build a distiller in training mode, with reproducible random weights; ``fold`` as in its frozen teacher."""
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config))
     model.frozen_teacher.fold = fold  # the floor and the textbook must not profit from folded batch norms

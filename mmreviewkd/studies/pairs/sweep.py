@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from mmreviewkd.studies.output import fill_marks, write_json
+from mmreviewkd.studies.output import check_marks, fill_marks, write_json
+from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.progress import tracked
 
 from .families import Network
@@ -23,8 +24,11 @@ def sweep(pairs: Sequence[tuple[Network, Network]], file: Path | None = None) ->
 
     Yields:
         Outcome: The outcome of the next pair.
+
+    Raises:
+        ConfigError: If the file holds anything else.
     """
-    done = [Outcome(**entry) for entry in json.loads(file.read_text())] if file and file.exists() else []
+    done = _read(file) if file and file.exists() else []
     known = {(outcome.student, outcome.teacher): outcome for outcome in done}
     for student, teacher in tracked(pairs, f'{len(pairs)} pairs', len(pairs)):
         key = (student.name, teacher.name)
@@ -33,6 +37,14 @@ def sweep(pairs: Sequence[tuple[Network, Network]], file: Path | None = None) ->
             if file:
                 write_json([asdict(outcome) for outcome in known.values()], file)
         yield known[key]
+
+
+def _read(file: Path) -> list[Outcome]:
+    try:
+        return [Outcome(**entry) for entry in json.loads(file.read_text())]
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f'--json: {str(file)!r} holds no outcomes of a sweep ({error}); name another file, or remove it') from error
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -46,6 +58,11 @@ def table(outcomes: Sequence[Outcome]) -> str:
     rows = [f'| {o.student} | {o.teacher} | {o.levels or ""} | {_cell(o.failed) or "passes"} |' for o in outcomes]
     head = ['| student | teacher | levels | outcome |', '|---|---|---|---|']
     return '\n'.join(['', summary(outcomes), '', *head, *rows, ''])
+
+
+def check_page(page: Path) -> None:
+    """Refuse a page that :func:`write_table` cannot fill, before any pair is tried."""
+    check_marks(page, [_BEGIN], _END)
 
 
 def write_table(outcomes: Sequence[Outcome], page: Path) -> None:

@@ -8,6 +8,7 @@ from conftest import small_run
 from mmengine.runner import Runner
 
 from mmreviewkd.apis import train
+from mmreviewkd.engine.run_state import KEY
 from mmreviewkd.utils import CheckpointError
 
 REVIEW = 'resnet8_review-resnet14.py'
@@ -87,3 +88,24 @@ def test_a_whole_run_is_resumed(run, tmp_path):
     cfg = dict(train_cfg=dict(max_epochs=2))
     train(str(run[0]), work_dir=str(tmp_path), resume=str(run[1]), cfg_options=cfg)
     assert torch.load(tmp_path / 'epoch_2.pth', weights_only=False)['meta']['epoch'] == 2
+
+
+def test_the_state_of_another_optimizer_is_damaged_states_are_refused(run, tmp_path):
+    config, checkpoint, _ = run
+
+    def resume(**options):
+        train(str(config), work_dir=str(tmp_path), resume=str(checkpoint), cfg_options=options)
+
+    with pytest.raises(CheckpointError, match=r'another optimizer than AdamW .* \(it lacks betas, eps\)'):
+        resume(optim_wrapper=dict(optimizer=dict(_delete_=True, type='AdamW', lr=0.1)))
+    with pytest.raises(CheckpointError, match=r'than SGD .* groups of \[\d+\] parameters, not \[1, 1'):
+        resume(optim_wrapper=dict(paramwise_cfg=dict(norm_decay_mult=0.0)))
+    with pytest.raises(CheckpointError, match=r'^--resume: .* holds no valid state of a run'):
+        changed = torch.load(checkpoint, weights_only=False)
+        changed[KEY]['ranks'] = 5
+        torch.save(changed, tmp_path / 'odd.pth')
+        train(str(config), work_dir=str(tmp_path), resume=str(tmp_path / 'odd.pth'))
+    with pytest.raises(CheckpointError, match=r'^--resume: .*odd.pth. cannot be used: '):
+        changed[KEY], changed['param_schedulers'] = None, [5]
+        torch.save(changed, tmp_path / 'odd.pth')
+        train(str(config), work_dir=str(tmp_path), resume=str(tmp_path / 'odd.pth'))

@@ -18,6 +18,7 @@ def trained(fashion_mnist, work_dir, hooks, **options):
     cfg = small_run('resnet8_review-resnet14.py', fashion_mnist, **{'model.warmup_iters': 4, **options})
     for loader in filter(None, (cfg.train_dataloader, cfg.val_dataloader)):
         loader.update(num_workers=0, persistent_workers=False)
+    cfg.log_processor = dict(window_size=1)
     cfg.work_dir, cfg.experiment_name = str(work_dir), work_dir.name
     cfg.custom_hooks = [*cfg.custom_hooks[:-1], *hooks]
     runner = build_runner(cfg)

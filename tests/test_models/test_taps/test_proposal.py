@@ -7,8 +7,8 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmreviewkd.models.build import build_model
-from mmreviewkd.models.taps.proposal import levels_of, propose_taps
-from mmreviewkd.models.taps.survey import survey
+from mmreviewkd.models.taps.proposal import Levels, levels_of, match_levels, propose_taps
+from mmreviewkd.models.taps.survey import Feature, survey
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
@@ -76,6 +76,20 @@ def test_levels_that_are_left_out_are_listed_with_the_reason():
     levels = levels_of(survey(
         build_model(model_config('mmpretrain::resnet/resnet18_8xb32_in1k.py', 'model'), 'model')))
     assert levels.left_out == ('backbone.relu (stride 2): the stem, thin features at many pixels',)
+
+
+def test_of_levels_with_the_same_rounded_stride_those_of_equal_size_are_paired():
+    def levels(*sizes):
+        return Levels(tuple(
+            Feature(f'neck:output[{i}]', 'neck', 'neck', 9, 'map', 8, (size, size), stride, 0, 'FPN', True)
+            for i, (size, stride) in enumerate(sizes)))
+
+    images = ((3, 160, 160),) * 2
+    student, teacher = levels((10, 16), (5, 32), (3, 64), (2, 64)), levels((20, 8), (10, 16), (5, 32), (3, 64))
+    found = match_levels(student, teacher, images)
+    assert [f.size[0] for f in found.student] == [f.size[0] for f in found.teacher] == [10, 5, 3]
+    found = match_levels(levels((5, 32), (3, 64), (3, 64)), levels((5, 32), (3, 64)), images)
+    assert found.student_taps[-1] == 'neck:output[2]'
 
 
 def test_a_distiller_with_proposed_taps_equals_one_with_the_same_taps_by_name():

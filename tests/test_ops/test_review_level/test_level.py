@@ -6,7 +6,7 @@ import pytest
 import torch
 from adjoint import normal
 
-from mmreviewkd.ops.review_level import BatchNorm, LevelShape, plan_level, review_level
+from mmreviewkd.ops.review_level import BatchNorm, LevelShape, Unnormalized, plan_level, review_level
 
 IN, MID, OUT = 2, 3, 2
 PLACES = {
@@ -38,7 +38,8 @@ def level(place, convolution, *inputs, from_batch=True, is_finest=False, keeps_f
                   None, 1e-5)
         for gamma, beta in ((gamma1, beta1), (gamma2, beta2))]
     residual, attention = (rest[0], tuple(rest[1:])) if rest else (None, None)
-    output, fused = review_level(feature, residual, conv1, norms[0], attention, conv2, norms[1], plan)
+    convolved, fused = review_level(feature, residual, conv1, norms[0], attention, conv2, plan)
+    output = Unnormalized(convolved, norms[1]).normalized()
     return output if fused is None else (output, fused)
 
 

@@ -5,7 +5,7 @@ import torch
 from adjoint import assert_adjoint, normal
 from torch import nn
 
-from mmreviewkd.ops.review_level import BatchNorm, normalization
+from mmreviewkd.ops.review_level import BatchNorm, Unnormalized, normalization
 from mmreviewkd.ops.review_level.normalization import normalize, normalize_adjoint
 
 
@@ -35,6 +35,22 @@ def test_equals_the_module_with_its_gradients(group, from_batch, size, monkeypat
     torch.testing.assert_close(normalize(maps, norm)[0], module.train(from_batch)(maps))
     torch.testing.assert_close(norm.running_mean, module.running_mean)
     torch.testing.assert_close(norm.running_var, module.running_var)
+
+
+@pytest.mark.parametrize('from_batch', [True, False])
+def test_maps_before_their_normalization_are_normalized_once(from_batch):
+    inputs = [t.requires_grad_() for t in (normal(2, 3, 4, 5) + 2, normal(3, seed=1), normal(3, seed=2))]
+    norm = norm_of(*inputs[1:], from_batch)
+    assert torch.autograd.gradcheck(
+        lambda maps, weight, bias: Unnormalized(maps, norm._replace(weight=weight, bias=bias)).normalized(), inputs)
+    expected, before = normalize(inputs[0], norm)[0], norm.running_mean.clone()
+    output = Unnormalized(inputs[0], norm._replace(momentum=0.1 if from_batch else None)).normalized()
+    torch.testing.assert_close(output, expected)
+    assert torch.equal(before, norm.running_mean) != from_batch
+    after = norm.running_mean.clone()
+    again = Unnormalized(inputs[0], norm._replace(momentum=0.1 if from_batch else None)).without_update()
+    torch.testing.assert_close(again.normalized(), expected)
+    assert torch.equal(after, norm.running_mean)
 
 
 def test_sums_over_many_pixels_are_accurate_in_single_precision():

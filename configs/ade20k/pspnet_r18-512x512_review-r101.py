@@ -1,0 +1,15 @@
+# PSPNet R18 distilled from R101 on ADE20K. In mmsegmentation's zoo: R101 44.39 mIoU.
+_base_ = 'pspnet_r18-512x512.py'
+
+taps = ['backbone.layer1', 'backbone.layer2', 'backbone.layer3', 'backbone.layer4', 'decode_head.bottleneck']
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(model=_base_.model, taps=taps),
+    teacher=dict(
+        model='mmseg::pspnet/pspnet_r101-d8_4xb4-160k_ade20k-512x512.py',
+        checkpoint='metafile',
+        taps=taps),
+    connector=dict(type='ReviewConnector', mid_channels=512),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))  # not tuned: the authors' weight on ImageNet
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,0 +1,13 @@
+# The student, distilled with Knowledge Review.
+_base_ = 'fpn_r18.py'
+
+model = dict(
+    _delete_=True,
+    type='mmreviewkd.ReviewDistiller',
+    student=dict(model=_base_.model, taps=['neck']),
+    teacher=dict(
+        model='mmreviewkd::fashion_scenes/fpn_r34.py', checkpoint='work_dirs/fpn_r34/iter_2000.pth', taps=['neck']),
+    connector=dict(type='ReviewConnector', mid_channels=32),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
+    warmup_iters=100)
+custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,0 +1,60 @@
+"""The comparison of the demo's methods, each at its own best loss weight."""
+
+import json
+
+import pytest
+from conftest import ROOT
+from mmengine.config import Config
+from mmengine.registry import MODELS
+
+from mmreviewkd.studies import method_comparison as comparison
+from mmreviewkd.studies.ablation import study
+
+
+@pytest.fixture
+def recorded(monkeypatch, tmp_path):
+    """Trainings give a made-up result at once; the fixture is the list of them."""
+    asked = []
+
+    def run(trainings, workers):
+        for training in trainings:
+            weight = [value for key, value in training.options.items() if key.endswith('loss_weight')]
+            training.work_dir.mkdir(parents=True, exist_ok=True)
+            (training.work_dir / 'last_checkpoint').write_text('epoch_3.pth')
+            training.result_file.write_text(json.dumps(dict(
+                metrics={study.METRIC: 80 + sum(weight) % 7}, parameters=1, flops=1, cpu_seconds=1, wall_seconds=1)))
+            asked.append(training)
+            yield {}
+
+    monkeypatch.setattr(study, '_run_all', run)
+    return asked
+
+
+def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(recorded, tmp_path):
+    page = tmp_path / 'demo.md'
+    page.write_text('<!-- table: loss weights -->\n<!-- end -->\n<!-- table: methods -->\n<!-- end -->\n')
+    comparison.compare_methods(tmp_path / 'out', docs=tmp_path)
+    for training in recorded[1:]:
+        test = training.work_dir.parent.name == 'runs'
+        assert training.options['val_dataloader.dataset.test_mode'] == test
+        assert training.options['val_dataloader.dataset.indices'] == (None if test else -10000)
+        assert training.options['randomness.seed'] in (comparison.SEEDS if test else comparison.TUNING_SEEDS)
+    text = page.read_text()
+    assert '| Knowledge Review | 1: 81.0 · **3: 83.0** · 10: 83.0 · 30: 82.0 |' in text
+    assert '| Knowledge Review + logit KD | 3 + 3 |' in text
+
+
+@pytest.mark.parametrize('variant', comparison.METHODS, ids=lambda variant: variant.name)
+def test_every_method_can_be_built(variant, monkeypatch):
+    pytest.importorskip('mmpretrain')
+    monkeypatch.chdir(ROOT)
+    cfg = Config.fromfile(variant.config)
+    cfg.merge_from_dict({**variant.options, **{key: values[0] for key, values in variant.weights.items()}})
+    model = MODELS.build(cfg.model)
+    losses = [type(part).__name__ for part in (
+        getattr(model, 'distill_loss', None), getattr(model, 'logit_loss', None)) if part is not None]
+    assert losses == {
+        'student alone': [], 'Knowledge Review': ['HierarchicalContextLoss'], 'logit KD': ['LogitDistillationLoss'],
+        'DKD': ['DecoupledLogitLoss'], 'same-level L2': ['FeatureL2Loss'], 'PKD': ['PearsonCorrelationLoss'],
+        'Knowledge Review + logit KD': ['HierarchicalContextLoss', 'LogitDistillationLoss'],
+        'Knowledge Review + DKD': ['HierarchicalContextLoss', 'DecoupledLogitLoss']}[variant.name]

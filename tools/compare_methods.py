@@ -1,0 +1,27 @@
+"""Compare the methods of the demo on Fashion-MNIST, each at its own best loss weight.
+
+Finished trainings are not repeated, so an interrupted study is continued.
+"""
+
+import argparse
+from pathlib import Path
+
+from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.method_comparison import compare_methods
+from mmreviewkd.utils.errors import one_line_errors
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--out', type=Path, default=Path('work_dirs/methods'), help='the folder for all trainings')
+    parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
+    parser.add_argument('--docs', type=Path, help='a folder with demo.md, to fill with the tables')
+    parser.add_argument('--workers', type=int, default=1, help='how many trainings run at once, a thread each')
+    args = parser.parse_args()
+    with one_line_errors():
+        prepare_fashion_mnist('data/fashion_mnist', args.data)
+        compare_methods(args.out, args.workers, args.docs)
+
+
+if __name__ == '__main__':
+    main()
