@@ -11,4 +11,12 @@ from mmengine.config.utils import MODULE2PACKAGE  # noqa: E402
 # here as a distribution first, whose location is wrong for editable installs; as it is none, as a module.
 MODULE2PACKAGE['mmreviewkd'] = 'mmreviewkd.registry'
 
-__all__ = ['__version__']
+__all__ = ['__version__', 'distiller']
+
+
+def __getattr__(name: str) -> object:
+    """Import ``distiller`` on its first use, so that the package itself stays quick to import."""
+    if name == 'distiller':
+        from .models.distillers.plain_distiller import distiller
+        return distiller
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

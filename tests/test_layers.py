@@ -49,8 +49,12 @@ def test_a_module_imports_its_own_layer_and_those_below(module):
     assert not above, f'{module} must not import {above}: {" < ".join(LAYERS)}'
 
 
-def test_the_package_itself_imports_only_what_every_user_needs():
-    assert IMPORTS['mmreviewkd'] <= {'mmreviewkd.utils.environment', 'mmreviewkd.version'}
+def test_the_package_itself_imports_only_what_every_user_needs_and_the_distiller_on_its_first_use():
+    tree = ast.parse(FILES['mmreviewkd'].read_text())
+    at_once = ast.unparse(ast.Module([node for node in tree.body if not isinstance(node, ast.FunctionDef)], []))
+    needed = {'mmreviewkd.utils.environment', 'mmreviewkd.version'}
+    assert imports_of(at_once, 'mmreviewkd', True) <= needed
+    assert IMPORTS['mmreviewkd'] - needed == {'mmreviewkd.models.distillers.plain_distiller'}
 
 
 def test_there_are_no_import_cycles():

@@ -12,13 +12,14 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmreviewkd.apis.arguments import positive
-from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS
+from mmreviewkd.studies.benchmark.cases import PAIRS, PYRAMIDS, steps_of_run
 from mmreviewkd.studies.benchmark.measuring import machine, measure
 from mmreviewkd.studies.benchmark.report import (
     check_page,
     fill_page,
     fill_rounding,
     rounding_table,
+    run_summary,
     summary,
     table,
 )
@@ -42,7 +43,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--pair', nargs='+', choices=[*PAIRS, *PYRAMIDS], default=[*PAIRS, *PYRAMIDS], metavar='NAME',
                         help=f'any of {", ".join([*PAIRS, *PYRAMIDS])}; default: all')
     parser.add_argument('--config', nargs='+', default=[], metavar='FILE',
-                        help='measure these distillation configs instead, each on a batch of its own training data')
+                        help='measure these distillation configs instead, each on a batch of its own training data, '
+                             'and print what its whole run costs and saves')
     parser.add_argument('--runs', type=positive, default=7, help='how often to time each step')
     parser.add_argument('--rounding', action='store_true',
                         help='measure the largest errors of gradients against double precision, instead of times')
@@ -55,7 +57,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if args.page:
-        check_page(args.page)
+        check_page(args.page, args.rounding)
     MMLogger.get_instance('benchmark', log_level='ERROR')
     (measure_rounding if args.rounding else measure_steps)(args)
 
@@ -66,6 +68,8 @@ def measure_steps(args: argparse.Namespace) -> None:
     for name in tracked(names, f'{len(names)} pairs', len(names)):
         rows = result['pairs'][name] = measure(steps_of(name, args.device), args.runs, args.device)
         print(table(name, rows), flush=True)
+        if args.config:
+            print(run_summary(rows, steps_of_run(name)), flush=True)
         if args.json:
             write_json(result, args.json)
     print(summary(result['pairs']))

@@ -17,4 +17,4 @@ model = dict(
         ]),
     connector=dict(type='ReviewConnector', mid_channels=256),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))  # not tuned: the authors' weight on ImageNet
-custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]
+custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]

@@ -6,9 +6,9 @@ model = dict(
     type='mmreviewkd.ReviewDistiller',
     student=dict(model=_base_.model, taps=['neck']),
     teacher=dict(
-        model='mmreviewkd::fashion_scenes/faster-rcnn_r34.py',
-        checkpoint='work_dirs/faster-rcnn_r34/epoch_8.pth',
+        model='mmreviewkd::fashion_scenes/mask-rcnn_r34.py',
+        checkpoint='work_dirs/mask-rcnn_r34/epoch_8.pth',
         taps=['neck']),
     connector=dict(type='ReviewConnector', mid_channels=32),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0))
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=30.0))
 custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]

@@ -1,5 +1,7 @@
-# The student alone.
+# The student alone, trained on 200 scenes.
 _base_ = [
     '../_base_/models/fashion_scenes_mask-rcnn.py', '../_base_/datasets/fashion_scenes.py',
-    '../_base_/schedules/fashion_scenes_4e.py'
+    '../_base_/schedules/fashion_scenes_60e.py'
 ]
+
+train_dataloader = dict(dataset=dict(indices=200))

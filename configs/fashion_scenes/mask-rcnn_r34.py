@@ -1,5 +1,5 @@
-# The teacher: compared with the student it is deeper, three times as wide, with twice the channels in the pyramid and
-# twice the epochs.
+# The teacher of all three students, which has seen all 4,800 scenes. Compared with the Mask R-CNN student it is deeper,
+# three times as wide, with twice the channels in the pyramid.
 _base_ = 'mask-rcnn_r18.py'
 
 model = dict(
@@ -11,5 +11,7 @@ model = dict(
         bbox_head=dict(in_channels=32),
         mask_roi_extractor=dict(out_channels=32),
         mask_head=dict(in_channels=32, conv_out_channels=32)))
+train_dataloader = dict(dataset=dict(indices=None))
 train_cfg = dict(max_epochs=8, val_interval=8)
 param_scheduler = dict(total_steps=8)
+default_hooks = dict(checkpoint=dict(interval=1))

@@ -125,7 +125,7 @@ def _propose(student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> Pr
     models = []
     with preserved_random_state():
         for reference, config, name in ((student, cfg, 'student'), (teacher, teacher_cfg, 'teacher')):
-            with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
+            with DefaultScope.overwrite_default_scope(config.get('default_scope', 'mmengine')):
                 models.append(build_model(without_pretrained(model_config(reference, name)), f'{name}.model'))
         try:
             image = training_image(cfg, cfg.model, models[0])

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.utils.config import without_pretrained
 from mmreviewkd.utils.config_errors import build_errors_named
+from mmreviewkd.utils.config_values import found_values
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.first_iteration import first_iteration
 from mmreviewkd.utils.kept_bytes import bytes_kept
@@ -91,8 +92,10 @@ def dry_step(cfg: Config) -> DryStep:
     """
     model = copy.deepcopy(cfg.model)
     model.student.model = without_pretrained(model.student.model)
-    pretrained = model.student.model != cfg.model.student.model
-    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
+    kept, given = ([found_values(part.student.model, key) for key in ('init_cfg', 'pretrained')]
+                   for part in (model, cfg.model))
+    pretrained = list(map(len, kept)) != list(map(len, given))
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
     with preserved_random_state(), scope, only_warnings_logged(), first_iteration():
         if cfg.get('data_preprocessor'):
             model.setdefault('data_preprocessor', cfg.data_preprocessor)

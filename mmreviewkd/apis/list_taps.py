@@ -35,7 +35,7 @@ def list_taps(config: str, size: tuple[int, int] | None = None) -> Survey:
     found = without_pretrained(model_config(reference, 'config'))
     if cfg.get('data_preprocessor'):
         found.setdefault('data_preprocessor', cfg.data_preprocessor)
-    with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine'):
+    with preserved_random_state(), DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine')):
         model = build_model(found, 'model')
         if size:
             return survey(model, (next(blank_images(model)).shape[1], *size))

@@ -14,7 +14,7 @@ from mmreviewkd.utils.config import load_config
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.errors import ConfigError
-from mmreviewkd.utils.files import check_writable
+from mmreviewkd.utils.files import check_writable, full_disk_named
 from mmreviewkd.utils.network import choose_gloo_interface
 
 from .checks import add_finite_loss_hook, check_complete, check_kinds, check_launcher
@@ -85,7 +85,7 @@ def build_runner(cfg: Config) -> Runner:
     check_complete(cfg)
     add_training_image(cfg)
     add_finite_loss_hook(cfg)
-    with build_errors_named('config', everything=True):
+    with full_disk_named(cfg.work_dir), build_errors_named('config', everything=True):
         return RUNNERS.build(cfg) if 'runner_type' in cfg else ResumableRunner.from_cfg(cfg)
 
 

@@ -18,7 +18,7 @@ from mmreviewkd.utils.checkpoint import check_fit, load_checkpoint, save_atomica
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError, ConfigError
-from mmreviewkd.utils.files import check_writable
+from mmreviewkd.utils.files import check_writable, full_disk_named
 
 from .checks import TESTING, check_kinds, require_keys
 from .runner import build_runner, read_config
@@ -81,7 +81,7 @@ def test(
             f'checkpoint: {checkpoint!r} names its layers in another layout; convert it first with '
             f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
-    with build_errors_named('config'):
+    with full_disk_named(cfg.work_dir), build_errors_named('config'):
         metrics = runner.test()
     if out and is_main_process():
         # Written when the metrics are already logged, so that a full disk does not cost them.

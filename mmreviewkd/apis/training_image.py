@@ -42,7 +42,7 @@ def training_image(cfg: Config, model: ConfigDict, student: nn.Module) -> tuple[
     """
     if cfg.get('train_dataloader') is None:
         raise NoBatchError('the config has no train_dataloader')
-    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
+    scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
     with preserved_random_state(), scope, only_warnings_logged():
         for seed in (random.seed, np.random.seed, torch.manual_seed):  # the same on every machine and in every process
             seed(0)
@@ -75,7 +75,7 @@ def add_training_image(cfg: Config) -> None:
     if cfg.get('data_preprocessor'):
         config.setdefault('data_preprocessor', cfg.data_preprocessor)
     try:
-        scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope') or 'mmengine')
+        scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
         with preserved_random_state(), scope:
             model['image_shape'] = training_image(cfg, config, build_model(config, 'student.model'))
     except NoBatchError as error:

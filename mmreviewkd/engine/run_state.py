@@ -62,16 +62,17 @@ def check_run_state(state: Any, where: str) -> None:
     if not (
             all(type(count) is int and count >= 0 for count in counts) and type(state.get('validated')) is bool
             and isinstance(state.get('ranks'), (list, tuple))
-            and all(_is_state_of_a_process(rank, state['batches']) for rank in state['ranks'])):
+            and all(map(_is_state_of_a_process, state['ranks']))):
         raise CheckpointError(f'{where} holds no valid state of a run under {KEY!r}, damaged or made to do harm')
 
 
-def _is_state_of_a_process(state: Any, batches: int) -> bool:
+def _is_state_of_a_process(state: Any) -> bool:
     if not isinstance(state, dict) or not isinstance(state.get('random'), Tensor):
         return False
     position, gradients = state.get('position'), state.get('gradients', {})
     return (
-        (position is None or (type(position) is int and 0 <= position <= batches))
+        # An infinite sampler counts beyond the batches of an epoch.
+        (position is None or (type(position) is int and position >= 0))
         and all(state.get(key) is None or isinstance(state[key], Tensor) for key in ('workers', 'cuda'))
         and isinstance(gradients, dict) and all(isinstance(value, Tensor) for value in gradients.values()))
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from mmreviewkd.registry import RUNNERS
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.errors import CheckpointError, ConfigError, described
-from mmreviewkd.utils.files import remove_partial_files
+from mmreviewkd.utils.files import full_disk_named, remove_partial_files
 from mmreviewkd.utils.lock import locked_work_dir
 
 from .host_watch import watched_hosts
@@ -47,7 +47,7 @@ class ResumableRunner(Runner):
             ConfigError: If another training uses the work dir.
             CheckpointError: If the run is to resume and there are checkpoints, but no complete one.
         """
-        with watched_hosts(), locked_work_dir(self.work_dir):
+        with watched_hosts(), full_disk_named(self.work_dir), locked_work_dir(self.work_dir):
             if is_main_process():
                 remove_partial_files(Path(self.work_dir))
             self._choose_checkpoint()

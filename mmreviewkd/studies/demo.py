@@ -88,7 +88,7 @@ def results_table(
     """
     seeds = len(results[ALONE])
     table = Table(title=f'{title}, {seeds} seed{"s" if seeds > 1 else ""}')
-    metrics = {name: key for name, key in metrics.items() if key in results[TEACHER][0]['metrics']}
+    metrics = {name: key for name, key in metrics.items() if key in results[ALONE][0]['metrics']}
     for column in ('', *(c for name in metrics for c in (name, 'gain')), 'parameters', *['MFLOPs'] * flops,
                    'training (min)'):
         table.add_column(column, justify='right' if column else 'left')

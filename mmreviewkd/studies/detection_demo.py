@@ -14,6 +14,7 @@ from .training import Training
 
 CONFIGS = 'configs/fashion_scenes'
 METRICS = {'box AP': 'coco/bbox_mAP', 'mask AP': 'coco/segm_mAP'}
+TEACHER_NAME = 'mask-rcnn_r34'  # teaches every student, by its feature pyramid
 DETECTORS = ('mask-rcnn', 'faster-rcnn', 'retinanet')
 
 
@@ -61,5 +62,5 @@ def results_table(results: Mapping[str, Sequence[dict]]) -> Table:
 
 
 def _demo(out: Path, detector: str) -> Demo:
-    return Demo(out, Training(TEACHER, f'{CONFIGS}/{detector}_r34.py', out / f'{detector}_r34'), {
+    return Demo(out, Training(TEACHER, f'{CONFIGS}/{TEACHER_NAME}.py', out / TEACHER_NAME), {
         ALONE: f'{CONFIGS}/{detector}_r18.py', REVIEW: f'{CONFIGS}/{detector}_r18_review-r34.py'})

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.random import Generator
 
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.files import cannot_write
 
 CLASSES = (
     'T-shirt/top', 'Trouser', 'Pullover', 'Dress', 'Coat', 'Sandal', 'Shirt', 'Sneaker', 'Bag', 'Ankle boot')
@@ -36,7 +37,7 @@ _SEMANTIC = 'semantic'
 
 
 def make_fashion_scenes(
-        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 1200, test_scenes: int = 300,
+        out_dir: str | Path, raw_dir: str | Path, train_scenes: int = 4800, test_scenes: int = 300,
         seed: int = 0) -> bool:
     """Write a data set for detection, instance and semantic segmentation; equal arguments give equal bytes.
 
@@ -52,7 +53,7 @@ def make_fashion_scenes(
     Args:
         out_dir (str or Path): The folder to write.
         raw_dir (str or Path): The folder with Fashion-MNIST's four extracted files.
-        train_scenes (int): Number of training scenes. Defaults to 1200.
+        train_scenes (int): Number of training scenes. Defaults to 4800.
         test_scenes (int): Number of test scenes, and of validation scenes. Defaults to 300.
         seed (int): Random seed. Scene ``i`` of a split does not depend on the number of scenes. Defaults to 0.
 
@@ -60,6 +61,7 @@ def make_fashion_scenes(
         bool: False if the folder already existed, complete and with the same arguments.
 
     Raises:
+        CheckpointError: If the disk is full; no partial folder stays.
         ConfigError: If raw files are missing, an argument is out of range, or ``out_dir`` contains scenes of other
             arguments, or other files.
     """
@@ -73,14 +75,19 @@ def make_fashion_scenes(
 
     partial = out_dir.with_name(f'{out_dir.name}.partial')
     shutil.rmtree(partial, ignore_errors=True)
-    for folder in ('annotations', *(f'{_SEMANTIC}/{split}' for split in _RAW_FILES)):
-        (partial / folder).mkdir(parents=True)
-    for split in _RAW_FILES:
-        images, labels = _read_raw(raw_dir, split)
-        _write_split(partial, split, made_from[f'{split}_scenes'], images, labels, seed)
-    (partial / _MARKER).write_text(json.dumps(dict(**made_from, sha256=_checksums(partial)), indent=2) + '\n')
-    shutil.rmtree(out_dir, ignore_errors=True)
-    os.replace(partial, out_dir)
+    try:
+        for folder in ('annotations', *(f'{_SEMANTIC}/{split}' for split in _RAW_FILES)):
+            (partial / folder).mkdir(parents=True)
+        for split in _RAW_FILES:
+            images, labels = _read_raw(raw_dir, split)
+            _write_split(partial, split, made_from[f'{split}_scenes'], images, labels, seed)
+        (partial / _MARKER).write_text(json.dumps(dict(**made_from, sha256=_checksums(partial)), indent=2) + '\n')
+        shutil.rmtree(out_dir, ignore_errors=True)
+        os.replace(partial, out_dir)
+    except OSError as error:
+        raise cannot_write(out_dir, error) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return True
 
 
@@ -161,8 +168,8 @@ def _write_split(
         rng = np.random.default_rng([seed, list(_RAW_FILES).index(split), i])
         scene, garments = compose_scene(rng, images, labels)
         name = f'{i:06}.png'
-        cv2.imwrite(str(folder / split / name), scene[..., ::-1])
-        cv2.imwrite(str(folder / _SEMANTIC / split / name), semantic_map(garments, *scene.shape[:2]))
+        _write_png(folder / split / name, scene[..., ::-1])
+        _write_png(folder / _SEMANTIC / split / name, semantic_map(garments, *scene.shape[:2]))
         coco['images'].append(dict(id=i, file_name=name, height=scene.shape[0], width=scene.shape[1]))
         for garment in garments:
             encoded = rle.encode(np.asfortranarray(garment['mask'], np.uint8))
@@ -171,6 +178,10 @@ def _write_split(
                 bbox=rle.toBbox(encoded).tolist(), area=int(rle.area(encoded)),
                 segmentation=dict(size=encoded['size'], counts=encoded['counts'].decode())))
     (folder / 'annotations' / f'{split}.json').write_text(json.dumps(coco))
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    path.write_bytes(cv2.imencode('.png', image)[1])  # unlike imwrite, raises an error on a full disk
 
 
 def _is_finished(out_dir: Path, made_from: dict) -> bool:

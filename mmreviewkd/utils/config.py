@@ -11,7 +11,8 @@ from mmengine.model import PretrainedInit
 
 from .errors import ConfigError, did_you_mean
 
-_PRETRAINED = ('Pretrained', PretrainedInit)  # the latter in pure Python configs
+# The types of an ``init_cfg`` that loads weights: by name, in pure Python configs, and of PVT, which gives none.
+_PRETRAINED = ('Pretrained', PretrainedInit, None)
 
 
 def model_config(model: dict | str, where: str) -> ConfigDict:

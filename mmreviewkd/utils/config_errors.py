@@ -11,8 +11,11 @@ import mmengine.registry
 from mmengine.registry import Registry
 
 from .errors import ConfigError, described, in_one_line
+from .files import DISK_ERRORS
 
 _UNKNOWN_TYPE = re.compile(r'(?P<name>[\w.]+) is not in the (?:(?P<scope>[\w.]+)::)?(?P<registry>[\w ]+) registry')
+# NumPy's message when MMEngine serializes a data set without samples.
+_EMPTY = 'need at least one array to concatenate'
 # Functions of MMEngine's registries and runner that only build, never train.
 _BUILDING = (
     'build_from_cfg', 'build_dataloader', 'build_evaluator', 'build_train_loop', 'build_val_loop', 'build_test_loop',
@@ -24,7 +27,8 @@ def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
     """Turn errors that are raised while a component is built from its config into a ConfigError.
 
     A type that is not registered gets suggestions of near matches. Other errors name the type that was being built,
-    the exception and the line of code that raised it. Errors raised outside of building pass unchanged.
+    the exception and the line of code that raised it. Errors raised outside of building, and those
+    of a full disk, pass unchanged.
 
     Args:
         where (str): The config key, or 'config', for messages.
@@ -38,6 +42,8 @@ def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
     except ConfigError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
         named = _named(error, where, everything)
         if named is None:
             raise
@@ -58,7 +64,10 @@ def _named(error: Exception, where: str, everything: bool) -> str | None:
     kind, file = config.get('type'), config.get('ann_file')
     component = f' ({getattr(kind, "__name__", kind)})' if kind else ''
     of_file = f' of {os.path.join(config.get("data_root") or "", file)!r}' if file and isinstance(file, str) else ''
-    return f'{where}{component} cannot be built{of_file}: {described(error)}'
+    reason = described(error)
+    if _EMPTY in reason:
+        reason = 'it has no samples; check its paths, its classes (`metainfo`) and its `filter_cfg`'
+    return f'{where}{component} cannot be built{of_file}: {reason}'
 
 
 def check_type(config: dict, registry: Registry, where: str) -> None:

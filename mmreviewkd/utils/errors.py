@@ -7,6 +7,7 @@ import contextlib
 import difflib
 import functools
 import inspect
+import logging
 import sys
 import tempfile
 import traceback
@@ -96,9 +97,10 @@ def one_line_errors() -> Iterator[None]:
     """Context manager of the tools: an error ends the program with one line on stderr.
 
     Bad input (:class:`ConfigError`) and errors of the file system exit with code 2, Ctrl-C with 130. Any other error
-    exits with 1; the line then names a file with the traceback.
+    exits with 1; the line then names a file with the traceback. Loggers print no tracebacks of lines that they could
+    not write, as on a full disk.
     """
-    code = 2
+    code, verbose, logging.raiseExceptions = 2, logging.raiseExceptions, False
     try:
         yield
     except ConfigError as error:
@@ -112,6 +114,8 @@ def one_line_errors() -> Iterator[None]:
             message, code = f'{described(error)}{_kept_traceback(error)}', 1
     else:
         return
+    finally:
+        logging.raiseExceptions = verbose
     print(f'error: {message}', file=sys.stderr)
     sys.exit(code)
 

@@ -1,13 +1,16 @@
 """Errors of failed writes, and removal of partial files."""
 
+import contextlib
 import errno
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import CheckpointError, ConfigError
 
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 # Names of files that `save_atomically` is still writing, such as `.epoch_1.pth.k3j2h1ab.pth`.
 _PARTIAL = re.compile(r'\..+(\.\w+)\.\w{8}\1')
 
@@ -22,7 +25,7 @@ def cannot_write(path: Path, error: Exception) -> Exception:
     Returns:
         Exception: A :class:`CheckpointError` that names the file and the free space if the disk failed, else ``error``.
     """
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    folder = next(place for place in (path.absolute(), *path.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(folder).free
     # torch's own writer reports a full disk as a RuntimeError.
     by_torch = isinstance(error, RuntimeError) and ('write' in str(error) or 'inline_container' in str(error))
@@ -35,6 +38,24 @@ def cannot_write(path: Path, error: Exception) -> Exception:
         reason = 'it exceeds the largest size that this process may write'
     return CheckpointError(
         f'cannot write {str(path)!r}: {reason}; {free / 2**20:.0f} MiB free there. Earlier files are as they were')
+
+
+@contextlib.contextmanager
+def full_disk_named(folder: str) -> Iterator[None]:
+    """Context manager that names a folder and its free space if a write to a file in it finds the disk full.
+
+    Args:
+        folder (str): The folder, such as the work dir of a run.
+
+    Raises:
+        CheckpointError: If the disk is full or failing.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise cannot_write(Path(folder), error) from error
 
 
 def check_writable(folder: str, where: str, remedy: str = 'choose another') -> None:

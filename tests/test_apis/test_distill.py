@@ -35,7 +35,7 @@ from mmreviewkd.models.backbones import CIFARResNet
 with read_base():
     from .schedule import *
 
-default_scope = 'mmpretrain'
+default_scope = None  # as in mmpretrain's own pure Python configs
 model = dict(
     type=ImageClassifier,
     backbone=dict(type=CIFARResNet, depth=8, widths=(4, 4, 8, 16), in_channels=1),
@@ -48,6 +48,30 @@ train_dataloader = dict(
         type=FashionMNIST, data_root=DATA_ROOT,
         pipeline=[dict(type=RandomCrop, crop_size=28, padding=2), dict(type=PackInputs)]))
 custom_hooks = [dict(type=EMAHook, momentum=0.1)]
+'''
+
+USER_NET = '''
+import torch
+from mmengine.model import BaseModel
+from mmengine.registry import MODELS
+from torch import nn
+
+
+@MODELS.register_module()
+class UserNet(BaseModel):
+
+    def __init__(self, width, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.early = nn.Sequential(nn.Conv2d(1, width, 3, 1, 1), nn.BatchNorm2d(width), nn.ReLU())
+        self.late = nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2, 1), nn.BatchNorm2d(2 * width), nn.ReLU())
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.classifier = nn.Linear(2 * width, 10)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        scores = self.classifier(self.pool(self.late(self.early(inputs))).flatten(1))
+        if mode != 'loss':
+            return scores
+        return dict(loss=nn.functional.cross_entropy(scores, torch.cat([sample.gt_label for sample in data_samples])))
 '''
 
 
@@ -111,7 +135,8 @@ def test_a_pure_python_config_is_built_on(tmp_path, weights, fashion_mnist, monk
     Path('schedule.py').write_text(PURE_PYTHON_SCHEDULE)
     Path('pure.py').write_text(PURE_PYTHON.replace('DATA_ROOT', repr(str(fashion_mnist))))
     file = distill('pure.py', 'pure.py', 'init_cfg', out='pair.py', train=True, work_dir='work')
-    assert 'on its own data: 64 x 1 x 28 x 28' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'on its own data: 64 x 1 x 28 x 28' in printed and 'pretrained weights were left out' not in printed
     assert 'with read_base():\n    from .pure import *\n' in file.read_text()
     cfg = Config.fromfile(file)
     assert cfg.model.type == 'mmreviewkd.ReviewDistiller' and cfg.model.teacher.model == 'pure.py'
@@ -137,6 +162,8 @@ def test_options_are_written_into_the_config(student, weights):
     (dict(student='absent.py'), "student: there is no config file 'absent.py'"),
     (dict(teacher='mmpretrain::resnet/resnet19.py'), "teacher: mmpretrain has no config 'resnet/resnet19.py'; did you"),
     (dict(student='mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'), 'is itself a distillation'),
+    (dict(teacher='mmpretrain::resnet/resnet18_8xb16_cifar10.py', checkpoint='init_cfg'),
+     "teacher.taps='auto': ImageClassifier could not be run on a blank image of 1 x 28 x 28 .* 3 channels"),
     (dict(checkpoint='absent.pth'), "teacher.checkpoint: there is no file 'absent.pth'"),
     (dict(cfg_options={'model.student.model.depth': 1}), "model.student.model.depth would change the student's own"),
     (dict(cfg_options={'custom_hooks.0.priority': 1}), 'custom_hooks.0.priority changes an item of a list'),
@@ -150,6 +177,25 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, t
     with pytest.raises(ConfigError, match=message.replace('(', r'\(')):
         distill(**{**dict(student=student, teacher=TEACHER, checkpoint=weights), **change})
     assert {path.name: path.read_text() for path in tmp_path.glob('*.py')} == before
+
+
+def test_a_student_that_distills_by_itself_is_named():
+    pytest.importorskip('mmdet')
+    with pytest.raises(ConfigError, match='student is a KnowledgeDistillationSingleStageDetector, which distills from'):
+        distill('mmdet::ld/ld_r18-gflv1-r101_fpn_1x_coco.py', TEACHER, 'init_cfg', out='ld.py')
+
+
+def test_models_of_a_users_own_file_are_paired(student, tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(tmp_path)
+    Path('user_net.py').write_text(USER_NET)
+    for name, width in (('small', 4), ('large', 8)):
+        Path(f'{name}.py').write_text(
+            f"_base_ = {student!r}\ncustom_imports = dict(imports=['user_net'], allow_failed_imports=False)\n"
+            f"data_preprocessor = dict(type='ClsDataPreprocessor')\n"
+            f"model = dict(_delete_=True, type='mmengine.UserNet', width={width})\n")
+    cfg = Config.fromfile(distill('small.py', 'large.py', 'init_cfg', out='pair.py'))
+    assert cfg.model.student.taps == cfg.model.teacher.taps == ['early[-1]:input', 'late[-1]:input', 'pool']
+    assert 'on its own data: 32 x 1 x 28 x 28' in capsys.readouterr().out
 
 
 def test_force_overwrites(student, weights, tmp_path):

@@ -1,5 +1,6 @@
 """Checkpoints are tested as the student of a distiller, and as any other model."""
 
+import errno
 import pickle
 
 import pytest
@@ -8,10 +9,10 @@ from conftest import small_run
 from mmengine.registry import MODELS
 
 from mmreviewkd.apis import test as run_test
-from mmreviewkd.utils import CheckpointError
+from mmreviewkd.utils import CheckpointError, ConfigError
 
 
-def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path):
+def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path, monkeypatch):
     torch.manual_seed(0)
     config, alone = tmp_path / 'review.py', tmp_path / 'alone.py'
     cfg = small_run('resnet8_review-resnet14.py', fashion_mnist)
@@ -29,5 +30,18 @@ def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path):
     assert found['student'].shape == (200, 10)
     assert torch.equal(found['distiller'], found['student'])
 
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    before = (tmp_path / 'student.pkl').read_bytes()
+    monkeypatch.setattr(pickle, 'dump', full)
+    with pytest.raises(CheckpointError, match=r"^cannot write '.*student.pkl': No space left on device; \d+ MiB free"):
+        run_test(str(alone), str(tmp_path / 'student.pth'), str(tmp_path / 'full'), str(tmp_path / 'student.pkl'),
+                 cfg_options=dict(experiment_name='tested_full'))
+    assert (tmp_path / 'student.pkl').read_bytes() == before and not [*tmp_path.glob('.student.pkl*')]
+    assert 'accuracy/top1' in next((tmp_path / 'full').glob('*/*.json')).read_text()
+
+    with pytest.raises(ConfigError, match=r"--out: 'x.json' must be the path of a pickle file"):
+        run_test(str(alone), str(tmp_path / 'student.pth'), str(tmp_path / 'full'), 'x.json')
     with pytest.raises(CheckpointError, match='does not fit'):
         run_test(str(config), str(tmp_path / 'student.pth'), str(tmp_path), cfg_options=dict(experiment_name='misfit'))

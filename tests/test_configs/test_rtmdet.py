@@ -13,7 +13,8 @@ SIDE = (128, 128)  # of the images, in pixels
 
 
 @pytest.fixture(autouse=True)
-def _default_scope():
+def _environment(monkeypatch):
+    monkeypatch.setattr('mmreviewkd.models.taps.probe.SIDES', (64,))  # the teachers are slow on a CPU
     init_default_scope('mmdet')
 
 

@@ -1,7 +1,8 @@
 """Every snippet of README and docs runs, or, where it needs hours or what is not here, is dry-run as far as it goes.
 
 Python runs, or is read as a config whose model is built. Commands are given to the tools' own parsers, and options to
-the configs that they name. The walk of docs/own_pair.md is run with fewer images.
+the configs that they name. The walk of docs/own_pair.md is run with fewer images, that of docs/plain_pytorch.md by
+test_plain_pytorch.py.
 """
 
 import argparse
@@ -18,8 +19,11 @@ from snippets import check_command, commands, run_in_this_process, snippets
 from mmreviewkd.apis import read_config
 
 # The pages whose snippets build on each other, and are run in their order below.
-WALKS = ['docs/own_pair.md']
-PYTHON = [snippet for snippet in snippets('python') if snippet.page not in WALKS]
+WALKS = ['docs/own_pair.md', 'docs/plain_pytorch.md']
+# What the snippets have that test_plain_pytorch.py and test_reuse.py run.
+ELSEWHERE = ('distiller(student, teacher', 'ReviewedDetector')
+PYTHON = [snippet for snippet in snippets('python')
+          if snippet.page not in WALKS and not any(text in snippet.text for text in ELSEWHERE)]
 CONFIG = re.compile(r'^(?:_base_|model|custom_hooks|visualizer) = ', re.MULTILINE)
 # What a fragment of a config stands on.
 BASE = "_base_ = 'mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'\n"

@@ -7,7 +7,9 @@ import pytest
 from conftest import ROOT
 
 PACKAGE = ROOT / 'mmreviewkd'
-ERRORS = {'ConfigError', 'TapError', 'CheckpointError', 'NoBatchError', 'Refusal', 'ImportError', 'ValueError'}
+ERRORS = {
+    'ConfigError', 'TapError', 'CheckpointError', 'DivergenceError', 'NoBatchError', 'Refusal', 'ImportError',
+    'ValueError'}
 PAGE = (ROOT / 'docs' / 'troubleshooting.md').read_text()
 ROWS = re.findall(r'^\| `(.+?)`(?: \(warning\))? \| (.+) \| (.+) \|$', PAGE, re.MULTILINE)
 

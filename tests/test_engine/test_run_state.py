@@ -77,7 +77,7 @@ def test_a_gathered_state_is_valid_and_others_are_refused():
         with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
             check_run_state({**gather_run_state(run(), validated=True), key: value}, '--resume')
     for key, value in (
-            ('random', None), ('position', 11), ('position', 1.0), ('workers', 'x'), ('gradients', [1]),
+            ('random', None), ('position', -1), ('position', 1.0), ('workers', 'x'), ('gradients', [1]),
             ('gradients', {'weight': 1})):
         state = gather_run_state(run(), validated=True)
         state['ranks'][0][key] = value

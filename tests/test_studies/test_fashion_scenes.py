@@ -1,13 +1,15 @@
+import errno
 import hashlib
 import json
 import struct
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from mmreviewkd.studies.fashion_scenes import compose_scene, make_fashion_scenes
-from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.errors import CheckpointError, ConfigError
 
 rle = pytest.importorskip('pycocotools.mask')
 
@@ -176,3 +178,13 @@ def test_bad_arguments_are_named(raw_dir, tmp_path):
         make_fashion_scenes(tmp_path / 'scenes', raw_dir, 0, 2)
     with pytest.raises(ConfigError, match='lacks train-images'):
         make_fashion_scenes(tmp_path / 'scenes', tmp_path, 3, 2)
+
+
+def test_a_full_disk_is_one_message_and_leaves_nothing(raw_dir, tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(Path, 'write_bytes', full)
+    with pytest.raises(CheckpointError, match=r"^cannot write '.*/scenes': No space left .* MiB free"):
+        make_fashion_scenes(tmp_path / 'scenes', raw_dir, 3, 2)
+    assert not [*tmp_path.iterdir()]

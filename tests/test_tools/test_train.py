@@ -140,3 +140,11 @@ def test_bad_input_ends_in_one_line(config, run, tmp_path):
         TOOLS / 'train.py', config, '--work-dir', tmp_path, '--cfg-options', 'model.teacher.checkpoint=no.pth')
     assert 'does not fit ImageClassifier' in error(
         TOOLS / 'test.py', config, run / 'student' / 'student.pth', '--work-dir', tmp_path)
+
+
+def test_a_bad_config_ends_several_processes_without_a_traceback(tmp_path):
+    done = run_tool(TOOLS / 'dist_train.sh', 'absent.py', 1, cwd=tmp_path, check=False, PORT='29519')
+    assert done.returncode == 2
+    assert "error: config: there is no config file 'absent.py'" in done.stderr and 'Traceback' not in done.stderr
+    assert done.stderr.strip().endswith(
+        'error: process 0 of the run ended with exit code 2; its last lines above say why')

@@ -13,6 +13,8 @@ import time
 import pytest
 import torch
 from conftest import ROOT, small_run
+from mmengine.config import Config
+from synchronized_batch_norm import in_float64
 
 pytestmark = pytest.mark.skipif(
     os.environ.get('TWO_HOSTS') != '1' or os.geteuid() != 0, reason='set TWO_HOSTS=1, as root')
@@ -72,9 +74,20 @@ def config(tmp_path_factory, fashion_mnist):
     return folder / 'config.py'
 
 
+@pytest.fixture(scope='module')
+def synchronized_config(config):
+    """Batch normalization by the statistics of both hosts."""
+    cfg = Config.fromfile(config, import_custom_modules=False)
+    cfg.custom_hooks.pop()
+    in_float64(cfg)
+    cfg.sync_bn = 'torch'
+    cfg.dump(config.parent / 'synchronized.py')
+    return config.parent / 'synchronized.py'
+
+
 def environment(config, **more):
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ['PATH']])
-    python_path = os.pathsep.join([str(ROOT), str(config.parent)])
+    python_path = os.pathsep.join([str(ROOT), str(ROOT / 'tests'), str(config.parent)])
     kept = {key: value for key, value in os.environ.items() if key != 'GLOO_SOCKET_IFNAME'}
     return {**kept, 'PATH': path, 'PYTHONPATH': python_path, 'OMP_NUM_THREADS': '1', **more}
 
@@ -94,7 +107,7 @@ def start(config, work_dir, *options):
 
 
 def wait_for_checkpoint(work_dir, processes):
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while not (work_dir / 'last_checkpoint').exists():
         assert time.monotonic() < deadline and all(process.poll() is None for process in processes), 'no checkpoint'
         time.sleep(0.05)
@@ -103,7 +116,7 @@ def wait_for_checkpoint(work_dir, processes):
 def seconds_to_end(processes):
     begin = time.monotonic()
     for process in processes:
-        process.wait(timeout=240)
+        process.wait(timeout=900)
     return time.monotonic() - begin
 
 
@@ -121,14 +134,22 @@ def assert_near(one, other):
     assert max((one[name].double() - other[name].double()).abs().max() for name in one) <= 1e-6
 
 
-@pytest.fixture(scope='module')
-def whole(config, tmp_path_factory):
+def trained_by_one_process(config, work_dir):
     """What one process trains with batches as large as those of both hosts."""
-    work_dir = tmp_path_factory.mktemp('whole')
     subprocess.run(
         [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir', str(work_dir), '--cfg-options',
          'train_dataloader.batch_size=64'], check=True, capture_output=True, env=environment(config))
     return student(work_dir)
+
+
+@pytest.fixture(scope='module')
+def whole(config, tmp_path_factory):
+    return trained_by_one_process(config, tmp_path_factory.mktemp('whole'))
+
+
+def test_two_hosts_with_synchronized_statistics_equal_one_process(network, synchronized_config, tmp_path):
+    seconds_to_end(start(synchronized_config, tmp_path / 'two'))
+    assert_near(student(tmp_path / 'two'), trained_by_one_process(synchronized_config, tmp_path / 'one'))
 
 
 def test_two_hosts_equal_one_process(network, config, whole, tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 from mmengine.config import ConfigDict
 from mmengine.hub import get_model
+from mmengine.model import PretrainedInit
 
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import load_config, metafile_weights, model_config, without_pretrained
@@ -70,10 +71,12 @@ def test_pretrained_weights_are_removed_wherever_they_are():
     pretrained = dict(type='Pretrained', checkpoint='torchvision://resnet18')
     config = ConfigDict(
         pretrained='open-mmlab://resnet18_v1c', backbone=dict(init_cfg=pretrained, depth=18),
-        heads=[dict(init_cfg=pretrained), dict(init_cfg=dict(type='X'))], sizes=(1, 2), checkpoint=pretrained)
+        heads=[dict(init_cfg=pretrained), dict(init_cfg=dict(type='X')), dict(init_cfg=dict(checkpoint='pvt.pth')),
+               dict(init_cfg=dict(type=PretrainedInit, checkpoint='torchvision://resnet18'))],
+        sizes=(1, 2), checkpoint=pretrained)
     found = without_pretrained(config)
     assert found == dict(
-        backbone=dict(depth=18), heads=[{}, dict(init_cfg=dict(type='X'))], sizes=(1, 2), checkpoint=pretrained)
+        backbone=dict(depth=18), heads=[{}, dict(init_cfg=dict(type='X')), {}, {}], sizes=(1, 2), checkpoint=pretrained)
     assert isinstance(found.backbone, ConfigDict)
     assert config.backbone.init_cfg == pretrained
 

@@ -71,3 +71,11 @@ def test_the_file_of_damaged_annotations_is_named(tmp_path):
     with pytest.raises(ConfigError, match=rf"\(mmdet.CocoDataset\) cannot be built of '{tmp_path}/train.json': JSON"), \
             build_errors_named('config'):
         DATASETS.build(dict(type='mmdet.CocoDataset', data_root=str(tmp_path), ann_file='train.json'))
+
+
+def test_annotations_of_other_classes_are_no_samples(tmp_path):
+    pytest.importorskip('mmdet')
+    (tmp_path / 'train.json').write_text('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "cat"}]}')
+    with pytest.raises(ConfigError, match=r"train.json': it has no samples; check its paths, its classes"), \
+            build_errors_named('config'):
+        DATASETS.build(dict(type='mmdet.CocoDataset', ann_file=str(tmp_path / 'train.json'), pipeline=[]))

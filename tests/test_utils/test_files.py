@@ -11,7 +11,7 @@ import torch
 
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.errors import CheckpointError
-from mmreviewkd.utils.files import remove_partial_files
+from mmreviewkd.utils.files import full_disk_named, remove_partial_files
 
 
 @contextlib.contextmanager
@@ -44,3 +44,11 @@ def test_partial_files_of_a_killed_run_are_removed(tmp_path):
         (tmp_path / name).touch()
     remove_partial_files(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ['.hidden.pth', '.lock', 'epoch_1.pth']
+
+
+def test_a_folder_whose_disk_is_full_is_named_and_other_errors_pass(tmp_path):
+    with largest_file(1000), pytest.raises(CheckpointError, match=rf"^cannot write '{tmp_path}': .* MiB free there"), \
+            full_disk_named(str(tmp_path)), open(tmp_path / 'log', 'w') as log:
+        log.write('x' * 2000)
+    with pytest.raises(FileNotFoundError), full_disk_named(str(tmp_path)):
+        (tmp_path / 'absent').read_text()

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument(
         '--raw', default='data/fashion_mnist', help='the folder of Fashion-MNIST, prepared if it is missing')
     parser.add_argument('--source', help='a folder with its four files; default: the Debian package or a download')
-    parser.add_argument('--train', type=positive, default=1200, help='number of training scenes, default %(default)s')
+    parser.add_argument('--train', type=positive, default=4800, help='number of training scenes, default %(default)s')
     parser.add_argument(
         '--test', type=positive, default=300, help='number of test, and of validation, scenes, default %(default)s')
     parser.add_argument('--seed', type=int, default=0, help='default %(default)s')

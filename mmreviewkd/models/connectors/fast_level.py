@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as module_state
 
+from mmreviewkd.ops import resize_nearest
 from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, Unnormalized, review_level
 
 from .attention_based_fusion import AttentionBasedFusion
@@ -34,13 +35,36 @@ def fast_level(
         ``[N, M, H, W]``, or None at the finest level.
     """
     (conv1, norm1), (conv2, norm2) = block.conv1, block.conv2
-    for norm in (norm1, norm2):
-        if norm.training and norm.track_running_stats:
-            norm.num_batches_tracked.add_(1)
+    _count_batch(norm1, norm2)
     attention = None if block.att_conv is None else (block.att_conv[0].weight, block.att_conv[0].bias)
     convolved, fused = review_level(
         feature, residual, conv1.weight, _batch_norm(norm1), attention, conv2.weight, plan)
     return Unnormalized(convolved, _batch_norm(norm2)), fused
+
+
+def plain_level(
+        block: AttentionBasedFusion, feature: Tensor, residual: Tensor | None,
+        target_size: tuple[int, int]) -> tuple[Unnormalized, Tensor]:
+    """Compute ``block(feature, residual, target_size)`` by its modules, with the normalizations of the fast path.
+
+    On CPUs the library's normalization of channels_last maps of many pixels is less accurate, see
+    :mod:`mmreviewkd.ops.review_level.normalization`.
+
+    Args:
+        block (AttentionBasedFusion): The level; the running statistics of its normalizations are updated.
+        feature (Tensor): The student's feature, ``[N, C, h, w]``.
+        residual (Tensor, optional): The fused map of the next coarser level, ``[N, M, h', w']``.
+        target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
+
+    Returns:
+        tuple[Unnormalized, Tensor]: The output before its normalization, ``[N, O, H, W]``, and the fused map,
+        ``[N, M, H, W]``.
+    """
+    (conv1, norm1), (conv2, norm2) = block.conv1, block.conv2
+    _count_batch(norm1, norm2)
+    own = Unnormalized(conv1(feature), _batch_norm(norm1)).normalized()
+    fused = resize_nearest(block.fuse(own, residual), target_size)
+    return Unnormalized(conv2(fused), _batch_norm(norm2)), fused
 
 
 def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Callable[[], None]:
@@ -55,7 +79,7 @@ def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Call
         Callable: Runs the level once.
     """
     block = copy.deepcopy(block)
-    compute = block if plan.way == 'plain' else partial(fast_level, block, plan=plan)
+    compute = partial(plain_level, block) if plan.way == 'plain' else partial(fast_level, block, plan=plan)
     inputs = [feature.detach().requires_grad_(), None]
     if plan.shape.coarse_size is not None:
         size = plan.shape.batch, plan.shape.mid_channels, *plan.shape.coarse_size
@@ -66,7 +90,7 @@ def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Call
     def run() -> None:
         with torch.enable_grad():
             output, fused = compute(*inputs, plan.shape.target_size)
-            output = output.normalized() if isinstance(output, Unnormalized) else output
+            output = output.normalized()
             outputs = [output] if plan.shape.is_finest else [output, fused]
             torch.autograd.grad(outputs, learned, [torch.ones_like(o) for o in outputs], allow_unused=True)
 
@@ -75,6 +99,12 @@ def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Call
 
 def _is_channels_last(feature: Tensor) -> bool:
     return feature.is_contiguous(memory_format=torch.channels_last)
+
+
+def _count_batch(*norms: nn.BatchNorm2d) -> None:
+    for norm in norms:
+        if norm.training and norm.track_running_stats:
+            norm.num_batches_tracked.add_(1)
 
 
 def _batch_norm(module: nn.BatchNorm2d) -> BatchNorm:

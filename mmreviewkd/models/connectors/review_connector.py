@@ -24,7 +24,7 @@ from .addition_fusion import AdditionFusion
 from .attention_based_fusion import AttentionBasedFusion
 from .base_connector import BaseConnector
 from .checks import check_channels, check_levels, resolve_mid_channels
-from .fast_level import fast_level, is_compiling, map_dtype, obstacle, trial
+from .fast_level import fast_level, is_compiling, map_dtype, obstacle, plain_level, trial
 from .measured_choice import Candidate, MeasuredChoice
 from .recomputation import checkpointed
 
@@ -119,9 +119,7 @@ class ReviewConnector(BaseConnector):
         plans = None if is_compiling() else self._chosen_plans(student_features, sizes)
         for level in reversed(range(len(self.blocks))):
             block, feature, size = self.blocks[level], student_features[level], sizes[level]
-            compute = block
-            if plans is not None and plans[level].way == 'fast':
-                compute = partial(fast_level, block, plan=plans[level])
+            compute = block if plans is None else self._computation(block, plans[level])
             if self.with_cp and torch.is_grad_enabled():
                 compute = checkpointed(compute, block)
             output, residual = compute(feature, residual, size)
@@ -150,6 +148,12 @@ class ReviewConnector(BaseConnector):
         return tuple(
             self._plan(level, tuple(shape), sizes, weight.dtype, weight.device)
             for level, shape in enumerate(feature_shapes))
+
+    def _computation(self, block: nn.Module, plan: LevelPlan) -> nn.Module | partial:
+        if plan.way == 'fast':
+            return partial(fast_level, block, plan=plan)
+        chosen = self.implementation == 'auto' and plan.dtype is not None
+        return partial(plain_level, block) if chosen else block
 
     def _chosen_plans(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[LevelPlan]:
         plans = [

@@ -1,7 +1,7 @@
 """Explain errors that a batch of unsuitable size causes deep inside a network."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
@@ -12,11 +12,11 @@ _NO_STATISTICS = 'Expected more than 1 value per channel'
 
 
 @contextlib.contextmanager
-def batch_errors_named(images: Tensor) -> Iterator[None]:
+def batch_errors_named(images: Tensor | Sequence[Tensor]) -> Iterator[None]:
     """Turn errors caused by too small images or a batch of one image into a ConfigError.
 
     Args:
-        images (Tensor): The batch, ``[N, C, H, W]``.
+        images (Tensor or Sequence[Tensor]): The batch, ``[N, C, H, W]``, or a list of images ``[C, H, W]``.
 
     Raises:
         ConfigError: If a level has less than one pixel, or a normalization layer gets one value per channel.
@@ -33,5 +33,10 @@ def batch_errors_named(images: Tensor) -> Iterator[None]:
         if _NO_STATISTICS not in message and not any(hint in message for hint in _TOO_SMALL):
             raise
         raise ConfigError(
-            f'images of {images.shape[-2]} x {images.shape[-1]} pixels make a level smaller than 1 pixel; use larger '
-            f'images in the training pipeline, or fewer levels ({message})') from error
+            f'{_described(images)} make a level smaller than 1 pixel; use larger images in the training pipeline, or '
+            f'fewer levels ({message})') from error
+
+
+def _described(images: Tensor | Sequence[Tensor]) -> str:
+    sizes = {tuple(image.shape[-2:]) for image in images if isinstance(image, Tensor) and image.dim() > 1}
+    return f'images of {" or ".join(f"{h} x {w}" for h, w in sorted(sizes))} pixels' if sizes else 'these images'

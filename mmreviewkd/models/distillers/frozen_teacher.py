@@ -1,16 +1,12 @@
 """The frozen teacher, isolated from everything that trains, saves or copies the student."""
 
-import contextlib
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
-from mmreviewkd.models.taps.entry import run_entry
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
@@ -21,16 +17,14 @@ from mmreviewkd.utils.errors import CheckpointError
 from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
 
-from .inference_graph import compile_features, fold_batch_norms
+from .frozen_network import FrozenNetwork
 from .teacher_view import TeacherView
 
 
 class FrozenTeacher:
-    """A frozen model whose features the student learns from.
+    """A :class:`FrozenNetwork` that is built from a config and a checkpoint, whose features the student learns from.
 
-    It is not an ``nn.Module``, so it is in no optimizer, ``state_dict`` or DDP bucket, and ``train()`` does not affect
-    it; copies of the distiller share it. The distiller moves and casts it by :meth:`apply`. It stays in memory only
-    after :meth:`load`, so testing does not load it.
+    It is in memory only after :meth:`load`, so testing does not load it.
 
     Args:
         model (dict or str): The model dict or a config reference, see
@@ -46,6 +40,7 @@ class FrozenTeacher:
 
     Attributes:
         model (nn.Module, optional): The network in eval mode, without gradients; None until :meth:`load`.
+        loaded (bool): Whether the model is in memory.
         view (TeacherView, optional): Converts the student's images to the teacher's normalization; None if the
             teacher's config has no data preprocessor, so that both see the same images. Set by :meth:`load`.
         compiled (bool): Whether the features are computed by a compiled graph.
@@ -63,14 +58,13 @@ class FrozenTeacher:
         text(checkpoint, 'teacher.checkpoint', "a path, a URL, 'metafile' or 'init_cfg'")
         self.config = model_config(model, 'teacher.model')
         self.taps = FeatureTaps(tap_list(taps, 'teacher.taps', logits), 'teacher.taps')
-        self.model: nn.Module | None = None
         self.view: TeacherView | None = None
         self.fold = True
         self._reference = model
         self._checkpoint = checkpoint
         self._probe: Probe | None = None
+        self._network: FrozenNetwork | None = None
         self._autocast = autocast and getattr(torch, autocast)
-        self._compiled: Callable[[Tensor], tuple[Tensor, ...]] | None = None
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
         return self
@@ -78,16 +72,17 @@ class FrozenTeacher:
     @property
     def loaded(self) -> bool:
         """Whether the model is in memory."""
-        return self.model is not None
+        return self._network is not None
+
+    @property
+    def model(self) -> nn.Module | None:
+        """The network in eval mode, without gradients; None until :meth:`load`."""
+        return self._network and self._network.model
 
     @property
     def compiled(self) -> bool:
         """Whether the features are computed by a compiled graph."""
-        return self._compiled is not None
-
-    @property
-    def _model(self) -> nn.Module | None:
-        return self.model
+        return self.loaded and self._network.compiled
 
     def probe(self) -> Probe:
         """The levels of its taps; the first call builds the model and releases it again."""
@@ -115,38 +110,18 @@ class FrozenTeacher:
         with preserved_random_state():
             model = self._build_with_weights()
         check_finite(model, f'teacher.checkpoint: {self._checkpoint!r}')
-        self.probe()
         if self.config.get('data_preprocessor'):
             self.view = TeacherView(student.data_preprocessor, model.data_preprocessor)
-        # Some networks derive tensors from their parameters in eval(); these must not require gradients.
-        model = model.requires_grad_(False).eval()
-        if self.fold:
-            with preserved_random_state():
-                model = fold_batch_norms(model, self._features_of_noise)
-        parameter = next(student.parameters())
-        self.model = model.requires_grad_(False)
-        self.apply(lambda model: model.to(parameter.device, parameter.dtype))
-        if compile_options is not None:
-            self._compiled = compile_features(
-                self.model, self.taps, lambda inputs: run_entry(self.model, inputs, None, self.probe().entry),
-                **compile_options)
+        self._network = FrozenNetwork(
+            model, self.taps, self.probe(), student, self._autocast, self.fold, compile_options)
 
     def apply(self, function: Callable[[nn.Module], object]) -> None:
-        """Apply a function that moves or casts the model, if it is loaded.
+        """Apply a function that moves or casts the model, if it is loaded; see :meth:`FrozenNetwork.apply`."""
+        if self._network is not None:
+            self._network.apply(function)
 
-        Args:
-            function (Callable): Called with the model, which it changes in place.
-        """
-        if self.model is not None:
-            function(self.model)
-            # Moves tensors that a network derives from its parameters in eval() to the new device or dtype, too.
-            self.model.eval()
-
-    @torch.no_grad()
     def levels(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor, ...]:
-        """Compute the features of a batch, running nothing past the deepest tap.
-
-        The global random state does not change.
+        """Compute the features of a batch; see :meth:`FrozenNetwork.levels`.
 
         Args:
             inputs (Tensor): The batch as the student sees it, ``[N, C, H, W]``.
@@ -155,12 +130,9 @@ class FrozenTeacher:
         Returns:
             tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]``, in the order of the taps.
         """
-        inputs = inputs if self.view is None else self.view(inputs, data_samples)
-        precision = contextlib.nullcontext() if self._autocast is None else torch.autocast(
-            inputs.device.type, self._autocast)
-        with precision, _random_state_restored(inputs.device):
-            return self._features(self.model, inputs, data_samples) if self._compiled is None \
-                else self._compiled(inputs)
+        with torch.no_grad():
+            inputs = inputs if self.view is None else self.view(inputs, data_samples)
+        return self._network.levels(inputs, data_samples)
 
     def _build_with_weights(self) -> nn.Module:
         model = build_model(self.config, 'teacher.model')
@@ -175,25 +147,3 @@ class FrozenTeacher:
         load_weights(model, state, f'teacher.checkpoint: {source!r}')
         print_log(f'The teacher has the weights of {source}{report and f", {report}"}', 'current')
         return model
-
-    def _features_of_noise(self, model: nn.Module) -> tuple[Tensor, ...]:
-        image = torch.randn(1, *self.probe().image, generator=torch.Generator().manual_seed(0))
-        return self._features(model, image, None)
-
-    def _features(self, model: nn.Module, inputs: Tensor, data_samples: list | None) -> tuple[Tensor, ...]:
-        seen = self.probe()
-        with self.taps.record(model, inputs, stop_after=seen.calls) as recording:
-            run_entry(model, inputs, data_samples, seen.entry)
-        return recording.features()
-
-
-@contextlib.contextmanager
-def _random_state_restored(device: torch.device) -> Iterator[None]:
-    """Restore the random state of the host and of one device; some networks draw numbers or seed even in eval mode."""
-    states = random.getstate(), np.random.get_state()
-    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
-        try:
-            yield
-        finally:
-            random.setstate(states[0])
-            np.random.set_state(states[1])

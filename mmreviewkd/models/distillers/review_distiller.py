@@ -1,6 +1,5 @@
 """The distiller: a ``BaseModel`` that trains a student with its own losses and Knowledge Review distillation."""
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,13 +10,12 @@ from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
-from mmreviewkd.models.taps.probe import Probe, probe
+from mmreviewkd.models.taps.probe import probe
 from mmreviewkd.models.taps.proposal import propose_taps
-from mmreviewkd.models.taps.recording import Recording
+from mmreviewkd.ops.review_level import Unnormalized
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import (
     compile_options,
-    component,
     data_preprocessor_config,
     init_config,
     integers,
@@ -29,10 +27,16 @@ from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
-from .build_warnings import pair_warnings
 from .class_targets import class_targets
-from .comparison import compared_levels
 from .frozen_teacher import FrozenTeacher
+from .review_parts import (
+    both_tables,
+    build_parts,
+    check_one_map_per_image,
+    check_parts,
+    distillation_losses,
+    needs_classes,
+)
 from .state_dict_hooks import isolate_state_dict_hooks
 
 
@@ -93,17 +97,13 @@ class ReviewDistiller(BaseModel):
             image_shape: tuple[int, int, int] | None = None,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
-        for name, part in dict(connector=connector, distill_loss=distill_loss, logit_loss=logit_loss).items():
-            component(part, name)
         check_keys(student, ['model', 'taps', 'logits'], 'student')
         check_keys(teacher, ['model', 'checkpoint', 'taps', 'logits', 'autocast'], 'teacher')
         for name, part in (('student', student), ('teacher', teacher)):
             if 'model' not in part:
                 raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
-            if (logit_loss is None) != (part.get('logits') is None):
-                raise ConfigError(
-                    f"logit_loss and {name}.logits belong together: {name}=dict(..., logits='head.fc') names the "
-                    'module that gives the logits')
+        check_parts(connector, distill_loss, logit_loss, dict(
+            student=student.get('logits'), teacher=teacher.get('logits')))
         if warmup_epochs and warmup_iters:
             raise ConfigError('warmup_epochs and warmup_iters are both given; keep one')
 
@@ -129,51 +129,19 @@ class ReviewDistiller(BaseModel):
         self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
-            self._build_parts(connector, distill_loss, logit_loss)
+            seen = probe(self.student, self.taps), self.frozen_teacher.probe()
+            for name, part in build_parts(*seen, connector, distill_loss, logit_loss).items():
+                setattr(self, name, part)
+        self.student_probe = seen[0]
+        self._report = both_tables(*seen)
+        self._warn_of_a_distiller_as_teacher()
 
-    def _build_parts(self, connector: dict | None, distill_loss: dict | None, logit_loss: dict | None) -> None:
-        if not (distill_loss or logit_loss):
-            raise ConfigError('distill_loss and logit_loss are both None, so nothing would be distilled')
-        student, teacher = probe(self.student, self.taps), self.frozen_teacher.probe()
-        self.student_probe = student
-        self._report = _both_tables(student, teacher)
-        if len(student.names) != len(teacher.names):
-            raise ConfigError(
-                f'the taps give {len(student.names)} levels of the student but {len(teacher.names)} of the teacher; '
-                f'both need the same, fine to coarse:\n{self._report}')
-        levels = len(student.names) - bool(logit_loss)
-        self._warn(student, teacher, levels)
-        if bool(levels) != bool(distill_loss):
-            raise ConfigError(
-                f'distill_loss is {distill_loss!r} but student.taps and teacher.taps name {levels} levels; give both '
-                'or neither')
-        if logit_loss and student.channels[-1] != teacher.channels[-1]:
-            raise ConfigError(
-                f'logit_loss compares class by class, but student.logits ({student.names[-1]!r}) gives '
-                f'{student.channels[-1]} classes and teacher.logits ({teacher.names[-1]!r}) {teacher.channels[-1]}; '
-                'distil features alone, or use a teacher of the same classes')
-        if logit_loss and student.strides[-1] != teacher.strides[-1]:
-            raise ConfigError(
-                f'logit_loss compares maps pixel by pixel, but student.logits ({student.names[-1]!r}) has stride '
-                f'{student.strides[-1]:g} and teacher.logits ({teacher.names[-1]!r}) {teacher.strides[-1]:g}; tap both '
-                'at the same stride, or distil features alone')
-        self.connector = None
-        if levels and connector:
-            self.connector = _build_part(
-                connector, 'connector', in_channels=student.channels[:levels], out_channels=teacher.channels[:levels])
-        self.distill_loss = _build_part(distill_loss, 'distill_loss') if distill_loss else None
-        self.logit_loss = _build_part(logit_loss, 'logit_loss') if logit_loss else None
-        self._logits_with_targets = logit_loss is not None and \
-            'targets' in inspect.signature(self.logit_loss.forward).parameters
-
-    def _warn(self, student: Probe, teacher: Probe, levels: int) -> None:
+    def _warn_of_a_distiller_as_teacher(self) -> None:
         kind = self.frozen_teacher.config['type']
         cls = MODELS.get(kind) if isinstance(kind, str) else kind
         if isinstance(cls, type) and issubclass(cls, ReviewDistiller):
             print_log('teacher.model is itself a ReviewDistiller, of which only the student is used; export that '
                       'student and give its config and weights', 'current', logging.WARNING)
-        for finding in pair_warnings(student, teacher, levels):
-            print_log(finding, 'current', logging.WARNING)
 
     def init_weights(self) -> None:
         """Initialize the student as without distillation, and load the teacher."""
@@ -223,27 +191,21 @@ class ReviewDistiller(BaseModel):
             with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
-        _check_one_map_per_image(recording, features, targets)
-        # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
-        losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
-        if self.logit_loss is not None:
-            losses['loss_logit'] = self._logit_loss(_logits(features[-1]), _logits(targets[-1]), samples)
-            features, targets = features[:-1], targets[:-1]
+            check_one_map_per_image(recording, features, targets)
+            # MMEngine logs the total as `loss`, which is also the name of a classifier's only loss.
+            losses = {'loss_student' if name == 'loss' else name: value for name, value in losses.items()}
+            warmup = self.warmup_factor() if self.distill_loss is not None else 1.0
+            classes = class_targets(samples, type(self.logit_loss).__name__) if needs_classes(self.logit_loss) else None
+            distilled, features, targets = distillation_losses(
+                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup, classes)
+            losses.update(distilled)
         if self.distill_loss is not None:
-            warmup = self.warmup_factor()
-            with batch_errors_named(images):
-                features, targets = compared_levels(self.connector, self.distill_loss, features, targets)
-                losses['loss_distill'] = warmup * self.distill_loss(features, targets)
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
             losses['distill_weight'] = losses['loss_distill'].new_full((), warmup * weight)
         if self.observer is not None:
-            self.observer(losses, features, targets)
+            again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
+            self.observer(losses, again, targets)
         return losses
-
-    def _logit_loss(self, student: Tensor, teacher: Tensor, data_samples: list | None) -> Tensor:
-        if not self._logits_with_targets:
-            return self.logit_loss(student, teacher)
-        return self.logit_loss(student, teacher, targets=class_targets(data_samples, type(self.logit_loss).__name__))
 
     def warmup_factor(self) -> float:
         """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.
@@ -324,28 +286,6 @@ def _with_proposed_taps(
     return {**student, 'taps': proposal.student_taps}, {**teacher, 'taps': proposal.teacher_taps}
 
 
-def _logits(level: Tensor) -> Tensor:
-    """``[N, classes]`` of what a tap gives as ``[N, classes, 1, 1]``; maps as they are."""
-    return level.flatten(1) if level.shape[-2:] == (1, 1) else level
-
-
-def _build_part(config: dict, where: str, **inferred: Any) -> nn.Module:
-    kind = config['type']
-    cls = MODELS.get(kind) if isinstance(kind, str) else kind
-    wanted = inspect.signature(cls).parameters if cls is not None else ()
-    defaults = {key: value for key, value in inferred.items() if key in wanted}
-    for key, value in defaults.items():
-        if config.get(key, value) != value:
-            raise ConfigError(
-                f'{where}.{key} is {config[key]!r}, but the taps give {value}; leave it out, it is inferred')
-    return build_model({'_scope_': 'mmreviewkd', **defaults, **config}, where)
-
-
-def _both_tables(student: Probe, teacher: Probe) -> str:
-    return '\n'.join(['student', *(f'  {line}' for line in student.table()),
-                      'teacher', *(f'  {line}' for line in teacher.table())])
-
-
 def _distilled_branch(
         inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
 ) -> tuple[Tensor, list | None]:
@@ -361,13 +301,3 @@ def _distilled_branch(
             f"the batch has the branches {', '.join(inputs)}, but a semi-supervised student is distilled on the branch "
             "'unsup_student'; name it so in the training pipeline's MultiBranch, as mmdet's SemiBaseDetector expects")
     return inputs['unsup_student'], data_samples['unsup_student']
-
-
-def _check_one_map_per_image(recording: Recording, features: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    for level, (feature, target) in enumerate(zip(features, targets)):
-        if len(feature) != len(target):
-            name = recording.levels()[level][0]
-            raise ConfigError(
-                f'student.taps: {name!r} gives {len(feature)} maps in training where the teacher gives {len(target)}; '
-                'a level has one map per image, so a module of several branches (TridentNet) or regions cannot be '
-                'tapped')

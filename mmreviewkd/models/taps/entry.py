@@ -1,5 +1,6 @@
 """The calls by which a model computes its features."""
 
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 
@@ -7,15 +8,15 @@ def entries_of(model: nn.Module) -> list[str]:
     """List the calls by which a model may compute its features, the shortest first.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
 
     Returns:
         list[str]: 'extract_feat', which stops before the head; 'tensor', ``forward(inputs, data_samples,
-        mode='tensor')``; 'student.extract_feat' of a semi-supervised model, whose own ``extract_feat`` may run its mean
-        teacher.
+        mode='tensor')`` of a ``BaseModel``, or 'call', ``model(inputs)`` of any other module; 'student.extract_feat' of
+        a semi-supervised model, whose own ``extract_feat`` may run its mean teacher.
     """
     found = ['extract_feat'] if hasattr(model, 'extract_feat') else []
-    found.append('tensor')
+    found.append('tensor' if isinstance(model, BaseModel) else 'call')
     if hasattr(getattr(model, 'student', None), 'extract_feat'):
         found.append('student.extract_feat')
     return found
@@ -25,13 +26,15 @@ def run_entry(model: nn.Module, inputs: Tensor, data_samples: list | None, entry
     """Run a model by one of :func:`entries_of`, so that its taps can be recorded.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): The model.
         inputs (Tensor): The batch, ``[N, C, H, W]``.
-        data_samples (list, optional): Its data samples; ``extract_feat`` takes none.
+        data_samples (list, optional): Its data samples, which only 'tensor' takes.
         entry (str): The call.
     """
     if entry == 'tensor':
         model(inputs, data_samples, mode='tensor')
+    elif entry == 'call':
+        model(inputs)
     elif entry == 'extract_feat':
         model.extract_feat(inputs)
     else:

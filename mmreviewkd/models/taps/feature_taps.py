@@ -17,8 +17,8 @@ class FeatureTaps:
 
     A tap names a module as Python would: ``backbone.layer1``, ``backbone.layer1[-1].relu``, ``neck``, ``neck[0]``.
     The feature is the module's output or, with ``:input`` after the name, its first argument. The value is a map
-    ``[N, C, H, W]``, a vector ``[N, C]`` (read as a 1x1 map), or a tuple of them (several levels; its other elements,
-    such as sizes, are skipped). ``backbone.stages[0]:output[1]`` selects one element of a tuple. If a module's features
+    ``[N, C, H, W]``, a vector ``[N, C]`` (read as a 1x1 map), or a tuple or dict of them (several levels; its other
+    elements, such as sizes, are skipped). ``backbone.stages[0]:output[1]`` selects one element. If a module's features
     have another layout, an adapter converts them to maps:
     ``dict(type='TokensToMap', tap='backbone.layers[5]', num_extra_tokens=1)``.
 
@@ -152,6 +152,8 @@ class FeatureTaps:
 def _copied(value: object) -> object:
     if isinstance(value, (tuple, list)):
         return tuple(map(_copied, value))
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
     return value.clone() if isinstance(value, Tensor) else value
 
 

@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .entry import run_entry
 from .probe import blank_images, sample_of
+from .tap_path import without_keys
 
 _IMAGES = 2  # batch normalization needs more than one value per channel
 
@@ -19,7 +20,7 @@ def without_gradient(model: nn.Module, entry: str, image: tuple[int, int, int] |
     """Run a copy of a model in training mode, and find the modules from whose outputs nothing can be learned.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): The model.
         entry (str): The call of the model, one of :func:`~mmreviewkd.models.taps.entry.entries_of`.
         image (tuple[int, int, int], optional): ``(C, H, W)`` of images that the model accepts, for models that accept
             none of the usual ones. Defaults to None.
@@ -63,6 +64,6 @@ def _noting(name: str, seen: dict[str, str]) -> Callable:
 def _tensors(value: object) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
+    elif isinstance(value, (tuple, list, Mapping)):
+        for item in without_keys(value):
             yield from _tensors(item)

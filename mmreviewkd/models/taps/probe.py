@@ -60,19 +60,21 @@ class Probe:
     def table(self) -> list[str]:
         """One line per level: its name, channels and size."""
         width = max(map(len, self.names), default=0)
+        seen = f' at {self.image[1]} x {self.image[2]} pixels' if len(self.image) == 3 else ''
         return [
-            f'{name:{width}}  {c:5d} channels, {h} x {w} at {self.image[1]} x {self.image[2]} pixels'
-            for name, (c, h, w) in zip(self.names, self.shapes)]
+            f'{name:{width}}  {c:5d} channels, {h} x {w}{seen}' for name, (c, h, w) in zip(self.names, self.shapes)]
 
 
-def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
+def probe(model: nn.Module, taps: FeatureTaps, image: tuple[int, ...] | None = None) -> Probe:
     """Run a copy of a model once, in eval mode, and return the levels of its taps.
 
     The weights, buffers and training flags of the model and the global random state do not change.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
         taps (FeatureTaps): Its taps.
+        image (tuple[int, ...], optional): The only shape to try: ``(C, H, W)``, or that of one input of another kind.
+            Defaults to None.
 
     Raises:
         TapError: If a tap names no module, is never called, or gives no feature map.
@@ -85,12 +87,12 @@ def probe(model: nn.Module, taps: FeatureTaps) -> Probe:
     with preserved_random_state(), torch.no_grad():
         model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
         watch = _Watch(model, taps)
-        for image, entry in itertools.product(blank_images(model), entries_of(model)):
+        for blank, entry in itertools.product(blank_images(model, image), entries_of(model)):
             watch.restart()
-            recording, error = _attempt(model, taps, image, entry)
+            recording, error = _attempt(model, taps, blank, entry)
             if recording.complete:
-                return _probe_of(recording, watch, entry, image)
-            attempts.append(_Attempt(recording, error, entry, image.shape[-1], watch.modules_run))
+                return _probe_of(recording, watch, entry, blank)
+            attempts.append(_Attempt(recording, error, entry, tuple(blank.shape[1:]), watch.modules_run))
     raise _failure(model, taps, max(attempts, key=lambda attempt: (attempt.passed, attempt.modules_run)))
 
 
@@ -99,7 +101,7 @@ class _Attempt:
     recording: Recording
     error: Exception | None
     entry: str
-    side: int
+    image: tuple[int, ...]
     modules_run: int
 
     @property
@@ -107,13 +109,13 @@ class _Attempt:
         return sum(map(bool, self.recording.calls.values()))
 
 
-def blank_images(model: nn.Module, image: tuple[int, int, int] | None = None) -> Iterator[Tensor]:
+def blank_images(model: nn.Module, image: tuple[int, ...] | None = None) -> Iterator[Tensor]:
     """Yield blank images that a model may accept, the most likely ones first.
 
     Args:
         model (nn.Module): The model; the number of channels is that of its first convolution, whose stride tells
             whether the model is meant for small images. Networks of one size, such as MLP-Mixers, name it.
-        image (tuple[int, int, int], optional): The only shape ``(C, H, W)`` to try. Defaults to None.
+        image (tuple[int, ...], optional): The only shape to try, ``(C, H, W)``. Defaults to None.
 
     Yields:
         Tensor: ``[1, C, H, W]``, on the device and of the type of the model's parameters.
@@ -183,15 +185,16 @@ def _of_several_sizes(shapes: list[tuple[int, ...]]) -> bool:
 
 
 def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigError:
-    call = "forward(mode='tensor')" if attempt.entry == 'tensor' else attempt.entry
+    call = dict(tensor="forward(mode='tensor')", call='forward').get(attempt.entry, attempt.entry)
     if attempt.error is None:
         missed = next(tap for tap in taps.taps if not attempt.recording.calls[tap])
         return TapError(f'{taps.where}: {missed!r} is never called when the model runs by {call}')
     reason = (str(attempt.error).strip() or 'no message').splitlines()[0]
+    advice = 'give the image_shape that it accepts, or tap' if attempt.entry == 'call' else 'tap'
     return ConfigError(
         f'{taps.where}: {type(model).__name__} could not be run on a blank image to infer its channels '
-        f'({call} at {attempt.side} pixels: {type(attempt.error).__name__}: {reason}); tap only what its extract_feat '
-        'or forward reaches')
+        f'({call} at {attempt.image[-1]} pixels: {type(attempt.error).__name__}: {reason}); {advice} only what its '
+        'extract_feat or forward reaches')
 
 
 class _Watch:

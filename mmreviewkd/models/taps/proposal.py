@@ -98,8 +98,8 @@ def propose_taps(student: nn.Module, teacher: nn.Module, image: tuple[int, int, 
     Features of the student from which nothing can be learned in training are left out.
 
     Args:
-        student (nn.Module): An MMEngine ``BaseModel``.
-        teacher (nn.Module): An MMEngine ``BaseModel``.
+        student (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
+        teacher (nn.Module): The same.
         image (tuple[int, int, int], optional): ``(C, H, W)`` of the images that both are trained on. Defaults to None:
             a shape that both accept.
 

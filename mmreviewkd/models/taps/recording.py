@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from mmreviewkd.utils.errors import TapError
 
+from .tap_path import without_keys
+
 
 class AllTapsPassed(Exception):
     """Raised inside a forward pass to end it after the last call of the last tap."""
@@ -52,7 +54,7 @@ class Recording:
 
         Args:
             tap (str): The tap.
-            value (object): ``[N, C, H, W]``, ``[N, C]``, a tuple of them, or a value for the tap's adapter.
+            value (object): ``[N, C, H, W]``, ``[N, C]``, a tuple or dict of them, or a value for the tap's adapter.
 
         Raises:
             TapError: If the module runs inside a block without autograd, in a run with autograd.
@@ -85,7 +87,8 @@ class Recording:
         for tap in self.taps:
             if tap not in self._values:
                 raise TapError(f'{self.where}: {tap!r} is never called when the model runs')
-            named = _named_levels(tap, self._values[tap])
+            value = self._values[tap]
+            named = _named_levels(tap, value if tap in self.adapters else without_keys(value))
             levels += [(name, self._as_map(name, self._adapted(tap, name, value))) for name, value in named]
         return levels
 
@@ -120,8 +123,8 @@ def image_size_of(images: object) -> tuple[int, int] | None:
 
 def _versions(value: object) -> list[int]:
     """The in-place version counters of the tensors in a value."""
-    if isinstance(value, (tuple, list)):
-        return [version for item in value for version in _versions(item)]
+    if isinstance(value, (tuple, list, Mapping)):
+        return [version for item in without_keys(value) for version in _versions(item)]
     return [value._version] if isinstance(value, Tensor) and not value.is_inference() else []
 
 

@@ -5,10 +5,11 @@ import itertools
 import math
 import re
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
+from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from mmreviewkd.utils.errors import ConfigError
@@ -17,6 +18,7 @@ from mmreviewkd.utils.random import preserved_random_state
 from .adapters.tokens_to_map import token_grid
 from .entry import entries_of, run_entry
 from .probe import blank_images, sample_of
+from .tap_path import without_keys
 
 # Class, distillation and register tokens before the patches.
 _MOST_EXTRA_TOKENS = 8
@@ -86,7 +88,7 @@ def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Surve
     """Run a copy of a model once, in eval mode, and list the features that its modules output.
 
     Args:
-        model (nn.Module): An MMEngine ``BaseModel``.
+        model (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
         image (tuple[int, int, int], optional): ``(C, H, W)`` of the blank image, such as that of the training images.
             Defaults to the first of several usual shapes that the model accepts.
 
@@ -111,7 +113,8 @@ def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Surve
     *_, error = max(errors, key=lambda failed: failed[:2])  # that of the attempt which got furthest
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     size = f'a blank image of {" x ".join(map(str, image))}' if image else 'a blank image'
-    raise ConfigError(f'{type(model).__name__} could not be run on {size} to find its features ({reason})')
+    advice = '' if isinstance(model, BaseModel) or image else '; give the image_shape that it accepts'
+    raise ConfigError(f'{type(model).__name__} could not be run on {size} to find its features ({reason}){advice}')
 
 
 class _Watch:
@@ -187,8 +190,8 @@ def _elements(value: object, index: str = '') -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         if value.is_floating_point():
             yield index, value
-    elif isinstance(value, (tuple, list)):
-        for i, item in enumerate(value):
+    elif isinstance(value, (tuple, list, Mapping)):
+        for i, item in enumerate(without_keys(value)):
             yield from _elements(item, f'{index}[{i}]')
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import nn
@@ -86,8 +87,13 @@ class TapPath:
             TypeError: If it has no elements.
         """
         for index in self.elements:
-            value = value[index]
+            value = without_keys(value)[index]
         return value
+
+
+def without_keys(value: object) -> object:
+    """The values of a dict, such as the features of torchvision's pyramids, as a tuple; anything else as it is."""
+    return tuple(value.values()) if isinstance(value, Mapping) else value
 
 
 def _parts(module: nn.Module) -> list[str]:

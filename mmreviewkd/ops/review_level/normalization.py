@@ -6,7 +6,7 @@ sums of the groups are combined (docs/fast_path.md, Eq. 24 to 26). Other devices
 normalization.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,6 +35,10 @@ class Unnormalized:
     def shape(self) -> torch.Size:
         """The shape of the maps."""
         return self.maps.shape
+
+    def without_update(self) -> 'Unnormalized':
+        """The same maps, whose normalization leaves the running statistics as they are, to be computed once more."""
+        return replace(self, norm=self.norm._replace(momentum=None))
 
     def normalized(self) -> Tensor:
         """The normalized maps, ``[N, O, H, W]``. Double backward is not supported."""
@@ -106,7 +110,7 @@ def normalize_adjoint(
     Returns:
         tuple[Tensor, Tensor, Tensor]: Gradients of ``maps``, of the weight and of the bias.
     """
-    grad = grad.contiguous(memory_format=torch.channels_last)
+    grad = grad.contiguous(memory_format=torch.channels_last if _is_channels_last(maps) else torch.contiguous_format)
     running = (None, None) if norm.from_batch else (norm.running_mean, norm.running_var)
 
     def library(grad: Tensor, maps: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,8 +136,12 @@ def normalize_adjoint(
 
 def _groups_pay(maps: Tensor, norm: BatchNorm) -> bool:
     return (
-        norm.from_batch and maps.device.type == 'cpu' and maps.dtype.itemsize >= 4
+        norm.from_batch and maps.device.type == 'cpu' and maps.dtype.itemsize >= 4 and _is_channels_last(maps)
         and maps.numel() // maps.shape[1] > GROUP_PIXELS)
+
+
+def _is_channels_last(maps: Tensor) -> bool:
+    return maps.is_contiguous(memory_format=torch.channels_last)
 
 
 def _groups(maps: Tensor) -> list[Tensor]:

@@ -59,6 +59,15 @@ def batch_of_config(path: str, device: torch.device) -> Batch:
     return packed['inputs'], packed['data_samples']
 
 
+def steps_of_run(path: str) -> int:
+    """The number of training steps of a config's whole run, on one device."""
+    config = read_config(path)
+    if 'max_iters' in config.train_cfg:
+        return config.train_cfg.max_iters
+    loader = {**config.train_dataloader, 'num_workers': 0, 'persistent_workers': False}
+    return config.train_cfg.max_epochs * len(Runner.build_dataloader(loader, seed=0))
+
+
 def _images(count: int, side: int, classes: int, device: torch.device, channels: int = 3) -> Batch:
     from mmpretrain.structures import DataSample
     samples = [DataSample().set_gt_label(i % classes).to(device) for i in range(count)]

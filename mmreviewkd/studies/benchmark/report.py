@@ -32,6 +32,24 @@ def summary(cases: Mapping[str, Mapping[str, dict]]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def run_summary(rows: Mapping[str, dict], steps: int) -> str:
+    """Say in a few lines what distillation costs in a whole run, and what it saves over the textbook.
+
+    Args:
+        rows (Mapping[str, dict]): The figures of a config.
+        steps (int): Training steps of its run.
+    """
+    floor, textbook, ours = (_fastest(rows, what) for what in ('floor', 'textbook', 'ours'))
+    hours = {name: row['milliseconds'] * steps / 3.6e6 for name, row in (
+        ('floor', floor), ('textbook', textbook), ('ours', ours))}
+    return '\n'.join([
+        f'A run of {steps} steps takes, without optimizer, data loading and validation:',
+        *(f'- {name}: {value:.2g} h' for name, value in hours.items()),
+        f'Ours costs {hours["ours"] - hours["floor"]:+.2g} h and {(ours["bytes"] - floor["bytes"]) / 1e6:+.0f} MB over '
+        f'the floor, and {hours["ours"] - hours["textbook"]:+.2g} h and '
+        f'{(ours["bytes"] - textbook["bytes"]) / 1e6:+.0f} MB over the textbook.']) + '\n'
+
+
 def draw(cases: Mapping[str, Mapping[str, dict]], file: Path) -> None:
     """Draw the summary as bars, textbook and ours beside the base."""
     figure, axes = pyplot().subplots(1, 2, figsize=(11, 0.8 + 0.6 * len(cases)), sharey=True)
@@ -51,9 +69,9 @@ def draw(cases: Mapping[str, Mapping[str, dict]], file: Path) -> None:
     save_figure(figure, file)
 
 
-def check_page(page: Path) -> None:
-    """Refuse a page that :func:`fill_page` cannot fill, before anything is measured."""
-    check_marks(page, [_BEGIN], _END)
+def check_page(page: Path, rounding: bool = False) -> None:
+    """Refuse a page that :func:`fill_page`, or :func:`fill_rounding`, cannot fill, before anything is measured."""
+    check_marks(page, [_BEGIN_ROUNDING if rounding else _BEGIN], _END_ROUNDING if rounding else _END)
 
 
 def fill_page(result: Mapping, page: Path) -> None:
@@ -101,4 +119,9 @@ def fill_rounding(result: Mapping, page: Path) -> None:
 
 def _headline(rows: Mapping[str, dict], what: str, figure: str) -> float:
     """A figure of textbook or ours in the faster of the two memory formats."""
-    return min((rows[f'{what}, {f}'] for f in FORMATS if f'{what}, {f}' in rows), key=lambda row: row['time'])[figure]
+    return _fastest(rows, what)[figure]
+
+
+def _fastest(rows: Mapping[str, dict], what: str) -> dict:
+    """The figures of floor, textbook or ours in the faster of the two memory formats."""
+    return min((rows[f'{what}, {f}'] for f in FORMATS if f'{what}, {f}' in rows), key=lambda row: row['time'])

@@ -7,7 +7,7 @@ import torch
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from mmreviewkd.models import HierarchicalContextLoss
+from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
 from mmreviewkd.models.distillers.comparison import distillation_loss
 
 from .cases import PAIRS, PYRAMIDS, pair_of_config
@@ -31,7 +31,17 @@ def rounding_of(name: str, device: torch.device) -> dict[str, dict]:
         dict[str, dict]: For textbook and ours in both memory formats, ``error``, the largest error of a gradient of a
         feature or parameter, relative to the largest value of that gradient, and ``gradient``, its name.
     """
-    connector, students, teachers = _review_part(name, device)
+    return errors_of(*_review_part(name, device))
+
+
+def errors_of(connector: ReviewConnector, students: list[Tensor], teachers: list[Tensor]) -> dict[str, dict]:
+    """Compare the gradients of a connector and HCL on given features; see :func:`rounding_of`.
+
+    Args:
+        connector (ReviewConnector): The connector.
+        students (list[Tensor]): The student's features, ``[N, C_k, h_k, w_k]`` per level.
+        teachers (list[Tensor]): The teacher's features, ``[N, O_k, H_k, W_k]`` per level.
+    """
     textbook = textbook_of(connector).train()
     exact = _gradients(textbook.double(), TextbookLoss(), students, teachers, torch.contiguous_format)
     textbook = textbook_of(connector).train()

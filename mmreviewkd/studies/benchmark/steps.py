@@ -86,19 +86,23 @@ def steps_of(name: str, device: torch.device) -> dict[str, Step]:
     return steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device)
 
 
-def pyramid(sizes: list[tuple[int, int]], device: torch.device) -> tuple[nn.Module, list[Tensor], list[Tensor]]:
-    """Make a connector and random features of student and teacher for a pyramid of 256 channels.
+def pyramid(
+        sizes: list[tuple[int, int]], device: torch.device, channels: int = 256,
+        mid_channels: int = 256) -> tuple[ReviewConnector, list[Tensor], list[Tensor]]:
+    """Make a connector and random features of student and teacher for a pyramid.
 
     Args:
         sizes (list[tuple[int, int]]): ``(H, W)`` of its levels, fine to coarse.
         device (torch.device): Where to run.
+        channels (int): ``C``, of every level of student and teacher. Defaults to 256.
+        mid_channels (int): Channels of the review path. Defaults to 256.
 
     Returns:
-        tuple[nn.Module, list[Tensor], list[Tensor]]: The connector, and ``[1, 256, H, W]`` per level of both.
+        tuple[ReviewConnector, list[Tensor], list[Tensor]]: The connector, and ``[1, C, H, W]`` per level of both.
     """
     torch.manual_seed(0)
-    connector = ReviewConnector([256] * len(sizes), [256] * len(sizes), 256).train().to(device)
-    return connector, *([torch.randn(1, 256, *size, device=device) for size in sizes] for _ in range(2))
+    connector = ReviewConnector([channels] * len(sizes), [channels] * len(sizes), mid_channels).train().to(device)
+    return connector, *([torch.randn(1, channels, *size, device=device) for size in sizes] for _ in range(2))
 
 
 def textbook_of(connector: ReviewConnector) -> TextbookConnector:

@@ -2,15 +2,22 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
-from conftest import gray_batch, review_config
+from conftest import STAGES, cifar_classifier, gray_batch, review_config
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import EpochBasedTrainLoop
 
 
+def start(model):
+    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_run(
+        SimpleNamespace(model=model, _train_loop=object.__new__(EpochBasedTrainLoop)))
+
+
 def test_student_connector_and_teacher_are_converted_and_give_the_same_losses():
     torch.manual_seed(0)
-    model = MODELS.build(review_config())
+    student = dict(model=cifar_classifier(widths=(16, 16, 32, 64)), taps=STAGES)
+    model = MODELS.build(review_config(student=student))
     model.init_weights()
     model.train()
     batch = model.data_preprocessor(gray_batch(), True)
@@ -18,8 +25,7 @@ def test_student_connector_and_teacher_are_converted_and_give_the_same_losses():
     before = model(**batch, mode='loss')
     model.load_state_dict(buffers, strict=False)
 
-    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_run(
-        SimpleNamespace(model=model, _train_loop=object.__new__(EpochBasedTrainLoop)))
+    start(model)
     weights = [
         model.student.backbone.layer2[0].conv1.weight, model.connector.blocks[0].conv2[0].weight]
     model.frozen_teacher.apply(lambda teacher: weights.append(teacher.backbone.layer2[0].conv1.weight))
@@ -28,3 +34,21 @@ def test_student_connector_and_teacher_are_converted_and_give_the_same_losses():
     after = model(**batch, mode='loss')
     for name, value in before.items():
         torch.testing.assert_close(after[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(('widths', 'capability', 'safe'), [
+    ((4, 4, 8, 16), 'AVX2', False), ((8, 8, 16, 32), 'AVX2', True), ((8, 8, 16, 32), 'AVX512', False),
+    ((16, 16, 32, 64), 'AVX512', True)])
+def test_students_whose_gradients_would_be_wrong_are_left_alone(widths, capability, safe, monkeypatch):
+    monkeypatch.setattr(torch.backends.cpu, 'get_cpu_capability', lambda: capability)
+    model = MODELS.build(cifar_classifier(widths=widths))
+    start(model)
+    assert model.backbone.layer2[0].conv1.weight.is_contiguous(memory_format=torch.channels_last) == safe
+
+
+def test_the_step_that_crashed_trains():
+    """Weight gradients of the shortcut of the second stage, a strided 1x1 convolution of 4 channels."""
+    model = MODELS.build(cifar_classifier())
+    start(model)
+    model(**model.data_preprocessor(gray_batch(), True), mode='loss')['loss'].backward()
+    assert model.backbone.layer2[0].downsample[0].weight.grad.isfinite().all()

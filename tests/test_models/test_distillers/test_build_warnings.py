@@ -49,8 +49,8 @@ def test_logits_are_no_feature_level():
 @pytest.fixture
 def logged(monkeypatch):
     said = []
-    monkeypatch.setattr(
-        'mmreviewkd.models.distillers.review_distiller.print_log', lambda text, *_: said.append(text))
+    for module in ('review_distiller', 'review_parts'):
+        monkeypatch.setattr(f'mmreviewkd.models.distillers.{module}.print_log', lambda text, *_: said.append(text))
     return said
 
 

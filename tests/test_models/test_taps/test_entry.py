@@ -24,6 +24,14 @@ def test_the_student_of_a_semi_supervised_model_is_reached():
     model.student = MODELS.build(cifar_classifier())
     ran = []
     model.student.neck.register_forward_hook(lambda *_: ran.append('neck'))
-    assert entries_of(model) == ['tensor', 'student.extract_feat']
+    assert entries_of(model) == ['call', 'student.extract_feat']
     run_entry(model, torch.zeros(2, 1, 28, 28), None, 'student.extract_feat')
     assert ran == ['neck']
+
+
+def test_a_module_of_plain_pytorch_is_called_with_its_images():
+    model, seen = nn.Flatten(), []
+    model.register_forward_hook(lambda module, args, output: seen.append(output.shape))
+    assert entries_of(model) == ['call']
+    run_entry(model, torch.zeros(2, 3, 4, 4), None, 'call')
+    assert seen == [(2, 48)]

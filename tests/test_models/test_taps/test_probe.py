@@ -127,3 +127,12 @@ def test_detectors_are_run_with_the_metadata_that_their_heads_read():
     model.encoder.num_layers = model.decoder.num_layers = 1
     found = probe(MODELS.build(model), FeatureTaps([dict(type='TokensToMap', tap='encoder')]))
     assert (found.entry, found.shapes) == ('tensor', ((256, 7, 7),))
+
+
+def test_a_shape_of_other_inputs_is_given():
+    model, taps = nn.Sequential(nn.Flatten(), nn.Linear(3 * 20 * 24, 7)), FeatureTaps(['[1]'], 'student.taps')
+    found = probe(model, taps, (3, 20, 24))
+    assert (found.entry, found.image, found.shapes) == ('call', (3, 20, 24), ((7, 1, 1),))
+    with pytest.raises(ConfigError, match=r'student.taps: Sequential could not be run .*give the image_shape that it'):
+        probe(model, taps)
+    assert probe(model[1:], FeatureTaps(['[0]']), (1440,)).table() == ['[0]      7 channels, 1 x 1']

@@ -205,3 +205,13 @@ def test_networks_of_transformers(tmp_path):
     assert [f.stride for f in proposal.student][:4] == [4, 8, 16, 32]
     assert proposal.student_taps[0].startswith('model.resnet.encoder.stages[0]')
     assert proposal.student[-1].size == (1, 1) and proposal.student[-1].channels == 32
+
+
+def test_modules_of_plain_pytorch_are_matched_up_to_the_vector_before_the_classifier():
+    def network(width):
+        return nn.Sequential(nn.Conv2d(3, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(),
+                             nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2 * width, 5))
+
+    proposal = propose_taps(network(4), network(8))
+    assert [f.module for f in proposal.student] == ['1', '3', '5']
+    assert [f.channels for f in proposal.teacher] == [8, 16, 16]

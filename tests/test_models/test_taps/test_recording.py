@@ -46,6 +46,13 @@ def test_a_value_that_is_no_feature_map_is_named_with_advice(value, message):
         recorded(value).features()
 
 
+def test_a_dict_is_read_as_its_values():
+    recording = recorded(dict(fine=MAP, size=(4, 4), pool=VECTOR))
+    assert [name for name, _ in recording.levels()] == ['stage:output[0]', 'stage:output[2]']
+    VECTOR.add_(0)
+    assert recording.overwritten() == ['stage']
+
+
 def test_a_tap_that_was_not_passed_is_named():
     recording = Recording(['stage', 'neck'])
     recording.note('stage', MAP)

@@ -108,3 +108,26 @@ class Broken(nn.Module):
 def test_a_model_that_takes_no_image_is_named_with_its_error():
     with pytest.raises(ConfigError, match=r'Broken could not be run on a blank image.*mat1 and mat2'):
         survey(Broken())
+
+
+def test_maps_in_a_dict_are_listed():
+    class Pyramid(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone = Stages()
+
+        def forward(self, images):
+            return self.backbone(images)
+
+    class Stages(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.Conv2d(3, 4, 2, 2)
+
+        def forward(self, images):
+            return dict(fine=images, coarse=self.down(images))
+
+    found = survey(Pyramid(), (3, 48, 48))
+    assert found.image == (3, 48, 48)
+    assert [(f.tap, f.size) for f in found.features if f.module == 'backbone'] == [
+        ('backbone:output[0]', (48, 48)), ('backbone:output[1]', (24, 24))]

@@ -4,7 +4,7 @@ import pytest
 from mmengine.registry import MODELS
 from torch import nn
 
-from mmreviewkd.models.taps.tap_path import TapPath
+from mmreviewkd.models.taps.tap_path import TapPath, without_keys
 from mmreviewkd.utils import TapError
 
 
@@ -70,3 +70,10 @@ def test_elements_are_selected_one_after_the_other():
     assert TapPath.parse('stage:output[1][-1]', 'taps').select(value) == 'b'
     with pytest.raises(IndexError):
         TapPath.parse('stage:output[2]', 'taps').select(value)
+
+
+def test_elements_of_a_dict_are_its_values_in_order():
+    value = dict(fine='a', coarse=dict(x='b', y='c'))
+    assert TapPath.parse('backbone', 'taps').select(value) is value
+    assert TapPath.parse('backbone:output[1][0]', 'taps').select(value) == 'b'
+    assert without_keys(value) == ('a', dict(x='b', y='c')) and without_keys([1]) == [1]

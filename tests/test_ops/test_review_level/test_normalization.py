@@ -47,6 +47,10 @@ def test_maps_before_their_normalization_are_normalized_once(from_batch):
     output = Unnormalized(inputs[0], norm._replace(momentum=0.1 if from_batch else None)).normalized()
     torch.testing.assert_close(output, expected)
     assert torch.equal(before, norm.running_mean) != from_batch
+    after = norm.running_mean.clone()
+    again = Unnormalized(inputs[0], norm._replace(momentum=0.1 if from_batch else None)).without_update()
+    torch.testing.assert_close(again.normalized(), expected)
+    assert torch.equal(after, norm.running_mean)
 
 
 def test_sums_over_many_pixels_are_accurate_in_single_precision():

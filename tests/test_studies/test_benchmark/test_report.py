@@ -3,7 +3,15 @@
 import cv2
 import pytest
 
-from mmreviewkd.studies.benchmark.report import draw, fill_page, summary, table
+from mmreviewkd.studies.benchmark.report import (
+    draw,
+    fill_page,
+    fill_rounding,
+    rounding_table,
+    run_summary,
+    summary,
+    table,
+)
 from mmreviewkd.utils import ConfigError
 
 
@@ -56,3 +64,25 @@ def test_the_plot_grows_with_the_cases(tmp_path):
         draw({f'pair {i}': ROWS for i in range(count)}, tmp_path / 'plot.png')
         heights.append(cv2.imread(str(tmp_path / 'plot.png')).shape[0])
     assert heights[0] < heights[1]
+
+
+def test_a_run_is_summed_up():
+    rows = {**ROWS, 'floor, channels_last': row(0.9, 1.0)}
+    text = run_summary(rows, 36000)
+    assert 'A run of 36000 steps' in text
+    assert '- floor: 0.9 h' in text and '- textbook: 2 h' in text and '- ours: 1.5 h' in text
+    assert 'costs +0.6 h and +0 MB over the floor, and -0.5 h and -3 MB over the textbook' in text
+
+
+ROUNDING = {f'{what}, {f}': dict(error=error, gradient='blocks.0.conv2.0.weight')
+            for what, error in (('textbook', 2e-4), ('ours', 1e-5)) for f in ('NCHW', 'channels_last')}
+
+
+def test_rounding_has_a_row_a_case_with_the_worst_gradients(tmp_path):
+    lines = rounding_table(dict(pair=ROUNDING)).splitlines()
+    assert len(lines) == 3 and lines[2].startswith('| pair | 2.0e-04 `blocks.0.conv2.0.weight` |')
+    assert lines[2].count('1.0e-05') == 2
+    page = tmp_path / 'page.md'
+    page.write_text('a\n<!-- rounding -->\nold\n<!-- end of rounding -->\nb\n')
+    fill_rounding(dict(machine=dict(cpu='some'), rounding=dict(pair=ROUNDING)), page)
+    assert 'old' not in page.read_text() and '2.0e-04' in page.read_text() and 'cpu some.' in page.read_text()

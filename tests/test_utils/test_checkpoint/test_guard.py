@@ -1,10 +1,11 @@
 """MMEngine reads checkpoints as data by every scheme and entry point."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_tool
+from conftest import run_tool, small_run
 from hostile import HOSTILE
 from mmengine.config import Config
 from mmengine.infer import BaseInferencer
@@ -133,6 +134,18 @@ def test_other_tools_are_guarded_once_the_config_names_the_plugin(tmp_path):
     done = run_tool(tmp_path / 'train.py', cwd=tmp_path)
     for key in ('load_from', 'init_cfg'):
         assert re.search(f'^{key} .* holds more than data', done.stdout, re.MULTILINE), done.stdout[-3000:]
+    assert not (tmp_path / 'pwned').exists()
+
+
+@pytest.mark.slow
+def test_mmpretrains_own_tool_is_guarded(fashion_mnist, tmp_path):
+    mmpretrain = pytest.importorskip('mmpretrain')
+    write_archive(tmp_path / 'evil.pth', HOSTILE['os.system'])
+    small_run('resnet8_review-resnet14.py', fashion_mnist).dump(tmp_path / 'config.py')
+    done = run_tool(
+        Path(mmpretrain.__file__).parent / '.mim' / 'tools' / 'train.py', 'config.py', '--cfg-options',
+        'load_from=evil.pth', cwd=tmp_path, check=False)
+    assert done.returncode and "'evil.pth' (528 bytes) holds more than data" in done.stderr, done.stderr[-3000:]
     assert not (tmp_path / 'pwned').exists()
 
 

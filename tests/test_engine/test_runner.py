@@ -1,0 +1,67 @@
+"""What the runner refuses when it builds data loaders and schedules, and what it warns of."""
+
+import itertools
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from torch.utils.data import TensorDataset
+
+from mmreviewkd.engine.runner import ResumableRunner
+from mmreviewkd.utils import ConfigError
+
+COUNT = itertools.count()
+
+
+class Line(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(1, 1)
+
+    def forward(self, inputs, mode):
+        return dict(loss=self.layer(inputs[0]).sum())
+
+
+def train(work_dir, images=4, drop_last=False, schedule=None, **optim_wrapper):
+    runner = ResumableRunner(
+        Line(), str(work_dir), train_cfg=dict(by_epoch=True, max_epochs=2), default_hooks=dict(logger=None),
+        train_dataloader=dict(
+            dataset=TensorDataset(torch.ones(images, 1)), batch_size=3, drop_last=drop_last,
+            sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=dict(type='default_collate')),
+        optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), **optim_wrapper), param_scheduler=schedule,
+        experiment_name=f'runner_{next(COUNT)}', log_level='WARNING')
+    said, runner.logger.warning = [], lambda message: said.append(message)
+    runner.train()
+    return said
+
+
+@pytest.mark.parametrize('images, message', [
+    (0, r'train_dataloader: the data set \(TensorDataset\) is empty'),
+    (2, 'train_dataloader: 2 images give no batch of 3; use a smaller batch_size, or drop_last=False')])
+def test_a_data_loader_without_a_batch_is_refused(images, message, tmp_path):
+    with pytest.raises(ConfigError, match=f'^{message}'):
+        train(tmp_path, images, drop_last=True)
+
+
+def cycle(**settings):
+    return dict(type='OneCycleLR', eta_max=0.1, **settings)
+
+
+@pytest.mark.parametrize('schedule, found', [
+    (cycle(by_epoch=False, total_steps=3), '3 steps, but the run 4 iterations'),
+    (cycle(by_epoch=True, total_steps=1), '1 steps, but the run 2 epochs'),
+    (cycle(by_epoch=True, total_steps=1, convert_to_iter_based=True), '2 steps, but the run 4 iterations')])
+def test_a_cycle_that_is_shorter_than_the_run_is_refused(schedule, found, tmp_path):
+    with pytest.raises(ConfigError, match=f'^param_scheduler: the cycle of OneCycleLR has {found}'):
+        train(tmp_path, schedule=schedule)
+
+
+def test_a_cycle_of_part_of_the_run_is_not(tmp_path):
+    for i, schedule in enumerate((cycle(total_steps=2), cycle(by_epoch=False, total_steps=2, begin=1, end=3))):
+        train(tmp_path / str(i), schedule=schedule)
+
+
+def test_custom_keys_of_no_parameter_are_warned_of(tmp_path):
+    keys = {'layer': dict(lr_mult=0.1), 'laier': dict(lr_mult=0.1)}
+    said = [line for line in train(tmp_path, paramwise_cfg=dict(custom_keys=keys)) if 'custom_keys' in line]
+    assert said == ["optim_wrapper.paramwise_cfg.custom_keys: 'laier' is in the name of no parameter"]

@@ -1,0 +1,72 @@
+"""A network that only gives features, whatever its owner does."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmreviewkd.models.distillers.frozen_network import FrozenNetwork
+from mmreviewkd.models.taps import FeatureTaps
+from mmreviewkd.models.taps.probe import probe
+
+
+class Network(nn.Module):
+    """Draws random numbers in eval mode, and counts how far it runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, 2, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 2)
+        self.heads = 0
+
+    def forward(self, images):
+        features = self.norm(self.conv(images)) + 0 * torch.rand(1)
+        self.heads += 1
+        return self.head(features.mean((2, 3)))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    model = Network().train()
+    model.norm.running_mean.normal_()
+    return model
+
+
+def frozen(model, like=None, **options):
+    taps = FeatureTaps(['norm'])
+    return FrozenNetwork(copy.deepcopy(model), taps, probe(model, taps), like or nn.Conv2d(1, 1, 1), **options)
+
+
+@pytest.mark.parametrize('fold', [False, True])
+def test_gives_the_features_of_the_network_in_eval_mode_up_to_the_tap(network, fold):
+    images = torch.randn(2, 3, 16, 16)
+    found = frozen(network, fold=fold)
+    heads = found.model.heads
+    level, = found.levels(images)
+    torch.testing.assert_close(level, network.eval().norm(network.conv(images)), rtol=1e-4, atol=1e-5)
+    assert found.model.heads == heads and not level.requires_grad
+    assert isinstance(found.model.norm, nn.Identity) == fold
+
+
+def test_draws_no_random_numbers_and_is_no_part_of_its_owner(network):
+    found = frozen(network)
+    state = torch.get_rng_state()
+    found.levels(torch.randn(1, 3, 16, 16, generator=torch.Generator()))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not isinstance(found, nn.Module) and copy.deepcopy(found) is found
+
+
+def test_has_the_dtype_of_the_student_and_runs_in_a_precision_of_its_own(network):
+    assert next(frozen(network, nn.Linear(1, 1).double()).model.parameters()).dtype == torch.float64
+    level, = frozen(network, autocast=torch.bfloat16, fold=True).levels(torch.ones(1, 3, 16, 16))
+    assert level.dtype == torch.bfloat16
+
+
+def test_compiled_it_gives_the_same(network):
+    images = torch.randn(2, 3, 16, 16)
+    compiled = frozen(network, compile_options=dict(backend='eager'))
+    assert compiled.compiled
+    torch.testing.assert_close(compiled.levels(images), frozen(network).levels(images))
