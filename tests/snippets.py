@@ -1,6 +1,7 @@
 """The snippets of README and docs, and ways to run or dry-run them."""
 
 import argparse
+import itertools
 import re
 import runpy
 import shlex
@@ -49,10 +50,11 @@ def _blank(match: re.Match) -> str:
 
 
 def commands(shell: str) -> list[list[str]]:
-    """The words of each command, without comments and the brackets and ellipses that mark options."""
+    """The words of each command, without comments, variables before it, and brackets and ellipses that mark options."""
     lines = re.sub(r'\\\n\s*', ' ', shell).splitlines()
     found = [list(map(_without_brackets, shlex.split(line, comments=True))) for line in lines]
-    return [[word for word in command if word != '...'] for command in found if command]
+    programs = [list(itertools.dropwhile(re.compile(r'[A-Z_]+=').match, command)) for command in found]
+    return [[word for word in command if word != '...'] for command in programs if command]
 
 
 def _without_brackets(word: str) -> str:
