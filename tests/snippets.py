@@ -66,7 +66,7 @@ def _without_brackets(word: str) -> str:
     return word[1:-1] if word.startswith('[') and word.endswith(']') and '=' not in word else word
 
 
-class Parsed(Exception):
+class Parsed(BaseException):  # no error, so that the tools do not report it
     """Raised with the arguments once a tool has parsed its command line."""
 
 
