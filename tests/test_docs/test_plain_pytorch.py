@@ -65,7 +65,7 @@ def test_a_section_goes_on_from_the_first_snippet(title, names):
     if 'GradScaler' in ''.join(snippets) and not hasattr(torch.amp, 'GradScaler'):
         pytest.skip('this torch has no torch.amp.GradScaler')
     if title == 'Several processes':
-        torch.distributed.init_process_group('gloo', init_method='tcp://127.0.0.1:0', rank=0, world_size=1)
+        torch.distributed.init_process_group('gloo', store=torch.distributed.HashStore(), rank=0, world_size=1)
     before = weights(names)
     run(snippets, names)
     if 'optimizer' in ''.join(snippets):
