@@ -1,7 +1,7 @@
-# The student alone, trained on 200 scenes.
+# The student alone, trained on 152 scenes.
 _base_ = [
     '../_base_/models/fashion_scenes_mask-rcnn.py', '../_base_/datasets/fashion_scenes.py',
-    '../_base_/schedules/fashion_scenes_60e.py'
+    '../_base_/schedules/fashion_scenes_80e.py'
 ]
 
-train_dataloader = dict(dataset=dict(indices=200))
+train_dataloader = dict(dataset=dict(indices=152))
