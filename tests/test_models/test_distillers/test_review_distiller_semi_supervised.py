@@ -46,7 +46,7 @@ def soft_teacher():
 
 
 def distiller(weight, **teacher):
-    frozen = detector('faster-rcnn_r34')
+    frozen = detector('mask-rcnn_r34')
     frozen.data_preprocessor.update(teacher)
     return MODELS.build(ConfigDict(
         type='mmreviewkd.ReviewDistiller', student=dict(model=soft_teacher(), taps=['student.neck']),
@@ -162,7 +162,7 @@ def test_other_branches_are_refused_by_name():
 def test_a_student_without_a_mean_teacher_has_none_for_the_hook():
     model = MODELS.build(ConfigDict(
         type='mmreviewkd.ReviewDistiller', student=dict(model=detector('retinanet_r18'), taps=['neck']),
-        teacher=dict(model=detector('retinanet_r34'), checkpoint='init_cfg', taps=['neck'])))
+        teacher=dict(model=detector('mask-rcnn_r34'), checkpoint='init_cfg', taps=['neck'])))
     for found in (model, model.student):
         with pytest.raises(AssertionError):
             MeanTeacherHook().before_train(SimpleNamespace(model=found, iter=0))
