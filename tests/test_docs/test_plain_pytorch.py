@@ -79,6 +79,9 @@ def test_the_snippet_of_the_readme(names):
     snippet = next(s for s in re.findall(r'```python\n(.+?)```', readme, re.DOTALL) if 'distiller(' in s)
     assert snippet.count('\n') <= 15
     student, teacher = (names[name](num_classes=10) for name in ('resnet18', 'resnet34'))
+    before = {name: value.clone() for name, value in student.named_parameters()}
     found = run([snippet], dict(
         torch=torch, criterion=names['cross_entropy'], student=student, teacher=teacher, loader=names['loader']))
-    assert len(found['optimizer'].state) == len(list(found['review'].parameters()))
+    trained = {id(parameter) for group in found['optimizer'].param_groups for parameter in group['params']}
+    assert trained == {id(parameter) for parameter in found['review'].parameters()}
+    assert not any(torch.equal(value, before[name]) for name, value in student.named_parameters())

@@ -55,4 +55,4 @@ def test_a_wheel_of_it_works_where_it_is_installed(built, tmp_path):
     assert result.stdout.splitlines()[-1] == '3'
     metadata, = target.glob('*.dist-info/METADATA')
     extras = {line.split()[1] for line in metadata.read_text().splitlines() if line.startswith('Provides-Extra')}
-    assert extras == {'classification', 'detection', 'segmentation', 'all', 'tests', 'mim'}
+    assert extras == {'classification', 'detection', 'segmentation', 'all', 'docs', 'tests', 'mim'}

@@ -38,7 +38,7 @@ def test_the_picture_shows_the_detectors_of_the_last_seed(detector, drawn, tmp_p
     student = demo.distilled_student(tmp_path, detector, 2)
     assert detectors['Knowledge Review'] == (student, student.with_name('student.pth'))
     assert str(detectors['student alone'][1]) == f'{tmp_path}/{detector}_r18_seed2/epoch_4.pth'
-    assert str(detectors['teacher'][1]) == f'{tmp_path}/{detector}_r34/epoch_4.pth'
+    assert str(detectors['teacher'][1]) == f'{tmp_path}/mask-rcnn_r34/epoch_4.pth'
     assert len(json.loads((tmp_path / f'{detector}.json').read_text())) == 5
 
 

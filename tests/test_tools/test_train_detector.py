@@ -43,6 +43,7 @@ def config(place):
     cfg.train_cfg.update(max_epochs=2, val_interval=2)
     cfg.param_scheduler.total_steps = 2
     cfg.train_dataloader.batch_size = 2
+    cfg.default_hooks.checkpoint.interval = 1
     cfg.default_hooks.logger = dict(type='LoggerHook', interval=1)
     cfg.model.teacher.checkpoint = 'init_cfg'
     cfg.model.student.model.test_cfg.rcnn.score_thr = 0.0  # even a student of few steps finds something

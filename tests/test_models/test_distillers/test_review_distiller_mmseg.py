@@ -27,10 +27,14 @@ def segmentor(name, **preprocessor):
     return model
 
 
-def built(student, teacher, **parts):
+def distiller_of(student, teacher, **parts):
     torch.manual_seed(0)
-    model = MODELS.build(ConfigDict(
+    return MODELS.build(ConfigDict(
         type='mmreviewkd.ReviewDistiller', student=student, teacher=dict(checkpoint='init_cfg', **teacher), **parts))
+
+
+def built(student, teacher, **parts):
+    model = distiller_of(student, teacher, **parts)
     model.init_weights()
     return model.train()
 
@@ -50,11 +54,11 @@ def raw_batch():
 
 
 def test_a_teacher_of_other_channel_order_and_padding_sees_its_own_images():
-    teacher = segmentor('fpn_r34', **BGR)
-    model = built(dict(model=segmentor('fpn_r18'), taps=['neck']), dict(model=teacher, taps=['neck']))
-    alone = MODELS.build(teacher)
-    alone.load_state_dict(model.frozen_teacher.model.state_dict(), strict=False)
-    model.frozen_teacher.model = alone.eval()  # without folded normalizations
+    model = distiller_of(
+        dict(model=segmentor('fpn_r18'), taps=['neck']), dict(model=segmentor('fpn_r34', **BGR), taps=['neck']))
+    model.frozen_teacher.fold = False
+    model.init_weights()
+    alone = model.frozen_teacher.model
     mine = model.data_preprocessor(copy.deepcopy(raw_batch()), training=True)
     theirs = alone.data_preprocessor(raw_batch(), training=True)
     assert (mine['inputs'] - theirs['inputs']).abs().max() > 100
