@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mmengine.config.config
 import numpy as np
 import pytest
 import torch
@@ -47,6 +48,21 @@ class ReferenceCase:
 @pytest.fixture(params=REVIEW_CASES)
 def review_case_name(request) -> str:
     return request.param
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _configs_formatted_once():
+    """MMEngine formats the text of a config for every checkpoint, which takes longer than the steps of a small run."""
+    formatted, format_code = {}, mmengine.config.config.FormatCode
+
+    def once(text, **options):
+        if text not in formatted:
+            formatted[text] = format_code(text, **options)
+        return formatted[text]
+
+    mmengine.config.config.FormatCode = once
+    yield
+    mmengine.config.config.FormatCode = format_code
 
 
 @pytest.fixture(autouse=True)

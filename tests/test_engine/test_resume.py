@@ -48,7 +48,16 @@ def train(cfg, interrupt=None, resume=False):
             runner.train()
     else:
         runner.train()
+    end_workers(runner)
     return runner
+
+
+def end_workers(runner):
+    """Left to the garbage collector, persistent workers are waited for in vain, 5 seconds each."""
+    for loop in (runner.train_loop, runner.val_loop):
+        if loop.dataloader._iterator is not None:
+            loop.dataloader._iterator._shutdown_workers()
+            loop.dataloader._iterator = None
 
 
 def student(work_dir):
