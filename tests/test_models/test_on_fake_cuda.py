@@ -16,9 +16,12 @@ from mmreviewkd.models.connectors.measured_choice import MeasuredChoice
 from mmreviewkd.models.distillers.teacher_view import TeacherView
 from mmreviewkd.models.losses import (
     AttentionTransferLoss,
+    ChannelWiseDivergence,
+    DecoupledLogitLoss,
     FeatureL2Loss,
     HierarchicalContextLoss,
     LogitDistillationLoss,
+    PearsonCorrelationLoss,
 )
 from mmreviewkd.models.taps import FeatureTaps
 from mmreviewkd.utils.config import without_pretrained
@@ -75,18 +78,22 @@ def test_connector(name, memory_format, precision, cuda):
 
 
 @pytest.mark.parametrize('loss', [
-    HierarchicalContextLoss, FeatureL2Loss, AttentionTransferLoss, LogitDistillationLoss])
+    HierarchicalContextLoss, FeatureL2Loss, AttentionTransferLoss, ChannelWiseDivergence, PearsonCorrelationLoss])
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
 def test_loss(loss, dtype, cuda):
     sizes = [(24, 16), (13, 7)]
     students = [s.requires_grad_() for s in levels(TARGETS, sizes, dtype=dtype)]
     teachers = levels(TARGETS, sizes, dtype=dtype)
-    if loss is LogitDistillationLoss:
-        students, teachers = students[:1], teachers[:1]
-        value = loss()(students[0], teachers[0])
-    else:
-        value = loss()(students, teachers)
-    assert_gradients_on_cuda(value, students)
+    assert_gradients_on_cuda(loss()(students, teachers), students)
+
+
+@pytest.mark.parametrize('loss', [LogitDistillationLoss, DecoupledLogitLoss])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_loss_of_logits(loss, dtype, cuda):
+    student = torch.randn(16, 10, device=CUDA, dtype=dtype, requires_grad=True)
+    teacher = torch.randn(16, 10, device=CUDA, dtype=dtype)
+    targets = [torch.randint(0, 10, (16,), device=CUDA)] if loss is DecoupledLogitLoss else []
+    assert_gradients_on_cuda(loss()(student, teacher, *targets), [student])
 
 
 @pytest.mark.parametrize(('adapter', 'shape'), [
