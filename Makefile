@@ -6,7 +6,7 @@ QUICK = $(wildcard tests/test_*.py tests/test_utils tests/test_apis tests/test_o
 	tests/test_engine/test_hooks/test_channels_last_hook.py tests/test_models/test_connectors \
 	tests/test_models/test_build.py tests/test_models/test_losses tests/test_models/test_taps)
 
-.PHONY: setup setup-lite demo demo-detection demo-segmentation docs lint test test-quick
+.PHONY: setup setup-lite demo demo-detection demo-segmentation docs lint test test-all test-quick
 
 setup:
 	@tools/setup_env.sh $(VENV)
@@ -33,5 +33,8 @@ lint: setup
 test: lint
 	@OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n auto --dist loadfile
 
+test-all: lint  # with the cases that `make test` leaves out
+	@OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n auto --dist loadfile -m ''
+
 test-quick: setup
-	@OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n auto --dist loadfile -m 'not slow' $(QUICK)
+	@OMP_NUM_THREADS=1 $(PYTHON_IN_VENV) -m pytest -n auto --dist loadfile -m 'not slow and not exhaustive' $(QUICK)

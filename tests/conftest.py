@@ -11,6 +11,7 @@ import mmengine.config.config
 import numpy as np
 import pytest
 import torch
+from forked_tool import run_forked
 from mmengine.config import Config
 from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
@@ -21,7 +22,18 @@ from mmreviewkd.utils.config import metafile_weights, model_config
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / 'data'
+EXHAUSTIVE = pytest.mark.exhaustive
 REVIEW_CASES = ['same_sizes', 'teacher_larger', 'odd_ratio', 'pyramid_not_square']
+
+
+def others_exhaustive(values, shown: int | list) -> list:
+    """Values of ``parametrize``, of which all but the first ``shown``, or those in ``shown``, are left to test-all."""
+    values = list(values)
+    shown = values[:shown] if isinstance(shown, int) else shown
+    assert all(value in values for value in shown), values
+    return [
+        value if value in shown else pytest.param(*(value if isinstance(value, tuple) else [value]), marks=EXHAUSTIVE)
+        for value in values]
 
 
 class ReferenceCase:
@@ -168,12 +180,18 @@ def small_run(config: str, fashion_mnist: Path, **options) -> Config:
 
 
 def run_tool(*command, cwd: Path, check: bool = True, **environment) -> subprocess.CompletedProcess:
-    """Run a Python tool, or a shell script, in a process of its own."""
-    program = 'bash' if str(command[0]).endswith('.sh') else sys.executable
+    """Run a Python tool, or a shell script, in a process of its own.
+
+    A tool that is to see this repository's package is forked from a process that has imported the libraries.
+    """
+    command = [*map(str, command)]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
-    done = subprocess.run(
-        [program, *map(str, command)], cwd=cwd, capture_output=True, text=True,
-        env={**os.environ, 'PATH': path, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **environment})
+    variables = {**os.environ, 'PATH': path, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', **environment}
+    if command[0].endswith('.py') and 'PYTHONPATH' not in environment:
+        done = run_forked(command, cwd, variables)
+    else:
+        program = 'bash' if command[0].endswith('.sh') else sys.executable
+        done = subprocess.run([program, *command], cwd=cwd, capture_output=True, text=True, env=variables)
     if check and done.returncode:
         raise AssertionError(f'{command} ended with {done.returncode}:\n{done.stderr[-6000:]}')
     return done

@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 from cifar import CONFIGS, NETWORKS, cifar_config, public_state
-from conftest import ROOT
+from conftest import ROOT, others_exhaustive
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
@@ -80,7 +80,8 @@ def _build(cfg):
     return MODELS.build(cfg.model)
 
 
-@pytest.mark.parametrize('name', [*ALONE, *PAIRS])
+@pytest.mark.parametrize('name', others_exhaustive([*ALONE, *PAIRS], [
+    'resnet20_review-resnet56', 'resnet8x4_review-resnet32x4', 'mobilenet-v2_review-resnet50', 'wrn-16-2']))
 def test_a_step_and_a_prediction(name, place):
     cfg = cifar_config(name)
     if name in PAIRS:

@@ -35,8 +35,11 @@ def test_the_sample_and_the_data_loader_are_named(wrap, workers):
     dataset = wrap(files())
     name_samples(dataset, 'val_dataloader')
     loader = torch.utils.data.DataLoader(dataset, num_workers=workers, collate_fn=pseudo_collate)
+    iterator = iter(loader)
     with pytest.raises(ConfigError) as raised:
-        next(iter(loader))
+        next(iterator)
+    if workers:
+        iterator._shutdown_workers()  # the garbage collector would wait for it
     assert in_one_line(raised.value).startswith(
         "val_dataloader: '/absent/0.npy' cannot be loaded: FileNotFoundError: [Errno 2] No such file or directory")
     assert '\n' not in in_one_line(raised.value)

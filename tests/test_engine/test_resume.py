@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from conftest import others_exhaustive
 from mmengine.hooks import Hook
 
 from mmreviewkd.apis import build_runner
@@ -80,7 +81,7 @@ STOPS = {
 }
 
 
-@pytest.mark.parametrize('case', STOPS)
+@pytest.mark.parametrize('case', others_exhaustive(STOPS, ['epochs', 'iterations, three persistent workers']))
 def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
     train(config(fashion_mnist, tmp_path / 'whole', case))
     expected = student(tmp_path / 'whole')

@@ -63,6 +63,7 @@ def scalars(work_dir):
     return {line['step']: line for line in lines if 'loss' in line}
 
 
+@pytest.mark.exhaustive
 def test_a_killed_run_resumes_where_it_was_killed(config, run, place, tmp_path):
     killed = run_tool(
         '-c', KILLED_AT_STEP_11, TOOLS / 'train.py', config, '--work-dir', tmp_path, cwd=place, check=False)

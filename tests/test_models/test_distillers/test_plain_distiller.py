@@ -36,7 +36,7 @@ def test_the_package_is_imported_without_the_distiller_which_comes_on_its_first_
     assert done.stdout.strip() == 'mmreviewkd.models.distillers.plain_distiller'
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_a_resnet_of_torchvision_learns_from_another(fashion_mnist):
     """Both losses fall, and the student classifies garments that it has not seen."""
     torch.manual_seed(0)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from conftest import others_exhaustive
 from detection import (
     fashion_model,
     few_rois,
@@ -62,7 +63,7 @@ def _pair_beyond_the_paper(family):
     return _narrower(teacher), teacher
 
 
-@pytest.mark.parametrize('family', BEYOND_THE_PAPER)
+@pytest.mark.parametrize('family', others_exhaustive(BEYOND_THE_PAPER, ['swin', 'fcos', 'atss']))
 def test_families_beyond_the_paper(family):
     student, teacher = _pair_beyond_the_paper(family)
     # Some of these models leave parameters to init_weights, as whatever was in memory.
