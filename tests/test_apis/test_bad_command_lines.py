@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from mmreviewkd.models.build import build_model
 
 TOOLS = ROOT / 'tools'
+pytestmark = pytest.mark.slow
 LAUNCHED = ('RANK', 'WORLD_SIZE', 'LOCAL_RANK', 'MASTER_ADDR', 'MASTER_PORT', 'SLURM_PROCID', 'SLURM_NTASKS',
             'SLURM_NODELIST', 'OMPI_COMM_WORLD_LOCAL_RANK')
 

@@ -14,6 +14,7 @@ from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
 
 pytest.importorskip('mmpretrain')
+pytestmark = pytest.mark.slow
 
 TEACHER = 'mmreviewkd::fashion_mnist/resnet14.py'
 PURE_PYTHON_SCHEDULE = '''
@@ -93,7 +94,6 @@ def weights(tmp_path):
     return str(path)
 
 
-@pytest.mark.slow
 def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights, tmp_path, capsys):
     file = distill(student, TEACHER, weights, out='pairs/pair.py', train=True, work_dir='work')
     printed = capsys.readouterr().out
@@ -129,7 +129,6 @@ def test_without_its_images_the_pipeline_runs_on_made_up_ones(student, weights, 
     assert '32 x 1 x 28 x 28' in printed and "the whole training: unknown, as the data set's length is" in printed
 
 
-@pytest.mark.slow
 def test_a_pure_python_config_is_built_on(tmp_path, weights, fashion_mnist, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path('schedule.py').write_text(PURE_PYTHON_SCHEDULE)
@@ -224,7 +223,6 @@ def test_a_pair_of_detectors_is_tried_on_made_up_scenes(tmp_path, monkeypatch, c
     assert Config.fromfile(file).model.student.taps == ['neck']
 
 
-@pytest.mark.slow
 def test_the_tool_ends_bad_input_in_one_line(student, weights, tmp_path):
     tool = ROOT / 'tools' / 'distill.py'
     done = run_tool(tool, student, TEACHER, 'absent.pth', '--out', 'pair.py', cwd=tmp_path, check=False)
