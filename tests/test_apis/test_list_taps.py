@@ -25,6 +25,7 @@ def test_a_config_without_a_model_is_named(tmp_path):
         list_taps(str(tmp_path / 'empty.py'))
 
 
+@pytest.mark.slow
 def test_the_tool_prints_what_it_is_asked_for():
     tool = ROOT / 'tools' / 'list_taps.py'
     done = run_tool(tool, ROOT / 'configs/fashion_mnist/resnet8.py', '--grep', 'layer3', cwd=ROOT, COLUMNS='200')

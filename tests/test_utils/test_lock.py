@@ -21,6 +21,7 @@ with locked_work_dir(sys.argv[1]):
 '''
 
 
+@pytest.mark.slow
 def test_a_second_training_is_refused_and_a_killed_one_holds_no_lock(tmp_path):
     holder = subprocess.Popen([sys.executable, '-c', HOLDER, tmp_path], stdout=subprocess.PIPE, text=True)
     child = int(holder.stdout.readline())

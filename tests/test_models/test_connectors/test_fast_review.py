@@ -113,6 +113,7 @@ def runs_or_refuses(case, *arguments, **settings):
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('block', range(4))
 def test_equals_the_plain_path_whatever_the_shapes(way, block, monkeypatch, small_pieces):

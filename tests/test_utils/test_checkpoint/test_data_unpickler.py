@@ -74,6 +74,7 @@ def test_other_protocols_are_named(protocol):
         load_checkpoint('new.pth')
 
 
+@pytest.mark.slow
 def test_a_deeply_nested_key_does_not_end_the_process(tmp_path):
     nested = b'}' + b')' + b'\x85' * 1_000_000 + value(1) + b's'
     with pytest.raises(CheckpointError, match='a tuple as the key of a dict'):
