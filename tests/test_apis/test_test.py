@@ -12,6 +12,7 @@ from mmreviewkd.apis import test as run_test
 from mmreviewkd.utils import CheckpointError, ConfigError
 
 
+@pytest.mark.slow
 def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path, monkeypatch):
     torch.manual_seed(0)
     config, alone = tmp_path / 'review.py', tmp_path / 'alone.py'

@@ -187,6 +187,7 @@ def test_networks_of_timm_have_a_pooled_vector_before_their_classifier(model_nam
     assert propose_taps(student, classifier(RESNET), (3, 224, 224)).student_taps == taps
 
 
+@pytest.mark.slow
 def test_a_semi_supervised_detector_is_tapped_in_the_network_that_learns():
     pytest.importorskip('mmdet')
     config = model_config('mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco.py', 'model')

@@ -42,6 +42,7 @@ def test_the_additions_are_the_matrices():
     torch.testing.assert_close(output, expected.reshape(1, 8, 12, 2))
 
 
+@pytest.mark.slow
 def test_adjoints_of_the_transforms():
     def gather(products):
         output = products.new_empty(1, 8, 4, 2)
