@@ -70,9 +70,10 @@ def _curve(work_dir: Path) -> dict:
 
 
 def _metrics(runs: Mapping[str, dict]) -> list[str]:
-    """The metrics that all runs have, but few of them: a detector's evaluator gives a dozen, the main one first."""
+    """The metrics that all runs have, but few of them: of a detector's dozen, its mean APs come first."""
     validations = [run['curve']['validation'] for run in runs.values()]
-    return [name for name in validations[0] if all(name in other for other in validations)][:_SHOWN_METRICS]
+    common = [name for name in validations[0] if all(name in other for other in validations)]
+    return sorted(common, key=lambda name: not name.endswith('mAP'))[:_SHOWN_METRICS]
 
 
 def _summary(runs: Mapping[str, dict], metrics: Sequence[str]) -> str:

@@ -42,6 +42,15 @@ def test_a_run_is_compared_with_the_student_alone(tmp_path):
     assert all((report.parent / f'{name}.png').stat().st_size > 5000 for name in ('curves', 'levels'))
 
 
+def test_of_a_detector_the_mean_aps_of_boxes_and_masks_are_shown(tmp_path):
+    run = work_dir(tmp_path / 'run', [])
+    names = ['coco/bbox_mAP', 'coco/bbox_mAP_50', 'coco/bbox_mAP_75', 'coco/bbox_mAP_s', 'coco/segm_mAP']
+    place = run / '20260101_000000' / 'vis_data' / 'scalars.json'
+    place.write_text('\n'.join(map(json.dumps, [*TRAINING, dict(dict.fromkeys(names, 0.5), step=1)])))
+    header = run_report(run).read_text().splitlines()[2]
+    assert header.startswith('| | coco/bbox_mAP, last | coco/segm_mAP, last | coco/bbox_mAP_50, last |')
+
+
 def test_a_run_without_levels_or_validation_says_so(tmp_path):
     text = run_report(work_dir(tmp_path / 'plain', []), out=tmp_path / 'out').read_text()
     assert 'logged nothing about its levels' in text and 'LevelScalarsHook' in text
