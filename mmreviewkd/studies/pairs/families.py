@@ -7,7 +7,7 @@ from mmreviewkd.utils.errors import ConfigError, did_you_mean
 
 # Side of the training images in pixels, where that of the kind does not do.
 _SIDES = {
-    'lenet': 32, 'resnet_cifar': 32, 'swin_v2': 256, 'dino': 256, 'ddq': 256, 'ddod': 256, 'ssd': 300, 'ssdlite': 320,
+    'lenet': 32, 'resnet_cifar': 32, 'swin_v2': 256, 'dino': 256, 'ddq': 256, 'ddod': 320, 'ssd': 300, 'ssdlite': 320,
     'yolact': 550}
 _DEFAULT_SIDE = {'mmpretrain': 224, 'mmdet': 160}
 
