@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
+
 LIBRARIES = ['torch', 'torchvision', 'mmengine.runner', 'mmengine.visualization', 'mmcv', 'scipy.optimize']
 
 
@@ -34,8 +36,7 @@ def _run(command: list[str], cwd: str, environment: dict[str, str], files: list[
     os.environ.update(environment)
     os.chdir(cwd)
     sys.path[:0] = [path for path in environment.get('PYTHONPATH', '').split(os.pathsep) if path]
-    if 'torch' in sys.modules:
-        sys.modules['torch'].set_num_threads(1)
+    torch.set_num_threads(1)
     program, *sys.argv = command
     if program == '-c':
         code, sys.argv[0] = sys.argv[0], '-c'

@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def tidy(output: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Make the text of an output independent of the machine: no colours, no absolute paths, long logs cut."""
+    """Remove colours from the text of an output, make paths relative to the current folder, and cut long logs."""
     if output.output_type == 'stream':
         lines = _COLOURS.sub('', output.text).replace(f'{Path.cwd()}/', '').splitlines(keepends=True)
         output.text = ''.join(lines if len(lines) <= _LINES else [*lines[:_SHOWN], '...\n'])

@@ -70,7 +70,7 @@ def _curve(work_dir: Path) -> dict:
 
 
 def _metrics(runs: Mapping[str, dict]) -> list[str]:
-    """The metrics that all runs have, but few of them: of a detector's dozen, its mean APs come first."""
+    """The first few metrics that all runs have; mean APs come before a detector's other metrics."""
     validations = [run['curve']['validation'] for run in runs.values()]
     common = [name for name in validations[0] if all(name in other for other in validations)]
     return sorted(common, key=lambda name: not name.endswith('mAP'))[:_SHOWN_METRICS]

@@ -7,6 +7,7 @@ import torch
 from plain import LAYERS, Small, batches, step
 
 from mmreviewkd import distiller
+from mmreviewkd.utils import ConfigError
 
 pytestmark = pytest.mark.slow
 
@@ -61,3 +62,16 @@ def test_graphs_are_not_compiled_again_in_every_step():
     graphs = torch._dynamo.utils.counters['stats']['unique_graphs']
     trained(review, data[1:])
     assert torch._dynamo.utils.counters['stats']['unique_graphs'] == graphs
+
+
+@pytest.mark.skipif(not hasattr(torch.compiler, 'set_stance'), reason='this torch always evaluates guards')
+def test_a_graph_that_was_compiled_in_place_without_the_taps_is_named():
+    student = Small(4)
+    student.compile(backend='eager')
+    images, _ = batches(1, 4)[0]
+    student(images)
+    review = distiller(student, Small(8, seed=1), taps=LAYERS)
+    # Without its guards, the graph does not notice the hooks of the taps; some versions of torch skip these guards.
+    with torch.compiler.set_stance(skip_guard_eval_unsafe=True), \
+            pytest.raises(ConfigError, match=r'compiled in place.*torch.compile\(student\)'):
+        review(images)
