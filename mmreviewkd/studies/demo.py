@@ -1,11 +1,15 @@
 """What the demos share: the trainings of a teacher and its students, and the table of their results."""
 
+import dataclasses
 import itertools
+import os
 import statistics
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from rich.table import Table
 
 from mmreviewkd.utils.progress import progress
@@ -47,29 +51,56 @@ class Demo:
         """The config of an exported student, beside its weights."""
         return self._work_dir(name, seed) / 'student' / 'student.py'
 
-    def run(self, seeds: Sequence[int]) -> dict[str, list[dict]]:
-        """Train the teacher, then the students seed by seed; finished trainings are skipped.
+    def run(self, seeds: Sequence[int], workers: int | None = None) -> dict[str, list[dict]]:
+        """Train the teacher and the students, several at the same time; finished trainings are skipped.
+
+        Without a GPU each training computes with one thread, or with as many as the environment variable
+        ``OMP_NUM_THREADS`` says, and as many run at the same time as the cores allow. So the results do not depend on
+        the number of cores. With a GPU one training runs after the other.
 
         Args:
             seeds (Sequence[int]): Seeds of the students.
+            workers (int, optional): How many trainings run at the same time; None for as many as the cores allow.
+                Defaults to None.
 
         Returns:
             dict[str, list[dict]]: Results as :meth:`~mmreviewkd.studies.training.Training.run` returns them, one for
             each seed, by the name of the network.
 
         Raises:
-            ConfigError: If a training fails; the message names its log.
+            ConfigError: If a training fails; the message names its log. No other one is started then, and those that
+                run are waited for.
         """
-        with progress('all trainings', 1 + len(seeds) * len(self.students)) as done:
-            results = {TEACHER: [self.teacher.run()]}
-            done(1)
-            for count, (seed, name) in enumerate(itertools.product(seeds, self.students), start=2):
-                results.setdefault(name, []).append(self.student(name, seed).run())
-                done(count)
-        return results
+        threads = None if torch.cuda.is_available() else _threads()
+        workers = workers or (1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads))
+        pairs = sorted(itertools.product(seeds, self.students), key=lambda pair: pair[1] != ALONE)
+        with progress('all trainings', 1 + len(pairs)) as done, ThreadPoolExecutor(workers) as pool:
+            # In this order: a student alone need not wait for the teacher.
+            teacher = pool.submit(dataclasses.replace(self.teacher, threads=threads).run)
+            students = {pair: pool.submit(self._run_student, *pair, threads, teacher) for pair in pairs}
+            try:
+                for count, future in enumerate(as_completed([teacher, *students.values()]), start=1):
+                    future.result()
+                    done(count)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return {
+            TEACHER: [teacher.result()],
+            **{name: [students[seed, name].result() for seed in seeds] for name in self.students}}
+
+    def _run_student(self, seed: int, name: str, threads: int | None, teacher: Future) -> dict:
+        if name != ALONE:
+            teacher.result()
+        return dataclasses.replace(self.student(name, seed), threads=threads).run()
 
     def _work_dir(self, name: str, seed: int) -> Path:
         return self.out / f'{Path(self.students[name]).stem}_seed{seed}'
+
+
+def _threads() -> int:
+    found = os.environ.get('OMP_NUM_THREADS', '1')
+    return int(found) if found.isdecimal() and int(found) else 1
 
 
 def results_table(

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ from .without_plugin import command_to_test_student
 
 _SECONDS_BETWEEN_LOOKS = 1.0
 _END_OF_LOG = 4096  # bytes
+# Reading configs and building models use global state of MMEngine, such as the default scope.
+_building = threading.Lock()
 _TIME_LEFT = re.compile(r'eta: (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)')
 
 
@@ -42,12 +45,14 @@ class Training:
         config (str): The path of its config file.
         work_dir (Path): The folder for its logs, checkpoints and result.
         options (Mapping): Settings that override the config's, by dotted keys.
+        threads (int, optional): Threads that its processes compute with; None for torch's default. Defaults to None.
     """
 
     name: str
     config: str
     work_dir: Path
     options: Mapping = field(default_factory=dict)
+    threads: int | None = None
 
     @property
     def result_file(self) -> Path:
@@ -72,7 +77,7 @@ class Training:
         Returns:
             dict: ``metrics`` by the evaluator's names, ``parameters``, ``flops`` of one image, ``train_minutes`` and
             ``curve`` (see :func:`~mmreviewkd.studies.curves.training_curve`), and ``wall_seconds`` and
-            ``cpu_seconds`` since the last start.
+            ``cpu_seconds`` since the last start. Trainings may run in threads of one process at the same time.
 
         Raises:
             ConfigError: If a tool fails; the message names its log.
@@ -80,32 +85,37 @@ class Training:
         if self.result_file.exists():
             return json.loads(self.result_file.read_text())
         print(f'{self.name}: training, log in {self.work_dir / "train.log"}', flush=True)
-        started, cpu = time.monotonic(), _cpu_seconds()
-        metrics = self._train_and_test()
+        started = time.monotonic()
+        metrics, cpu_seconds = self._train_and_test()
+        with _building:
+            size = complexity(self.config)
         result = dict(
             name=self.name, config=self.config, options={key: str(value) for key, value in self.options.items()},
-            metrics=metrics, **complexity(self.config), **training_curve(self.work_dir),
-            wall_seconds=time.monotonic() - started, cpu_seconds=_cpu_seconds() - cpu)
+            metrics=metrics, **size, **training_curve(self.work_dir),
+            wall_seconds=time.monotonic() - started, cpu_seconds=cpu_seconds)
         write_json(result, self.result_file)
         return result
 
-    def _train_and_test(self) -> dict:
-        _run_python(
+    def _train_and_test(self) -> tuple[dict, float]:
+        """The metrics, and the CPU time of all processes in seconds."""
+        seconds = _run_python(
             [_tools() / 'train.py', self.config, '--work-dir', self.work_dir, '--resume', *self._cfg_options()],
-            self.work_dir / 'train.log', self.name)
-        return self._test()
+            self.work_dir / 'train.log', self.name, self.threads)
+        metrics, more = self._test()
+        return metrics, seconds + more
 
-    def _test(self) -> dict:
+    def _test(self) -> tuple[dict, float]:
         student = self.work_dir / 'student' / 'student.py'
         test_dir = self.work_dir / 'test'
         if student.exists():
-            scope = load_config(self.config, 'config').default_scope
+            with _building:
+                scope = load_config(self.config, 'config').default_scope
             command = command_to_test_student(scope, student, '--work-dir', test_dir)
         else:
             command = [
                 _tools() / 'test.py', self.config, self.checkpoint, '--work-dir', test_dir, *self._cfg_options()]
-        _run_python(command, self.work_dir / 'test.log', f'{self.name}, test')
-        return json.loads(max(test_dir.glob('*/*.json')).read_text().splitlines()[-1])
+        seconds = _run_python(command, self.work_dir / 'test.log', f'{self.name}, test', self.threads)
+        return json.loads(max(test_dir.glob('*/*.json')).read_text().splitlines()[-1]), seconds
 
     def _cfg_options(self) -> list[str]:
         return ['--cfg-options', *(f'{key}={value}' for key, value in self.options.items())] if self.options else []
@@ -117,7 +127,8 @@ class ShortTraining(Training):
     Its metrics are those of its last validation. It writes no checkpoint, so it restarts after an interruption.
     """
 
-    def _train_and_test(self) -> dict:
+    def _train_and_test(self) -> tuple[dict, float]:
+        cpu = _cpu_seconds()
         shutil.rmtree(self.work_dir, ignore_errors=True)
         self.work_dir.mkdir(parents=True)
         with open(self.work_dir / 'train.log', 'w') as log, \
@@ -131,7 +142,7 @@ class ShortTraining(Training):
         validation = training_curve(self.work_dir)['curve']['validation']
         if not validation:
             raise ConfigError(f'{self.config}: {self.name!r} ended without a validation, see train_cfg.val_interval')
-        return {key: values[-1][1] for key, values in validation.items()}
+        return {key: values[-1][1] for key, values in validation.items()}, _cpu_seconds() - cpu
 
 
 def complexity(config: str) -> dict[str, int]:
@@ -183,22 +194,27 @@ def _tools() -> Path:
     return next(folder for folder in (package.parent / 'tools', package / '.mim' / 'tools') if folder.is_dir())
 
 
-def _run_python(command: Sequence, log: Path, what: str) -> None:
+def _run_python(command: Sequence, log: Path, what: str, threads: int | None) -> float:
+    """Run a Python tool and return its CPU time in seconds, that of its own child processes included."""
     log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **({'OMP_NUM_THREADS': str(threads)} if threads else {})}
     begin = time.monotonic()
     with open(log, 'a') as file, progress(what) as done:
         start = file.tell()
-        process = subprocess.Popen([sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT, env=environment)
         try:
-            while process.poll() is None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(_SECONDS_BETWEEN_LOOKS)
+            while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
                 done(share_done(log, start, time.monotonic() - begin))
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+    _, status, usage = ended
+    process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait for it again
     if process.returncode:
         last = (log.read_text().strip().splitlines() or ['no output'])[-1]
         tool = next(str(part) for part in command if str(part).endswith('.py'))
         raise ConfigError(f'{tool} ended with exit code {process.returncode}, see {log}: {last}')
+    return usage.ru_utime + usage.ru_stime

@@ -1,10 +1,13 @@
 """What the demos share."""
 
+import threading
+
 import pytest
 from tables import rows_of
 
 from mmreviewkd.studies.demo import ALONE, REVIEW, TEACHER, Demo, results_table
 from mmreviewkd.studies.training import Training
+from mmreviewkd.utils.errors import ConfigError
 
 
 @pytest.fixture
@@ -25,13 +28,55 @@ def trained(monkeypatch, tmp_path):
 
 def test_students_share_seeds_and_the_distilled_ones_the_teacher(trained):
     demo, asked = trained
-    results = demo.run([3, 5])
-    assert [training.work_dir.name for training in asked] == ['big', *(
-        f'{name}_seed{seed}' for seed in (3, 5) for name in ('small', 'small_review-big', 'small_kd-big'))]
-    assert [training.options for training in asked[1:4]] == [
-        {'randomness.seed': 3}, *[{'randomness.seed': 3, 'model.teacher.checkpoint': demo.teacher.checkpoint}] * 2]
+    results = demo.run([3, 5], workers=1)
+    names = [f'{name}_seed{seed}' for seed in (3, 5) for name in ('small_review-big', 'small_kd-big')]
+    assert [training.work_dir.name for training in asked] == ['big', 'small_seed3', 'small_seed5', *names]
+    options = {training.work_dir.name: training.options for training in asked}
+    assert options['small_seed3'] == {'randomness.seed': 3}
+    assert options['small_kd-big_seed5'] == {
+        'randomness.seed': 5, 'model.teacher.checkpoint': demo.teacher.checkpoint}
     assert {name: len(group) for name, group in results.items()} == {TEACHER: 1, ALONE: 2, REVIEW: 2, 'KD': 2}
     assert demo.exported(REVIEW, 5).parent.parent == demo.student(REVIEW, 5).work_dir
+
+
+@pytest.mark.parametrize('variable, threads', [(None, 1), ('3', 3), ('many', 1)])
+def test_each_training_computes_with_one_thread_or_as_many_as_the_environment_says(
+        trained, monkeypatch, variable, threads):
+    demo, asked = trained
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    if variable:
+        monkeypatch.setenv('OMP_NUM_THREADS', variable)
+    demo.run([0])
+    assert {training.threads for training in asked} == {threads}
+
+
+def test_only_distilled_students_wait_for_the_teacher(trained, monkeypatch):
+    demo, asked = trained
+    alone_is_done, run = threading.Event(), Training.run
+
+    def in_turn(training):
+        if training.name == TEACHER:
+            assert alone_is_done.wait(60)
+        result = run(training)
+        if training.name == ALONE:
+            alone_is_done.set()
+        return result
+
+    monkeypatch.setattr(Training, 'run', in_turn)
+    demo.run([0], workers=2)
+    assert [training.name for training in asked[:2]] == [ALONE, TEACHER]
+
+
+def test_a_failed_teacher_ends_the_demo(trained, monkeypatch):
+    demo, _ = trained
+
+    def fail(training):
+        raise ConfigError('no images')
+
+    monkeypatch.setattr(demo.teacher.__class__, 'run', fail)
+    with pytest.raises(ConfigError, match='no images'):
+        demo.run([0, 1], workers=2)
 
 
 def test_the_table_has_means_spreads_and_gains_over_the_student_alone():
