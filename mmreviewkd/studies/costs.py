@@ -1,25 +1,44 @@
-"""Measure the constants of the fast path's cost model, :mod:`mmreviewkd.ops.review_level.plan`."""
+"""Measure the constants of the fast path's cost model, :mod:`mmreviewkd.ops.review_level.plan`, on whole levels."""
 
+import contextlib
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from unittest import mock
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mmreviewkd.models.connectors import ReviewConnector
-from mmreviewkd.ops.review_level import LevelShape, plan
-from mmreviewkd.ops.review_level.composed_convolution import ComposedConvolution
+from mmreviewkd.models.connectors.attention_based_fusion import AttentionBasedFusion
+from mmreviewkd.models.connectors.fast_level import trial
+from mmreviewkd.ops.review_level import LevelPlan, LevelShape, plan, timed_ways
 from mmreviewkd.ops.review_level.direct_convolution import DirectConvolution
-from mmreviewkd.ops.review_level.winograd_convolution import WinogradConvolution
 
-# Batch, side, C, M, O and the side of the residual: levels of the benchmark's pairs, and some between them.
-SHAPES = (
-    (8, 56, 64, 512, 64, 28), (8, 28, 128, 512, 128, 14), (8, 14, 256, 512, 256, 7), (64, 32, 64, 256, 64, 16),
-    (64, 16, 128, 256, 128, 8), (64, 8, 256, 256, 256, 4), (64, 32, 16, 64, 16, 16), (64, 16, 32, 64, 32, 8),
-    (1, 128, 256, 256, 256, 64), (1, 64, 256, 256, 256, 32), (1, 32, 256, 256, 256, 16), (8, 28, 256, 256, 512, 14))
+# Batch, M, and (side, C, O) of each level, fine to coarse: review paths of the benchmark's pairs, and two between them.
+PATHS = (
+    (64, 256, ((32, 64, 64), (16, 128, 128), (8, 256, 256), (1, 256, 256))),
+    (64, 64, ((32, 16, 16), (16, 32, 32), (8, 64, 64), (1, 64, 64))),
+    (8, 512, ((56, 64, 64), (28, 128, 128), (14, 256, 256), (7, 512, 512), (1, 512, 512))),
+    (8, 256, ((56, 128, 256), (28, 256, 512), (14, 512, 1024), (7, 1024, 2048), (1, 1024, 2048))),
+    (1, 256, ((128, 256, 256), (64, 256, 256), (32, 256, 256), (16, 256, 256))),
+    (64, 128, ((32, 32, 64), (16, 64, 128), (8, 128, 256))),
+    (16, 384, ((28, 96, 192), (14, 192, 384), (7, 384, 768))),
+)
+Times = dict[str, float]
+
+
+def shapes_of(paths: Sequence[tuple] = PATHS) -> list[LevelShape]:
+    """The shapes of the levels of review paths, written as in :data:`PATHS`, that are large enough for the fast way."""
+    shapes = []
+    for batch, mid_channels, levels in paths:
+        coarser = [(side, side) for side, _, _ in levels[1:]] + [None]
+        for index, ((side, in_channels, out_channels), coarse) in enumerate(zip(levels, coarser)):
+            shape = LevelShape(
+                batch, in_channels, mid_channels, out_channels, (side, side), (side, side), coarse, index == 0)
+            if shape.pixels * mid_channels >= plan.LEAST_MAP and side > 1:
+                shapes.append(shape)
+    return shapes
 
 
 def median_times(steps: Sequence[Callable[[], object]], runs: int) -> list[float]:
@@ -35,90 +54,110 @@ def median_times(steps: Sequence[Callable[[], object]], runs: int) -> list[float
     return [statistics.median(taken) for taken in times]
 
 
-def convolution_times(shape: tuple[int, ...], runs: int) -> list[float]:
-    """Seconds of forward and backward pass of ``conv2``: direct, Winograd, composed.
+def level_times(shape: LevelShape, runs: int) -> Times:
+    """Seconds of forward and backward pass of a level in each way that applies.
 
     Args:
-        shape (tuple[int, ...]): An entry of :data:`SHAPES`.
+        shape (LevelShape): Its shapes.
         runs (int): How often each is timed.
-    """
-    n, side, c, m, o, coarse_side = shape
-    generator = torch.Generator().manual_seed(0)
-
-    def normal(*size: int) -> Tensor:
-        return torch.randn(*size, generator=generator)
-
-    weight, affine, fused, grad = normal(o, m, 3, 3), normal(m, c + 1), normal(n, side, side, m), normal(
-        n, side, side, o)
-    weighted, z1, coarse = normal(n, side, side, c + 1), normal(n, side, side), normal(
-        n, coarse_side, 1, coarse_side, 1, m)
-
-    def whole(kind: type) -> None:
-        leaves = [weight.requires_grad_(), affine.requires_grad_()]
-        kernels = kind.kernels(*leaves)
-        convolution = kind(tuple(kernel.detach() for kernel in kernels), torch.float32)
-        with torch.no_grad():
-            if kind is ComposedConvolution:
-                convolution.forward(weighted, z1, coarse)
-                convolution.backward(grad.permute(0, 3, 1, 2), weighted, z1, coarse)
-            else:
-                convolution.forward(fused)
-                convolution.backward(grad, fused)
-        torch.autograd.grad(kernels, leaves, convolution.gradients, allow_unused=True)
-
-    kinds = (DirectConvolution, WinogradConvolution, ComposedConvolution)
-    return median_times([lambda kind=kind: whole(kind) for kind in kinds], runs)
-
-
-def fit_convolutions(shapes: Sequence[tuple[int, ...]], times: Sequence[Sequence[float]]) -> dict[str, float]:
-    """Least-squares fit of the terms of ``plan.convolution_costs`` to times relative to the direct convolution.
-
-    Args:
-        shapes (Sequence[tuple[int, ...]]): As :data:`SHAPES`.
-        times (Sequence[Sequence[float]]): Times of each shape, from :func:`convolution_times`.
 
     Returns:
-        dict[str, float]: The constants by name, and the root mean square error of both fits.
+        Times: By name, ``'plain'`` and the convolutions of the fast way; and ``'conv2'``, the direct convolution alone.
     """
-    winograd, composed, ratios = [], [], []
-    for (n, side, c, m, o, coarse_side), (direct, tiles, compose) in zip(shapes, times):
-        pixels = n * side * side
-        tiled, padded = (side + -side % 4)**2 / side**2, (side + 2)**2 / side**2
-        winograd.append([tiled, padded * (1 / m + 1 / o), 1 / pixels])
-        composed.append([1 / m, c / pixels])
-        ratios.append([tiles / direct, compose / direct - (c + 1) / m - (coarse_side / side)**2])
-    ratios = np.array(ratios)
-    found = [np.linalg.lstsq(np.array(terms), ratios[:, i], rcond=None)[0]
-             for i, terms in enumerate((winograd, composed))]
-    errors = [float(np.sqrt(np.mean((np.array(terms) @ constants - ratios[:, i])**2)))
-              for i, (terms, constants) in enumerate(zip((winograd, composed), found))]
-    names = 'WINOGRAD_RATE', 'WINOGRAD_CHANNEL', 'WINOGRAD_WEIGHT', 'SPREADING_CHANNELS', 'COMPOSING'
-    return {
-        **dict(zip(names, map(float, np.concatenate(found)))), 'error, winograd': errors[0],
-        'error, composed': errors[1]}
+    block, feature = _level(shape)
+    ways = timed_ways(shape, torch.device('cpu'), torch.float32)
+    steps = [*(trial(block, feature, way) for way in ways.values()), _direct_convolution(shape)]
+    return dict(zip([*ways, 'conv2'], median_times(steps, runs)))
 
 
-def level_times(channels: int, side: int, runs: int, batch: int = 64) -> list[float]:
-    """Seconds of forward and backward pass of the finer of two levels of ``M`` channels: plain, fast.
+def _level(shape: LevelShape) -> tuple[AttentionBasedFusion, Tensor]:
+    block = AttentionBasedFusion(
+        shape.in_channels, shape.mid_channels, shape.out_channels, fuse=shape.coarse_size is not None)
+    feature = torch.randn(shape.batch, shape.in_channels, *shape.size)
+    return block.to(memory_format=torch.channels_last), feature.to(memory_format=torch.channels_last)
+
+
+def _direct_convolution(shape: LevelShape) -> Callable[[], None]:
+    weight = torch.randn(shape.out_channels, shape.mid_channels, 3, 3)
+    fused, grad = (torch.randn(shape.batch, *shape.target_size, c) for c in (shape.mid_channels, shape.out_channels))
+
+    def run() -> None:
+        with torch.no_grad():
+            convolution = DirectConvolution(DirectConvolution.kernels(weight, None), torch.float32)
+            convolution.forward(fused)
+            convolution.backward(grad, fused)
+
+    return run
+
+
+def relative_costs(times: Times) -> Times:
+    """Costs of the convolutions in multiples of the direct one's, as ``plan.convolution_costs`` predicts them.
 
     Args:
-        channels (int): ``M``; the student and the teacher have half and a quarter as many.
-        side (int): Side of the map, in pixels.
-        runs (int): How often each is timed.
-        batch (int): Number of images. Defaults to 64.
+        times (Times): Times of a level, from :func:`level_times`.
     """
-    features = [
-        torch.randn(batch, channels // 2, s, s).to(memory_format=torch.channels_last).requires_grad_()
-        for s in (side, max(1, side // 2))]
-    sizes = [tuple(feature.shape[-2:]) for feature in features]
-    connector = ReviewConnector([channels // 2] * 2, [channels // 4] * 2, channels).to(
-        memory_format=torch.channels_last)
+    return {
+        name: 1 + (times[name] - times['direct']) / times['conv2'] for name in ('winograd', 'composed')
+        if name in times}
 
-    def step(implementation: str) -> None:
-        connector.implementation = implementation
-        sum(output.sum() for output in connector(features, sizes)).backward()
 
-    return median_times([lambda way=way: step(way) for way in ('plain', 'fast')], runs)
+def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> dict[str, float]:
+    """Least-squares fit, of relative errors, of the terms of ``plan.convolution_costs``; no constant is negative.
+
+    Args:
+        shapes (Sequence[LevelShape]): The shapes of the levels.
+        costs (Sequence[Times]): The costs of each, from :func:`relative_costs`.
+
+    Returns:
+        dict[str, float]: The constants by name, ``MARGIN`` among them: 1 less the root mean square relative error.
+    """
+    from scipy.optimize import nnls
+    found, errors = {}, []
+    for name, terms, constants in (
+            ('winograd', _winograd_terms, ('WINOGRAD_RATE', 'WINOGRAD_CHANNEL', 'WINOGRAD_WEIGHT')),
+            ('composed', _composed_terms, ('SPREADING_CHANNELS', 'COMPOSING'))):
+        rows, rest = [], []
+        for shape, cost in zip(shapes, costs):
+            if name in cost:
+                known, row = terms(shape)
+                rows.append(np.array(row) / cost[name])
+                rest.append(1 - known / cost[name])
+        values, error = nnls(np.array(rows), np.array(rest))
+        found.update(zip(constants, map(float, values)))
+        errors += [error**2 / len(rest)]
+    return {**found, 'MARGIN': 1 - float(np.sqrt(np.mean(errors)))}
+
+
+def _winograd_terms(shape: LevelShape) -> tuple[float, list[float]]:
+    (h, w), m, o = shape.target_size, shape.mid_channels, shape.out_channels
+    tiled, padded = (h + -h % 4) * (w + -w % 4) / (h * w), (h + 2) * (w + 2) / (h * w)
+    return 0.0, [tiled, padded * (1 / m + 1 / o), 1 / (shape.batch * h * w)]
+
+
+def _composed_terms(shape: LevelShape) -> tuple[float, list[float]]:
+    (h, w), c, m = shape.target_size, shape.in_channels, shape.mid_channels
+    share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
+    return (c + 1) / m + share, [1 / m, c / (shape.batch * h * w)]
+
+
+@contextlib.contextmanager
+def constants(values: Mapping[str, float]) -> Iterator[None]:
+    """Use other values of some constants of the cost model for a while."""
+    with contextlib.ExitStack() as stack:
+        for name, value in values.items():
+            stack.enter_context(mock.patch.object(plan, name, value))
+        yield
+
+
+def chosen(shape: LevelShape) -> str:
+    """The convolution that the cost model chooses on a CPU."""
+    return plan.cheapest_convolution(plan.convolution_costs(shape, torch.device('cpu'), torch.float32))
+
+
+def fast_over_plain(shape: LevelShape, runs: int) -> float:
+    """Time of the fast way, with the convolution that the cost model chooses, over that of the plain modules."""
+    times = level_times(shape, runs)
+    return times[chosen(shape)] / times['plain']
 
 
 def chunk_times(megabytes: Sequence[int], runs: int) -> list[float]:
@@ -128,15 +167,13 @@ def chunk_times(megabytes: Sequence[int], runs: int) -> list[float]:
         megabytes (Sequence[int]): Sizes, in MiB.
         runs (int): How often each is timed.
     """
-    features = [torch.randn(8, c, s, s).requires_grad_() for c, s in ((64, 56), (128, 28))]
-    sizes = [tuple(feature.shape[-2:]) for feature in features]
-    connector = ReviewConnector([64, 128], [64, 128], 512, implementation='fast')
-
-    def step(size: int) -> None:
-        with mock.patch.object(plan, 'CHUNK_BYTES', size * 2**20):
-            sum(output.sum() for output in connector(features, sizes)).backward()
-
-    return median_times([lambda size=size: step(size) for size in megabytes], runs)
+    shape = LevelShape(8, 64, 512, 64, (56, 56), (56, 56), (28, 28), True)
+    block, feature = _level(shape)
+    plans: list[LevelPlan] = []
+    for size in megabytes:
+        with constants({'CHUNK_BYTES': size * 2**20}):
+            plans.append(timed_ways(shape, torch.device('cpu'), torch.float32)['winograd'])
+    return median_times([trial(block, feature, way) for way in plans], runs)
 
 
 def report(runs: int = 5) -> str:
@@ -148,37 +185,47 @@ def report(runs: int = 5) -> str:
     Returns:
         str: The tables.
     """
+    shapes = shapes_of()
+    times = [level_times(shape, runs) for shape in shapes]
+    costs = [relative_costs(taken) for taken in times]
+    fitted = fit(shapes, costs)
     lines = [
-        f'torch {torch.__version__}, {torch.get_num_threads()} threads, float32, medians of {runs} runs in turns.', '',
-        '### conv2: forward and backward pass over the direct convolution', '',
-        '| images | side | C | M | O | winograd | predicted | composed | predicted |',
-        '|---|---|---|---|---|---|---|---|---|']
-    times = []
-    for shape in SHAPES:
-        direct, *others = convolution_times(shape, runs)
-        times.append([direct, *others])
-        n, side, c, m, o, coarse = shape
-        costs = plan.convolution_costs(
-            LevelShape(n, c, m, o, (side, side), (side, side), (coarse, coarse), True), torch.device('cpu'),
-            torch.float32)
+        f'torch {torch.__version__}, {torch.get_num_threads()} threads, float32, channels_last, medians of {runs} runs '
+        'in turns.', '', '### Constants of `plan.convolution_costs`', '',
+        'Least-squares fit to the costs of whole levels, forward and backward pass:', '',
+        '| constant | in use | measured here |', '|---|---|---|']
+    lines += [f'| {name} | {getattr(plan, name):.2f} | {value:.2f} |' for name, value in fitted.items()]
+    with constants(fitted):
+        chosen_by_fit = [chosen(shape) for shape in shapes]
+        predicted = [plan.convolution_costs(shape, torch.device('cpu'), torch.float32) for shape in shapes]
+    lines += ['', '### What they choose', '',
+              'Cost of `conv2` in multiples of the direct convolution, measured and as predicted by the measured '
+              'constants; the convolution chosen and the time of the level over that with the fastest one.', '',
+              '| images | side | C | M | O | winograd | predicted | composed | predicted | in use | | measured | |',
+              '|' + '---|' * 13]
+    totals = [0.0, 0.0, 0.0]
+    for shape, taken, cost, by_fit, prediction in zip(shapes, times, costs, chosen_by_fit, predicted):
+        best = min(taken[name] for name in ('direct', *cost))
+        choices = chosen(shape), by_fit
+        totals = [a + b for a, b in zip(totals, (best, *(taken[name] for name in choices)))]
+        cells = [f'{value[name]:.2f}' if name in cost else '' for name in ('winograd', 'composed')
+                 for value in (cost, prediction)]
+        cells += [cell for name in choices for cell in (name, f'{taken[name] / best:.2f}')]
         lines.append(
-            f'| {n} | {side} | {c} | {m} | {o} | {others[0] / direct:.2f} | {costs["winograd"]:.2f} | '
-            f'{others[1] / direct:.2f} | {costs["composed"]:.2f} |')
-    fitted = fit_convolutions(SHAPES, times)
-    lines += ['', 'Least-squares fit of the terms of `plan.convolution_costs` to these ratios:', '',
-              '| constant | in use | fitted here |', '|---|---|---|']
-    lines += [f'| {name} | {f"{getattr(plan, name):.2f}" if hasattr(plan, name) else ""} | {value:.2f} |'
-              for name, value in fitted.items()]
-    lines += ['', f'### fast over plain, by M (64 images of 28x28; LEAST_CHANNELS = {plan.LEAST_CHANNELS} in use)', '']
+            f'| {shape.batch} | {shape.size[0]} | {shape.in_channels} | {shape.mid_channels} | {shape.out_channels} | '
+            f'{" | ".join(cells)} |')
+    lines += ['', f'All levels, over the fastest ways: {totals[1] / totals[0]:.3f} with the constants in use, '
+              f'{totals[2] / totals[0]:.3f} with the measured ones.']
+    lines += ['', f'### Fast over plain, by M (64 images of 28x28; LEAST_CHANNELS = {plan.LEAST_CHANNELS} in use)', '']
     for channels in (8, 16, 32, 64, 128):
-        plain, fast = level_times(channels, 28, runs)
-        lines.append(f'- M = {channels}: {fast / plain:.2f}')
-    lines += ['', f'### fast over plain, by map (M = 64, 64 images; LEAST_MAP = {plan.LEAST_MAP} in use)', '']
+        shape = LevelShape(64, channels // 2, channels, channels // 4, (28, 28), (28, 28), (14, 14), True)
+        lines.append(f'- M = {channels}: {fast_over_plain(shape, runs):.2f}')
+    lines += ['', f'### Fast over plain, by map (M = 64, 64 images; LEAST_MAP = {plan.LEAST_MAP} in use)', '']
     for side in (2, 4, 8, 16):
-        plain, fast = level_times(64, side, runs)
-        lines.append(f'- {64 * side * side * 64} values: {fast / plain:.2f}')
+        shape = LevelShape(64, 32, 64, 16, (side, side), (side, side), (side // 2, side // 2), True)
+        lines.append(f'- {64 * side * side * 64} values: {fast_over_plain(shape, runs):.2f}')
     megabytes = (1, 4, 8, 16, 64)
     sizes = chunk_times(megabytes, runs)
-    lines += ['', f'### time by chunk, over the best (CHUNK_BYTES = {plan.CHUNK_BYTES // 2**20} MiB in use)', '']
+    lines += ['', f'### Time by chunk, over the best (CHUNK_BYTES = {plan.CHUNK_BYTES // 2**20} MiB in use)', '']
     lines += [f'- {size} MiB: {taken / min(sizes):.2f}' for size, taken in zip(megabytes, sizes)]
     return '\n'.join(lines)

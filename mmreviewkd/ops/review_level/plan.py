@@ -14,10 +14,9 @@ PREFERENCES = ('time', 'memory')
 # rounding would dominate it.
 LEAST_PIXELS = 8
 
-# The constants below were found on an x86 CPU with two cores in float32. `python tools/measure_costs.py` measures
-# them on a machine and prints them beside those in use; MARGIN is chosen. Convolutions timed on their own do not
-# predict a whole level: with constants fitted to them, the step of CIFAR ResNet-32x4 to 8x4 took 9 % longer. On other
-# devices than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
+# The constants below are those that `python tools/measure_costs.py` measured, rounded, on an x86 CPU with two cores and
+# AVX2 in float32, by timing whole levels, forward and backward pass. It measures them on another machine and shows what
+# they would choose there. On other devices than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
@@ -26,16 +25,17 @@ LEAST_CHANNELS = 32
 LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 MARGIN = 0.85
-"""Highest predicted cost, relative to the direct convolution, at which another one is chosen."""
+"""Highest predicted cost, relative to the direct convolution, at which another one is chosen: predictions are that
+inexact."""
 SPREADING_CHANNELS = 32
 """Composed: cost of repeating the nine products over blocks, in channels of a 3x3 convolution."""
-COMPOSING = 4 / 3
+COMPOSING = 1.9
 """Composed: cost of computing the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
-WINOGRAD_RATE = 0.2
+WINOGRAD_RATE = 0.16
 """Winograd: time of its products per product of the definition."""
-WINOGRAD_CHANNEL = 30
+WINOGRAD_CHANNEL = 22
 """Winograd: transforms of a channel of a pixel, in products of the definition at one pixel."""
-WINOGRAD_WEIGHT = 500
+WINOGRAD_WEIGHT = 380
 """Winograd: transforms of a weight and its gradient, in products of the definition at one pixel."""
 
 
