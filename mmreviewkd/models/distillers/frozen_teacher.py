@@ -84,11 +84,16 @@ class FrozenTeacher:
         """Whether the features are computed by a compiled graph."""
         return self.loaded and self._network.compiled
 
-    def probe(self) -> Probe:
-        """The levels of its taps; the first call builds the model and releases it again."""
+    def probe(self, image: tuple[int, ...] | None = None) -> Probe:
+        """The levels of its taps; the first call builds the model and releases it again.
+
+        Args:
+            image (tuple[int, ...], optional): The only shape to try in the first call, see
+                :func:`~mmreviewkd.models.taps.probe.probe`. Defaults to None.
+        """
         if self._probe is None:
             with preserved_random_state():
-                self._probe = probe(build_model(self.config, 'teacher.model'), self.taps)
+                self._probe = probe(build_model(self.config, 'teacher.model'), self.taps, image)
         return self._probe
 
     def load(self, student: nn.Module, compile_options: dict | None = None) -> None:

@@ -69,8 +69,10 @@ class ReviewDistiller(BaseModel):
         compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
             options.
             Defaults to False.
-        image_shape (tuple[int, int, int], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
-            package's tools find it in the training pipeline. Defaults to None: a shape that both models accept.
+        image_shape (tuple[int, ...], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
+            package's tools find it in the training pipeline. For models whose inputs are no images, such as
+            recognizers of clips ``[N, frames, C, H, W]``, the shape of one input of one frame, ``(1, C, H, W)``, by
+            which channels are inferred. Defaults to None: a shape that both models accept.
         data_preprocessor (dict, optional): The student's data preprocessor, if its model dict has none; MMEngine's
             runner passes the config's. Defaults to None.
         init_cfg (dict, optional): The initialization config of MMEngine's ``BaseModule``. Defaults to None.
@@ -94,7 +96,7 @@ class ReviewDistiller(BaseModel):
             warmup_epochs: int = 0,
             warmup_iters: int = 0,
             compile: bool | dict = False,
-            image_shape: tuple[int, int, int] | None = None,
+            image_shape: tuple[int, ...] | None = None,
             data_preprocessor: dict | None = None,
             init_cfg: dict | None = None) -> None:
         check_keys(student, ['model', 'taps', 'logits'], 'student')
@@ -129,7 +131,8 @@ class ReviewDistiller(BaseModel):
         self.taps = FeatureTaps(taps, 'student.taps')
         self.frozen_teacher = FrozenTeacher(**{key: value for key, value in teacher.items() if key != '_scope_'})
         with preserved_random_state():
-            seen = probe(self.student, self.taps), self.frozen_teacher.probe()
+            shape = tuple(image_shape) if image_shape is not None and len(image_shape) != 3 else None
+            seen = probe(self.student, self.taps, shape), self.frozen_teacher.probe(shape)
             for name, part in build_parts(*seen, connector, distill_loss, logit_loss).items():
                 setattr(self, name, part)
         self.student_probe = seen[0]
@@ -268,13 +271,16 @@ def check_distills_not(config: Mapping, where: str) -> None:
 
 
 def _with_proposed_taps(
-        student: dict, teacher: dict, network: nn.Module, image: tuple[int, int, int] | None) -> tuple[dict, dict]:
+        student: dict, teacher: dict, network: nn.Module, image: tuple[int, ...] | None) -> tuple[dict, dict]:
     """Replace ``taps='auto'`` of both models by the taps proposed for the pair."""
-    if image is not None and len(integers(image, 'image_shape', at_least=1)) != 3:
+    if image is not None and len(integers(image, 'image_shape', at_least=1)) < 3:
         raise ConfigError(f'image_shape must be the (C, H, W) of the training images, but is {image!r}')
     asked = [part.get('taps') == 'auto' for part in (student, teacher)]
     if not any(asked):
         return student, teacher
+    if image is not None and len(image) != 3:
+        raise ConfigError(
+            f"taps='auto' looks for maps of images (C, H, W), but image_shape is {image!r}; name the taps of both")
     if not all(asked):
         given, missing = ('student', 'teacher') if asked[0] else ('teacher', 'student')
         raise ConfigError(

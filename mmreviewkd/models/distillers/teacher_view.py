@@ -12,7 +12,7 @@ from mmreviewkd.utils.errors import ConfigError
 _CHANNEL_ORDER = (
     '_channel_conversion',  # MMEngine, mmdet, mmpose, mmyolo, mmocr
     'channel_conversion',  # mmsegmentation
-    'to_rgb',  # mmpretrain, mmdet's re-identification
+    'to_rgb',  # mmpretrain, mmdet's re-identification, mmaction2
 )
 _PAD_VALUE = (
     'pad_value',  # all but
@@ -29,8 +29,9 @@ def renormalize(
     resizing.
 
     Args:
-        inputs (Tensor): ``[N, C, H, W]``.
-        scale (Tensor): ``[C, 1, 1]`` or ``[1, 1, 1]``, in the channel order of the result.
+        inputs (Tensor): ``[N, C, H, W]``, or clips ``[N, frames, C, H, W]`` or ``[N, C, T, H, W]``.
+        scale (Tensor): ``[C, 1, 1]`` or ``[1, 1, 1]``, in the channel order of the result; ``[C, 1, 1, 1]`` for
+            ``[N, C, T, H, W]``.
         shift (Tensor): Same shape as ``scale``; the result is ``scale * inputs + shift``.
         flip (bool): Whether the order of the channels is reversed first. Defaults to False.
         image_shapes (Sequence[tuple[int, int]]): ``(h, w)`` of each image; the pixels outside are padding. If empty,
@@ -38,12 +39,12 @@ def renormalize(
         pad_value (float): The value of padding in the result. Defaults to 0.0.
 
     Returns:
-        Tensor: ``[N, C, H, W]``, of the type and memory format of ``inputs``.
+        Tensor: Of the shape, type and memory format of ``inputs``.
     """
-    view = ((inputs.flip(1) if flip else inputs) * scale + shift).to(inputs.dtype)
+    view = ((inputs.flip(-scale.dim()) if flip else inputs) * scale + shift).to(inputs.dtype)
     for image, (height, width) in zip(view, image_shapes):
-        image[:, height:] = pad_value
-        image[:, :, width:] = pad_value
+        image[..., height:, :] = pad_value
+        image[..., width:] = pad_value
     return view
 
 
@@ -52,14 +53,14 @@ class TeacherView:
 
     Args:
         student (nn.Module): The student's data preprocessor, of MMEngine or any OpenMMLab library whose attributes
-            are known: mmpretrain, mmdet, mmsegmentation, mmpose, mmyolo, mmocr.
+            are known: mmpretrain, mmdet, mmsegmentation, mmpose, mmyolo, mmocr, mmaction2.
         teacher (nn.Module): The teacher's data preprocessor.
 
     Attributes:
         same (bool): Whether both normalize alike, so that the images need no conversion.
         flip (bool): Whether they order channels differently.
         fill (bool): Whether padding must be set to the teacher's value.
-        pad_value (float): The teacher's padding value.
+        pad_value (float, optional): The teacher's padding value; None if it pads before it normalizes.
 
     Raises:
         ConfigError: If a data preprocessor says in no known way how it normalizes images.
@@ -74,7 +75,9 @@ class TeacherView:
         self.scale = s_std / t_std
         self.shift = (s_mean - t_mean) / t_std
         # Where the affine map itself turns the student's padding into the teacher's, blurred edges come out right too.
-        self.fill = not torch.allclose(self.scale * s_pad + self.shift, torch.tensor(float(self.pad_value)), atol=1e-4)
+        # That is so where both pad before they normalize.
+        self.fill = None not in (s_pad, self.pad_value) and not torch.allclose(
+            self.scale * s_pad + self.shift, torch.tensor(float(self.pad_value)), atol=1e-4)
         self.same = (
             not self.flip and not self.fill and bool((self.scale == 1).all() and (self.shift == 0).all()))
 
@@ -82,22 +85,22 @@ class TeacherView:
         """Convert a batch; returns ``inputs`` unchanged if both normalizations are the same.
 
         Args:
-            inputs (Tensor): The student's batch, ``[N, C, H, W]``.
+            inputs (Tensor): The student's batch, ``[N, C, H, W]``, or clips, see :func:`renormalize`.
             data_samples (Sequence, optional): Its data samples, whose ``img_shape`` separates images from padding.
 
         Returns:
-            Tensor: ``[N, C, H, W]``.
+            Tensor: Of the same shape.
         """
         if self.same or not isinstance(inputs, Tensor):
             return inputs
         self.scale, self.shift = self.scale.to(inputs.device), self.shift.to(inputs.device)
         shapes = [sample.img_shape[:2] for sample in data_samples or () if self.fill and 'img_shape' in sample]
         return renormalize(
-            inputs, self.scale, self.shift, self.flip and inputs.shape[1] == 3,
+            inputs, self.scale, self.shift, self.flip and inputs.shape[-self.scale.dim()] == 3,
             shapes if len(shapes) == len(inputs) else (), self.pad_value)
 
 
-def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor, bool, float]:
+def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor, bool, float | None]:
     """Mean and standard deviation ``[C, 1, 1]``, whether the channel order is reversed, and the padding value."""
     # mmdet's MultiBranchDataPreprocessor passes every branch to an inner preprocessor.
     preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
@@ -106,7 +109,9 @@ def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor,
         return torch.zeros(1, 1, 1), torch.ones(1, 1, 1), False, 0
     normalizes = _attribute(preprocessor, ('_enable_normalize',), 'whether it normalizes', whose)
     flipped = _attribute(preprocessor, _CHANNEL_ORDER, 'whether it reverses the channels', whose)
-    pad_value = _attribute(preprocessor, _PAD_VALUE, 'its padding value', whose)
+    # mmaction2's pads clips before it normalizes them.
+    pad_value = None if hasattr(preprocessor, 'format_shape') else _attribute(
+        preprocessor, _PAD_VALUE, 'its padding value', whose)
     mean = preprocessor.mean.cpu().float() if normalizes else torch.zeros(1, 1, 1)
     std = preprocessor.std.cpu().float() if normalizes else torch.ones(1, 1, 1)
     return mean, std, bool(flipped), pad_value

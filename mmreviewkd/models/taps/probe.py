@@ -190,11 +190,11 @@ def _failure(model: nn.Module, taps: FeatureTaps, attempt: _Attempt) -> ConfigEr
         missed = next(tap for tap in taps.taps if not attempt.recording.calls[tap])
         return TapError(f'{taps.where}: {missed!r} is never called when the model runs by {call}')
     reason = (str(attempt.error).strip() or 'no message').splitlines()[0]
-    advice = 'give the image_shape that it accepts, or tap' if attempt.entry == 'call' else 'tap'
     return ConfigError(
         f'{taps.where}: {type(model).__name__} could not be run on a blank image to infer its channels '
-        f'({call} at {attempt.image[-1]} pixels: {type(attempt.error).__name__}: {reason}); {advice} only what its '
-        'extract_feat or forward reaches')
+        f'({call} at {attempt.image[-1]} pixels: {type(attempt.error).__name__}: {reason}); give the image_shape that '
+        'it accepts, such as (1, 3, 224, 224) for clips of frames, or tap only what its extract_feat or forward '
+        'reaches')
 
 
 class _Watch:

@@ -8,6 +8,7 @@ import textbook
 import torch
 from conftest import STAGES, STAGES_BEFORE_RELU, cifar_classifier, gray_batch, review_config
 from mmengine.logging import MessageHub
+from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -280,3 +281,41 @@ def test_a_student_with_a_teacher_of_its_own_is_refused():
     model = dict(type='mmdet.KnowledgeDistillationSingleStageDetector', teacher_config='configs/gfl/gfl_r101.py')
     with pytest.raises(ConfigError, match='KnowledgeDistillationSingleStageDetector, which distills from a teacher of'):
         MODELS.build(review_config(student=dict(model=model, taps=['neck'])))
+
+
+@MODELS.register_module()
+class ClipRecognizer(BaseModel):
+    """A recognizer of clips ``[N, frames, C, H, W]`` by the mean over their frames, like mmaction2's."""
+
+    def __init__(self, channels, data_preprocessor=None):
+        super().__init__(data_preprocessor)
+        self.backbone = nn.Sequential(nn.Conv2d(3, channels, 3, 2, 1), nn.BatchNorm2d(channels), nn.ReLU())
+        self.head = nn.Linear(channels, 2)
+
+    def extract_feat(self, inputs):
+        return self.backbone(inputs.view(-1, *inputs.shape[2:]))
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        scores = self.head(self.extract_feat(inputs).mean((2, 3))).unflatten(0, (len(inputs), -1)).mean(1)
+        return {'loss_cls': scores.square().mean()} if mode == 'loss' else scores
+
+
+def test_clips_are_distilled_frame_by_frame_by_the_shape_of_one():
+    def config(**changes):
+        return dict(
+            type='mmreviewkd.ReviewDistiller',
+            student=dict(model=dict(type='ClipRecognizer', channels=4), taps=['backbone']),
+            teacher=dict(model=dict(type='ClipRecognizer', channels=6), taps=['backbone'], checkpoint='init_cfg'),
+            **changes)
+
+    with pytest.raises(ConfigError, match=r'student.taps: ClipRecognizer could not be run .*\(1, 3, 224, 224\) for cl'):
+        MODELS.build(config())
+    distiller = MODELS.build(config(image_shape=(1, 3, 16, 16)))
+    distiller.init_weights()
+    losses = distiller.loss(torch.randn(2, 5, 3, 16, 16))
+    losses['loss_distill'].backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in distiller.student.backbone.parameters())
+    automatic = config(image_shape=(1, 3, 16, 16))
+    automatic['student']['taps'] = automatic['teacher']['taps'] = 'auto'
+    with pytest.raises(ConfigError, match=r"taps='auto' looks for maps of images .*but image_shape is \(1, 3, 16, 1"):
+        MODELS.build(automatic)

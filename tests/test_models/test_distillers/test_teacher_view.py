@@ -225,3 +225,25 @@ def test_a_preprocessor_of_unknown_settings_is_refused():
     del half_known.channel_conversion
     with pytest.raises(ConfigError, match=r'student.model: .* \(.*channel_conversion, to_rgb\) whether it reverses'):
         TeacherView(half_known, known)
+
+
+class ClipPreprocessor(BaseDataPreprocessor):
+    """Like mmaction2's, which stacks and pads clips before it normalizes them."""
+
+    def __init__(self, mean, to_rgb):
+        super().__init__()
+        self._enable_normalize, self.to_rgb, self.format_shape = True, to_rgb, 'NCHW'
+        self.register_buffer('mean', torch.tensor(mean).view(-1, 1, 1), False)
+        self.register_buffer('std', torch.full((3, 1, 1), 50.0), False)
+
+    def forward(self, data, training=False):
+        images = data.flip(-3) if self.to_rgb else data
+        return (images - self.mean) / self.std
+
+
+def test_clips_of_frames_are_converted_frame_by_frame():
+    student, teacher = ClipPreprocessor([100.0, 110.0, 120.0], False), ClipPreprocessor([90.0, 80.0, 70.0], True)
+    clips = 255 * torch.rand(2, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    view = TeacherView(student, teacher)
+    assert not view.fill
+    torch.testing.assert_close(view(student(clips)), teacher(clips))
