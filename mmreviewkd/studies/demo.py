@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mmreviewkd.utils.progress import progress
 
-from .training import Training
+from .training import Training, stop_trainings
 
 TEACHER, ALONE, REVIEW = 'teacher', 'student alone', 'Knowledge Review'
 
@@ -68,8 +68,8 @@ class Demo:
             each seed, by the name of the network.
 
         Raises:
-            ConfigError: If a training fails; the message names its log. No other one is started then, and those that
-                run are waited for.
+            ConfigError: If a training fails; the message names its log. The others are stopped, and resumed in the
+                next run.
         """
         threads = None if torch.cuda.is_available() else _threads()
         workers = workers or (1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads))
@@ -84,6 +84,7 @@ class Demo:
                     done(count)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
+                stop_trainings()
                 raise
         return {
             TEACHER: [teacher.result()],

@@ -33,6 +33,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 _END_OF_LOG = 4096  # bytes
 # Reading configs and building models use global state of MMEngine, such as the default scope.
 _building = threading.Lock()
+_running: set[subprocess.Popen] = set()
 _TIME_LEFT = re.compile(r'eta: (?:(\d+) days?, )?(\d+):(\d\d):(\d\d)')
 
 
@@ -194,6 +195,12 @@ def _tools() -> Path:
     return next(folder for folder in (package.parent / 'tools', package / '.mim' / 'tools') if folder.is_dir())
 
 
+def stop_trainings() -> None:
+    """Kill the processes of all trainings that run in threads of this process; started again, they are resumed."""
+    for process in list(_running):
+        process.kill()
+
+
 def _run_python(command: Sequence, log: Path, what: str, threads: int | None) -> float:
     """Run a Python tool and return its CPU time in seconds, that of its own child processes included."""
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -203,6 +210,7 @@ def _run_python(command: Sequence, log: Path, what: str, threads: int | None) ->
         start = file.tell()
         process = subprocess.Popen(
             [sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT, env=environment)
+        _running.add(process)
         try:
             while not (ended := os.wait4(process.pid, os.WNOHANG))[0]:
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -211,6 +219,8 @@ def _run_python(command: Sequence, log: Path, what: str, threads: int | None) ->
             process.kill()
             process.wait()
             raise
+        finally:
+            _running.discard(process)
     _, status, usage = ended
     process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait for it again
     if process.returncode:

@@ -1,13 +1,15 @@
 """A training is run, tested and recorded once."""
 
 import json
+import threading
+import time
 
 import pytest
 import torch
 from conftest import ROOT, small_run
 from mmengine.registry import MODELS
 
-from mmreviewkd.studies.training import Training, complexity, share_done
+from mmreviewkd.studies.training import Training, complexity, share_done, stop_trainings
 from mmreviewkd.utils import ConfigError
 from mmreviewkd.utils.config import model_config
 
@@ -45,6 +47,30 @@ def test_a_failed_tool_is_named_with_its_log(tmp_path):
     with pytest.raises(ConfigError, match=r'train.log: error: config: there is no config file'):
         training.run()
     assert not training.result_file.exists()
+
+
+@pytest.mark.slow
+def test_trainings_in_threads_are_stopped_and_read_the_number_of_their_threads(tmp_path):
+    config = tmp_path / 'endless.py'
+    config.write_text('import os\nimport time\nprint("threads", os.environ["OMP_NUM_THREADS"], flush=True)\ntime.sleep(600)')
+    training = Training('endless', str(config), tmp_path / 'run', threads=3)
+    errors = []
+
+    def run():
+        try:
+            training.run()
+        except ConfigError as error:
+            errors.append(str(error))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    log = training.work_dir / 'train.log'
+    deadline = time.monotonic() + 60
+    while not (log.exists() and 'threads 3' in log.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    stop_trainings()
+    thread.join(30)
+    assert len(errors) == 1 and 'ended with exit code -9' in errors[0]
 
 
 def test_complexity_is_that_of_the_student():
