@@ -52,7 +52,8 @@ def test_a_failed_tool_is_named_with_its_log(tmp_path):
 @pytest.mark.slow
 def test_trainings_in_threads_are_stopped_and_read_the_number_of_their_threads(tmp_path):
     config = tmp_path / 'endless.py'
-    config.write_text('import os\nimport time\nprint("threads", os.environ["OMP_NUM_THREADS"], flush=True)\ntime.sleep(600)')
+    config.write_text(
+        'print("threads", __import__("os").environ["OMP_NUM_THREADS"], flush=True)\n__import__("time").sleep(600)')
     training = Training('endless', str(config), tmp_path / 'run', threads=3)
     errors = []
 
