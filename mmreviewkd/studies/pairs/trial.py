@@ -26,6 +26,7 @@ from .families import Network
 
 _IMAGES = 2
 _REGIONS = 16
+_POINTS = 512
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def _untrained(network: Network) -> ConfigDict:
 
 
 def _reduce_regions(train_cfg: object) -> None:
-    """Let the second stage of a detector train on few regions, which makes a step much shorter."""
+    """Let the second stage of a detector train on few regions, and masks on few points: steps become much shorter."""
+    if isinstance(train_cfg, dict) and 'num_points' in train_cfg:
+        train_cfg['num_points'] = min(train_cfg['num_points'], _POINTS)
     for sampler in found_values(train_cfg, 'sampler'):
         if isinstance(sampler, dict) and 'num' in sampler:
             sampler['num'] = min(sampler['num'], _REGIONS)
