@@ -8,12 +8,14 @@ from mmreviewkd.utils import ConfigError
 
 
 def test_the_config_of_a_distillation_stands_for_its_student():
+    pytest.importorskip('mmpretrain')
     configs = ROOT / 'configs' / 'fashion_mnist'
     alone, distilled = (list_taps(str(configs / name)) for name in ('resnet8.py', 'resnet8_review-resnet14.py'))
     assert alone == distilled and 'backbone.layer3' in [f.tap for f in alone.features]
 
 
 def test_the_size_of_the_image_can_be_given():
+    pytest.importorskip('mmpretrain')
     found = list_taps('mmpretrain::resnet/resnet18_8xb32_in1k.py', size=(96, 64))
     assert found.image == (3, 96, 64)
     assert {f.tap: f.size for f in found.features}['backbone.layer4'] == (3, 2)

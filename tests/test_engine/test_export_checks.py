@@ -42,6 +42,7 @@ model = dict(
 
 
 def test_a_pure_python_config_is_exported(tmp_path):
+    pytest.importorskip('mmpretrain')
     (tmp_path / 'student.py').write_text(STUDENT)
     (tmp_path / 'review.py').write_text(PURE_PYTHON)
     cfg = Config.fromfile(tmp_path / 'review.py')

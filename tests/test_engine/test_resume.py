@@ -83,6 +83,7 @@ STOPS = {
 
 @pytest.mark.parametrize('case', others_exhaustive(STOPS, ['epochs', 'iterations, three persistent workers']))
 def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
+    pytest.importorskip('mmpretrain')
     train(config(fashion_mnist, tmp_path / 'whole', case))
     expected = student(tmp_path / 'whole')
     for index, stop in enumerate(STOPS[case]):
@@ -96,6 +97,7 @@ def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
 
 
 def test_with_nothing_to_resume_from_the_run_starts_from_the_weights_of_its_config(fashion_mnist, tmp_path):
+    pytest.importorskip('mmpretrain')
     weights = tmp_path / 'start.pth'
     cfg = config(fashion_mnist, tmp_path / 'run', 'epochs')
     state = {name: torch.full_like(value, 0.5) if value.is_floating_point() else value

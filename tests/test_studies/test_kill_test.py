@@ -7,6 +7,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 
 def test_killed_runs_end_as_whole_ones(fashion_mnist, tmp_path):
+    pytest.importorskip('mmpretrain')
     names = ['epochs, two workers', 'iterations']
     said = []
     configs = {name: small_config(str(fashion_mnist), **CASES[name]) for name in names}

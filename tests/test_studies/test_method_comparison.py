@@ -31,6 +31,7 @@ def recorded(monkeypatch, tmp_path):
 
 
 def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(recorded, tmp_path):
+    pytest.importorskip('mmpretrain')
     page = tmp_path / 'demo.md'
     page.write_text('<!-- table: loss weights -->\n<!-- end -->\n<!-- table: methods -->\n<!-- end -->\n')
     comparison.compare_methods(tmp_path / 'out', docs=tmp_path)

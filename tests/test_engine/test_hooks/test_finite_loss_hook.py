@@ -128,6 +128,7 @@ def test_runs_of_the_tools_have_the_hook_once(fashion_mnist, tmp_path):
 
 
 def test_a_student_that_is_not_finite_is_not_exported(tmp_path: Path):
+    pytest.importorskip('mmpretrain')
     cfg = Config.fromfile(ROOT / 'configs/fashion_mnist/resnet8_review-resnet14.py')
     from mmreviewkd.models.build import build_model
     state = {f'student.{name}': value for name, value in build_model(

@@ -67,6 +67,7 @@ def test_levels_paired_crosswise_are_logged(logged):
 
 
 def test_frozen_stages_are_logged(logged):
+    pytest.importorskip('mmpretrain')
     backbone = dict(type='ResNet', depth=18, base_channels=8, stem_channels=8, frozen_stages=2)
     model = dict(type='ImageClassifier', backbone=backbone)
     taps = [f'backbone.layer{i}' for i in (1, 2, 3)]

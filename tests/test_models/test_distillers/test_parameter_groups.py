@@ -75,6 +75,7 @@ def assert_same_for_the_student(model, tap, cfg):
 @pytest.mark.parametrize(('network', 'optimizer'), [
     ('deit', 'mae'), ('distilled deit', 'mae'), ('swin', 'simmim'), ('convnext', 'spark'), ('swin', 'swin')])
 def test_layers_of_mmpretrains_networks_keep_their_learning_rates(network, optimizer):
+    pytest.importorskip('mmpretrain')
     head, channels, tap = {
         'deit': ('VisionTransformerClsHead', 24, dict(
             type='TokensToMap', tap='backbone.layers[-1]', num_extra_tokens=1)),
@@ -92,6 +93,7 @@ def test_layers_of_mmpretrains_networks_keep_their_learning_rates(network, optim
 
 @pytest.fixture
 def small_convnext_detector():
+    pytest.importorskip('mmpretrain')  # ConvNeXt
     init_default_scope('mmdet')
     model = mmdet_model('convnext/mask-rcnn_convnext-t-p4-w7_fpn_amp-ms-crop-3x_coco.py')
     model.backbone.arch = dict(depths=[1, 1, 7, 1], channels=[8, 16, 24, 32])

@@ -43,6 +43,7 @@ def detectors():
     dict(to_rgb=True, pad_value=1),
 ])
 def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
+    pytest.importorskip('mmpretrain')
     from mmpretrain.structures import DataSample
     student_norm = dict(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375], to_rgb=True, pad_size_divisor=32)
     distiller = build(
@@ -70,6 +71,7 @@ def test_sees_images_by_its_own_normalization_padding_included(teacher_norm):
 @pytest.mark.parametrize('augment', ['Mixup', 'CutMix'])
 def test_mixed_images_are_mixed_alike_for_both(augment):
     """As if the teacher's own preprocessor had mixed them, padding included."""
+    pytest.importorskip('mmpretrain')
     from mmpretrain.structures import DataSample
     mix = dict(batch_augments=dict(augments=dict(type=augment, alpha=1.0)), to_onehot=True, num_classes=10,
                pad_size_divisor=32)

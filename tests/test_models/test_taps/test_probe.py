@@ -110,6 +110,7 @@ SMALL = dict(embed_dims=24, num_layers=2, num_heads=2, feedforward_channels=48)
     dict(type='RevVisionTransformer', arch=SMALL, img_size=64),
 ], ids=lambda config: config['type'])
 def test_does_not_change_networks_that_modify_themselves_in_eval_mode_or_by_image_size(backbone):
+    pytest.importorskip('mmpretrain')
     def seen(model):
         return [(name, module.training, sorted(vars(module)), [buffer.shape for buffer in module.buffers()])
                 for name, module in model.named_modules()]

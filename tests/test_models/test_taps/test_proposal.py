@@ -66,6 +66,7 @@ def test_levels_of_the_same_stride_belong_together(name):
 
 
 def test_levels_that_are_left_out_are_listed_with_the_reason():
+    pytest.importorskip('mmpretrain')
     pytest.importorskip('mmdet')
     proposal = propose_taps(*(build_model(model_config(reference, 'model'), 'model') for reference in (
         'mmdet::retinanet/retinanet_r18_fpn_1x_coco.py', 'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py')))
