@@ -6,5 +6,5 @@ _base_ = [
 
 model = dict(backbone=dict(widths=(8, 8, 16, 32)), head=dict(in_channels=32))
 train_dataloader = dict(dataset=dict(indices=50000))
-train_cfg = dict(max_epochs=2, val_interval=2)
-param_scheduler = dict(total_steps=2)
+train_cfg = dict(max_epochs=3, val_interval=3)
+param_scheduler = dict(total_steps=3)

@@ -7,7 +7,7 @@ model = dict(
     student=dict(model=_base_.model, taps=_base_.taps.stages),
     teacher=dict(
         model='mmreviewkd::fashion_mnist/resnet14.py',
-        checkpoint='work_dirs/resnet14/epoch_2.pth',
+        checkpoint='work_dirs/resnet14/epoch_3.pth',
         taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector', mid_channels=16),
     distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
