@@ -13,6 +13,11 @@ from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, Unnormalized, revi
 
 from .attention_based_fusion import AttentionBasedFusion
 
+try:
+    from torch.compiler import is_compiling as _is_compiling
+except ImportError:  # torch 2.1
+    from torch._dynamo.external_utils import is_compiling as _is_compiling
+
 _CONV = dict(stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
 _GLOBAL_HOOKS = tuple(f'_global{hooks}' for hooks in _HOOKS)
@@ -166,7 +171,7 @@ def obstacle(block: nn.Module) -> str | None:
 
 def is_compiling() -> bool:
     """Whether ``torch.compile`` is tracing; the compiler optimizes the plain modules, but not the fast path."""
-    return getattr(torch.compiler, 'is_compiling', lambda: False)()
+    return _is_compiling()
 
 
 def _is_plain_pair(pair: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int]) -> bool:
