@@ -9,5 +9,5 @@ model = dict(
         model='mmreviewkd::fashion_scenes/fpn_r34.py', checkpoint='work_dirs/fpn_r34/iter_2000.pth',
         logits='decode_head.conv_seg'),
     distill_loss=None,
-    logit_loss=dict(type='ChannelWiseDivergence', temperature=4.0, loss_weight=3.0))
+    logit_loss=dict(type='ChannelWiseDivergence', temperature=4.0, loss_weight=10.0))
 custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]
