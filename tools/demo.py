@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mmreviewkd.apis.arguments import positive
 from mmreviewkd.studies.classification_demo import distilled_student, results_table, run_demo
 from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
 from mmreviewkd.utils.errors import one_line_errors
@@ -20,13 +19,10 @@ def main() -> None:
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds of the students')
     parser.add_argument('--baselines', action='store_true', help='also logit KD and same-level L2')
-    parser.add_argument(
-        '--workers', type=positive, help='trainings at the same time; default: as many as the cores allow, each of one '
-        'thread or of OMP_NUM_THREADS threads, and one on a GPU')
     args = parser.parse_args()
     with one_line_errors():
         prepare_fashion_mnist('data/fashion_mnist', args.data)
-        results = run_demo(args.out, args.seeds, args.baselines, args.workers)
+        results = run_demo(args.out, args.seeds, args.baselines)
     Console().print(results_table(results))
     print(f'Results: {args.out / "results.json"}; curves: {args.out / "curves.png"}; the distilled student: '
           f'{distilled_student(args.out, args.seeds[0])}')

@@ -18,9 +18,7 @@ STUDENTS = {ALONE: f'{CONFIGS}/resnet8.py', REVIEW: f'{CONFIGS}/resnet8_review-r
 BASELINES = {'logit KD': f'{CONFIGS}/resnet8_kd-resnet14.py', 'same-level L2': f'{CONFIGS}/resnet8_l2-resnet14.py'}
 
 
-def run_demo(
-        out: Path, seeds: Sequence[int] = (0,), baselines: bool = False,
-        workers: int | None = None) -> dict[str, list[dict]]:
+def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``results.json`` and ``curves.png``.
 
     With several seeds, ``seeds.md`` and ``seeds.png`` show each pair of students.
@@ -29,7 +27,6 @@ def run_demo(
         out (Path): The folder for all results.
         seeds (Sequence[int]): Seeds of the students. Defaults to (0,).
         baselines (bool): Train students with logit KD and same-level L2, too. Defaults to False.
-        workers (int, optional): How many trainings run at the same time, see :meth:`Demo.run`. Defaults to None.
 
     Returns:
         dict[str, list[dict]]: Results as :meth:`~mmreviewkd.studies.training.Training.run` returns them, one for each
@@ -38,7 +35,7 @@ def run_demo(
     Raises:
         ConfigError: If a training fails; the message names its log.
     """
-    results = _demo(out, baselines).run(seeds, workers)
+    results = _demo(out, baselines).run(seeds)
     write_json([result for group in results.values() for result in group], out / 'results.json')
     plot_curves([group[0] for group in results.values()], METRIC, out / 'curves.png')
     compare_seeds(

@@ -55,7 +55,7 @@ def median_times(steps: Sequence[Callable[[], object]], runs: int) -> list[float
 
 
 def level_times(shape: LevelShape, runs: int) -> Times:
-    """Seconds of forward and backward pass of a level in each way that applies.
+    """Measure a level's forward and backward pass in every way that applies, in seconds.
 
     Args:
         shape (LevelShape): Its shapes.
@@ -102,7 +102,7 @@ def relative_costs(times: Times) -> Times:
 
 
 def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> dict[str, float]:
-    """Least-squares fit, of relative errors, of the terms of ``plan.convolution_costs``; no constant is negative.
+    """Fit the constants of ``plan.convolution_costs`` by least squares of relative errors; none is negative.
 
     Args:
         shapes (Sequence[LevelShape]): The shapes of the levels.
@@ -142,7 +142,7 @@ def _composed_terms(shape: LevelShape) -> tuple[float, list[float]]:
 
 @contextlib.contextmanager
 def constants(values: Mapping[str, float]) -> Iterator[None]:
-    """Use other values of some constants of the cost model for a while."""
+    """Context manager that replaces constants of the cost model."""
     with contextlib.ExitStack() as stack:
         for name, value in values.items():
             stack.enter_context(mock.patch.object(plan, name, value))
@@ -150,12 +150,12 @@ def constants(values: Mapping[str, float]) -> Iterator[None]:
 
 
 def chosen(shape: LevelShape) -> str:
-    """The convolution that the cost model chooses on a CPU."""
+    """The convolution that the cost model chooses for a level on a CPU, in float32."""
     return plan.cheapest_convolution(plan.convolution_costs(shape, torch.device('cpu'), torch.float32))
 
 
 def fast_over_plain(shape: LevelShape, runs: int) -> float:
-    """Time of the fast way, with the convolution that the cost model chooses, over that of the plain modules."""
+    """Ratio of a level's time by the fast way, with the chosen convolution, to its time by the plain modules."""
     times = level_times(shape, runs)
     return times[chosen(shape)] / times['plain']
 

@@ -18,9 +18,7 @@ TEACHER_NAME = 'mask-rcnn_r34'  # teaches every student, by its feature pyramid
 DETECTORS = ('mask-rcnn', 'faster-rcnn', 'retinanet')
 
 
-def run_demo(
-        out: Path, detector: str = 'mask-rcnn', seeds: Sequence[int] = (0,),
-        workers: int | None = None) -> dict[str, list[dict]]:
+def run_demo(out: Path, detector: str = 'mask-rcnn', seeds: Sequence[int] = (0,)) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``{detector}.json`` and ``{detector}.png``.
 
     With several seeds, ``{detector}_seeds.md`` and ``{detector}_seeds.png`` show each pair of students.
@@ -29,7 +27,6 @@ def run_demo(
         out (Path): The folder for all results.
         detector (str): One of 'mask-rcnn', 'faster-rcnn' and 'retinanet'. Defaults to 'mask-rcnn'.
         seeds (Sequence[int]): Seeds of the students. Defaults to (0,).
-        workers (int, optional): How many trainings run at the same time, see :meth:`Demo.run`. Defaults to None.
 
     Returns:
         dict[str, list[dict]]: Results as :meth:`~mmreviewkd.studies.training.Training.run` returns them, one for each
@@ -39,7 +36,7 @@ def run_demo(
         ConfigError: If a training fails; the message names its log.
     """
     trainings = _demo(out, detector)
-    results = trainings.run(seeds, workers)
+    results = trainings.run(seeds)
     write_json([result for group in results.values() for result in group], out / f'{detector}.json')
     compare_seeds(seeds, results[ALONE], results[REVIEW], METRICS, 100.0, out / f'{detector}_seeds.md')
     teacher, alone = trainings.teacher, trainings.student(ALONE, seeds[-1])

@@ -17,9 +17,7 @@ METRICS = {'mIoU': 'mIoU'}
 CWD = 'CWD'
 
 
-def run_demo(
-        out: Path, seeds: Sequence[int] = (0,), baselines: bool = False,
-        workers: int | None = None) -> dict[str, list[dict]]:
+def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) -> dict[str, list[dict]]:
     """Train teacher and students, skipping finished trainings, and write ``results.json`` and ``predictions.png``.
 
     With several seeds, ``seeds.md`` and ``seeds.png`` show each pair of students, and ``seeds_cwd.md`` and
@@ -29,7 +27,6 @@ def run_demo(
         out (Path): The folder for all results.
         seeds (Sequence[int]): Seeds of the students. Defaults to (0,).
         baselines (bool): Train students with channel-wise distillation (CWD), too. Defaults to False.
-        workers (int, optional): How many trainings run at the same time, see :meth:`Demo.run`. Defaults to None.
 
     Returns:
         dict[str, list[dict]]: Results as :meth:`~mmreviewkd.studies.training.Training.run` returns them, one for each
@@ -39,7 +36,7 @@ def run_demo(
         ConfigError: If a training fails; the message names its log.
     """
     trainings = _demo(out, baselines)
-    results = trainings.run(seeds, workers)
+    results = trainings.run(seeds)
     write_json([result for group in results.values() for result in group], out / 'results.json')
     compare_seeds(seeds, results[ALONE], results[REVIEW], METRICS, 1.0, out / 'seeds.md')
     if baselines:

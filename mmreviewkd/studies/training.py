@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -196,9 +197,10 @@ def _tools() -> Path:
 
 
 def stop_trainings() -> None:
-    """Kill the processes of all trainings that run in threads of this process; started again, they are resumed."""
+    """Kill the trainings that threads of this process are running; their next run resumes them."""
     for process in list(_running):
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)  # Popen.kill could take its exit status from the thread that waits
 
 
 def _run_python(command: Sequence, log: Path, what: str, threads: int | None) -> float:

@@ -14,9 +14,10 @@ PREFERENCES = ('time', 'memory')
 # rounding would dominate it.
 LEAST_PIXELS = 8
 
-# The constants below are those that `python tools/measure_costs.py` measured, rounded, on an x86 CPU with two cores and
-# AVX2 in float32, by timing whole levels, forward and backward pass. It measures them on another machine and shows what
-# they would choose there. On other devices than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
+# The constants from MARGIN on are those that `python tools/measure_costs.py` measured, rounded, on an x86 CPU with two
+# cores and AVX2 in float32, by timing whole levels, forward and backward pass. The first three are chosen: the command
+# prints the times that speak for them, or, for LEAST_MAP, what the memory that is saved costs. On other devices than
+# CPUs only LEAST_CHANNELS and LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
@@ -25,8 +26,8 @@ LEAST_CHANNELS = 32
 LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 MARGIN = 0.85
-"""Highest predicted cost, relative to the direct convolution, at which another one is chosen: predictions are that
-inexact."""
+"""Highest predicted cost, relative to the direct convolution, at which another one is chosen: 1 less the
+root mean square relative error of the predictions."""
 SPREADING_CHANNELS = 32
 """Composed: cost of repeating the nine products over blocks, in channels of a 3x3 convolution."""
 COMPOSING = 1.9

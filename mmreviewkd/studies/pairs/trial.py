@@ -103,12 +103,12 @@ def _untrained(network: Network) -> ConfigDict:
     # mmpretrain cannot train LeViT and EfficientFormer with the second classifier that its configs give them.
     if config.get('head', {}).get('type') in ('LeViTClsHead', 'EfficientFormerClsHead'):
         config.head.distillation = False
-    _reduce_regions(config.get('train_cfg'))
+    _reduce_samples(config.get('train_cfg'))
     return config
 
 
-def _reduce_regions(train_cfg: object) -> None:
-    """Let the second stage of a detector train on few regions, and masks on few points: steps become much shorter."""
+def _reduce_samples(train_cfg: object) -> None:
+    """Reduce the regions and mask points that a detector samples for training, which makes a step much shorter."""
     if isinstance(train_cfg, dict) and 'num_points' in train_cfg:
         train_cfg['num_points'] = min(train_cfg['num_points'], _POINTS)
     for sampler in found_values(train_cfg, 'sampler'):
