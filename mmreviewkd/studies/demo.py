@@ -75,9 +75,10 @@ class Demo:
         workers = workers or (1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads))
         pairs = sorted(itertools.product(seeds, self.students), key=lambda pair: pair[1] != ALONE)
         with progress('all trainings', 1 + len(pairs)) as done, ThreadPoolExecutor(workers) as pool:
-            # In this order: a student alone need not wait for the teacher.
-            teacher = pool.submit(dataclasses.replace(self.teacher, threads=threads).run)
-            students = {pair: pool.submit(self._run_student, *pair, threads, teacher) for pair in pairs}
+            # In this order: a student alone need not wait for the teacher, and no student for the teacher's test.
+            trained = Future()
+            teacher = pool.submit(self._run_teacher, threads, trained)
+            students = {pair: pool.submit(self._run_student, *pair, threads, trained) for pair in pairs}
             try:
                 for count, future in enumerate(as_completed([teacher, *students.values()]), start=1):
                     future.result()
@@ -90,9 +91,18 @@ class Demo:
             TEACHER: [teacher.result()],
             **{name: [students[seed, name].result() for seed in seeds] for name in self.students}}
 
-    def _run_student(self, seed: int, name: str, threads: int | None, teacher: Future) -> dict:
+    def _run_teacher(self, threads: int | None, trained: Future) -> dict:
+        """Run the teacher's training; ``trained`` is done before its test, or holds its error."""
+        try:
+            return dataclasses.replace(self.teacher, threads=threads).run(lambda: trained.set_result(None))
+        except BaseException as error:
+            if not trained.done():
+                trained.set_exception(error)
+            raise
+
+    def _run_student(self, seed: int, name: str, threads: int | None, trained: Future) -> dict:
         if name != ALONE:
-            teacher.result()
+            trained.result()
         return dataclasses.replace(self.student(name, seed), threads=threads).run()
 
     def _work_dir(self, name: str, seed: int) -> Path:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,8 +73,11 @@ class Training:
             raise ConfigError(f'{self.work_dir} holds no checkpoint yet')
         return Path(pointer.read_text().strip())
 
-    def run(self) -> dict:
+    def run(self, trained: Callable[[], None] | None = None) -> dict:
         """Train, export and test, or return the recorded result; an interrupted training is resumed.
+
+        Args:
+            trained (Callable, optional): Called before the test, once the last checkpoint is there. Defaults to None.
 
         Returns:
             dict: ``metrics`` by the evaluator's names, ``parameters``, ``flops`` of one image, ``train_minutes`` and
@@ -84,11 +87,13 @@ class Training:
         Raises:
             ConfigError: If a tool fails; the message names its log.
         """
+        trained = trained or (lambda: None)
         if self.result_file.exists():
+            trained()
             return json.loads(self.result_file.read_text())
         print(f'{self.name}: training, log in {self.work_dir / "train.log"}', flush=True)
         started = time.monotonic()
-        metrics, cpu_seconds = self._train_and_test()
+        metrics, cpu_seconds = self._train_and_test(trained)
         with _building:
             size = complexity(self.config)
         result = dict(
@@ -98,11 +103,12 @@ class Training:
         write_json(result, self.result_file)
         return result
 
-    def _train_and_test(self) -> tuple[dict, float]:
+    def _train_and_test(self, trained: Callable[[], None]) -> tuple[dict, float]:
         """The metrics, and the CPU time of all processes in seconds."""
         seconds = _run_python(
             [_tools() / 'train.py', self.config, '--work-dir', self.work_dir, '--resume', *self._cfg_options()],
             self.work_dir / 'train.log', self.name, self.threads)
+        trained()
         metrics, more = self._test()
         return metrics, seconds + more
 
@@ -129,7 +135,7 @@ class ShortTraining(Training):
     Its metrics are those of its last validation. It writes no checkpoint, so it restarts after an interruption.
     """
 
-    def _train_and_test(self) -> tuple[dict, float]:
+    def _train_and_test(self, trained: Callable[[], None]) -> tuple[dict, float]:
         cpu = _cpu_seconds()
         shutil.rmtree(self.work_dir, ignore_errors=True)
         self.work_dir.mkdir(parents=True)
@@ -141,6 +147,7 @@ class ShortTraining(Training):
                 traceback.print_exc()
                 raise ConfigError(
                     f'{self.name!r} failed, see {log.name}: {type(error).__name__}: {error}') from error
+        trained()
         validation = training_curve(self.work_dir)['curve']['validation']
         if not validation:
             raise ConfigError(f'{self.config}: {self.name!r} ended without a validation, see train_cfg.val_interval')

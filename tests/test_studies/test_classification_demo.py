@@ -17,12 +17,13 @@ def recorded(monkeypatch):
     """Trainings give a result by their config at once; the fixture is the list of those asked for."""
     asked = []
 
-    def run(training):
+    def run(training, trained=lambda: None):
         asked.append(training)
         name = training.work_dir.name.partition('_seed')
         seed = int(name[2] or 0)
         training.work_dir.mkdir(parents=True, exist_ok=True)
         (training.work_dir / 'last_checkpoint').write_text(f'{training.work_dir}/epoch_8.pth')
+        trained()
         curve = dict(iteration=[1, 2], loss=[2.0, 1.0], validation={demo.METRIC: [(1, 70.0)]})
         return dict(name=training.name, metrics={demo.METRIC: TOP1.get(name[0], 88.0) + seed}, parameters=5142,
                     flops=640_000, train_minutes=1.5, curve=curve)

@@ -15,10 +15,11 @@ def trained(monkeypatch, tmp_path):
     """A demo whose trainings give a result at once; the fixture is the demo and the list of those asked for."""
     asked = []
 
-    def run(training):
+    def run(training, trained=lambda: None):
         asked.append(training)
         training.work_dir.mkdir(parents=True, exist_ok=True)
         (training.work_dir / 'last_checkpoint').write_text(f'{training.work_dir}/last.pth')
+        trained()
         return dict(name=training.name)
 
     monkeypatch.setattr(Training, 'run', run)
@@ -55,10 +56,10 @@ def test_only_distilled_students_wait_for_the_teacher(trained, monkeypatch):
     demo, asked = trained
     alone_is_done, run = threading.Event(), Training.run
 
-    def in_turn(training):
+    def in_turn(training, *trained):
         if training.name == TEACHER:
             assert alone_is_done.wait(60)
-        result = run(training)
+        result = run(training, *trained)
         if training.name == ALONE:
             alone_is_done.set()
         return result
@@ -68,10 +69,27 @@ def test_only_distilled_students_wait_for_the_teacher(trained, monkeypatch):
     assert [training.name for training in asked[:2]] == [ALONE, TEACHER]
 
 
+def test_no_distilled_student_waits_for_the_teachers_test(trained, monkeypatch):
+    demo, asked = trained
+    distilled, run = threading.Event(), Training.run
+
+    def in_turn(training, *trained):
+        result = run(training, *trained)
+        if training.name == TEACHER:
+            assert distilled.wait(60)  # where the teacher is tested
+        if training.name == REVIEW:
+            distilled.set()
+        return result
+
+    monkeypatch.setattr(Training, 'run', in_turn)
+    demo.run([0], workers=2)
+    assert len(asked) == 4
+
+
 def test_a_failed_teacher_ends_the_demo(trained, monkeypatch):
     demo, _ = trained
 
-    def fail(training):
+    def fail(training, trained):
         raise ConfigError('no images')
 
     monkeypatch.setattr(demo.teacher.__class__, 'run', fail)

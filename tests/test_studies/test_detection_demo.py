@@ -14,10 +14,11 @@ AP = {'r34': 0.376, 'r18': 0.19, 'r18_review-r34': 0.23}
 @pytest.fixture
 def drawn(monkeypatch):
     """Trainings give a result by their config at once; the fixture is the list of pictures asked for."""
-    def run(training):
+    def run(training, trained=lambda: None):
         seed = int(training.work_dir.name.partition('_seed')[2] or 0)
         training.work_dir.mkdir(parents=True, exist_ok=True)
         (training.work_dir / 'last_checkpoint').write_text(f'{training.work_dir}/epoch_4.pth')
+        trained()
         name = training.config.split('/')[-1].removesuffix('.py')
         metrics = {'coco/bbox_mAP': AP[name.partition('_')[2]] + seed / 100}
         if name.startswith('mask'):
