@@ -12,6 +12,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmreviewkd.models.build import build_model
+from mmreviewkd.models.taps.model_inputs import grid_size
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.first_iteration import first_iteration
@@ -22,7 +23,7 @@ from .first_batch import NoBatchError, first_batch, made_up_batch
 from .made_up_data import SOURCE_SIZES
 
 
-def training_image(cfg: Config, model: ConfigDict, student: nn.Module) -> tuple[int, int, int]:
+def training_image(cfg: Config, model: ConfigDict, student: nn.Module) -> tuple[int, int, int] | None:
     """Return the shape of the images that a student is trained on, batch augmentations and padding included.
 
     Made-up images pass through the training pipeline and the data preprocessor, so no data set is read. Where the
@@ -34,7 +35,8 @@ def training_image(cfg: Config, model: ConfigDict, student: nn.Module) -> tuple[
         student (nn.Module): The student, whose data preprocessor is used.
 
     Returns:
-        tuple[int, int, int]: ``(C, H, W)``. Of sizes that vary from batch to batch, one of them.
+        tuple[int, int, int] or None: ``(C, H, W)``. Of sizes that vary from batch to batch, one of them. None for a
+        model of point clouds, whose voxels have a fixed size.
 
     Raises:
         NoBatchError: If there is neither a pipeline that accepts made-up images nor the data set.
@@ -42,6 +44,8 @@ def training_image(cfg: Config, model: ConfigDict, student: nn.Module) -> tuple[
     """
     if cfg.get('train_dataloader') is None:
         raise NoBatchError('the config has no train_dataloader')
+    if grid_size(student) is not None:
+        return None
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmengine'))
     with preserved_random_state(), scope, only_warnings_logged():
         for seed in (random.seed, np.random.seed, torch.manual_seed):  # the same on every machine and in every process
@@ -87,7 +91,8 @@ def add_training_image(cfg: Config) -> None:
 def images_of(batch: Mapping) -> Tensor:
     """The images of a batch that a student is distilled on, ``[N, C, H, W]``, or the first one, ``[C, H, W]``.
 
-    Of a batch of several branches, these are the images of ``unsup_student``, or else of the last branch.
+    Of a batch of several branches, these are the images of ``unsup_student``, or else of the last branch. Of point
+    clouds, it is the first tensor that describes them.
 
     Args:
         batch (Mapping): The batch, before or after the data preprocessor.
@@ -107,6 +112,6 @@ def images_of(batch: Mapping) -> Tensor:
 def _tensors(value: object) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
+    elif isinstance(value, (tuple, list, Mapping)):
+        for item in value.values() if isinstance(value, Mapping) else value:
             yield from _tensors(item)

@@ -89,7 +89,7 @@ def test_no_distilled_student_waits_for_the_teachers_test(trained, monkeypatch):
 def test_a_failed_teacher_ends_the_demo(trained, monkeypatch):
     demo, _ = trained
 
-    def fail(training, trained):
+    def fail(training, *trained):
         raise ConfigError('no images')
 
     monkeypatch.setattr(demo.teacher.__class__, 'run', fail)

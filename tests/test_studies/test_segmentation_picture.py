@@ -13,6 +13,7 @@ from mmreviewkd.studies.segmentation_picture import draw_segmentations
 
 pytest.importorskip('mmcv.ops')
 pytest.importorskip('mmseg.models')
+pytest.importorskip('pycocotools')
 CONFIG = ROOT / 'configs' / 'fashion_scenes' / 'fpn_r18.py'
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from mmreviewkd.models.taps.model_inputs import images_in
 from mmreviewkd.utils.errors import ConfigError
 
 _TOO_SMALL = ('too small', 'greater than actual input size')
@@ -16,7 +17,8 @@ def batch_errors_named(images: Tensor | Sequence[Tensor]) -> Iterator[None]:
     """Turn errors caused by too small images or a batch of one image into a ConfigError.
 
     Args:
-        images (Tensor or Sequence[Tensor]): The batch, ``[N, C, H, W]``, or a list of images ``[C, H, W]``.
+        images (Tensor or Sequence[Tensor]): The batch, ``[N, C, H, W]``, a dict with it, or a list of images
+            ``[C, H, W]``.
 
     Raises:
         ConfigError: If a level has less than one pixel, or a normalization layer gets one value per channel.
@@ -25,6 +27,8 @@ def batch_errors_named(images: Tensor | Sequence[Tensor]) -> Iterator[None]:
         yield
     except (RuntimeError, ValueError) as error:
         message = str(error).splitlines()[0] if str(error) else ''
+        images = images if isinstance(images, (list, tuple)) else images_in(images)
+        images = () if images is None else images
         if _NO_STATISTICS in message and len(images) == 1:
             raise ConfigError(
                 'a batch of one image has a level of 1 x 1 pixel, of which batch normalization cannot compute '

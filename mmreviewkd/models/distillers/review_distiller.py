@@ -174,8 +174,9 @@ class ReviewDistiller(BaseModel):
         """Compute the student's own losses and the distillation losses.
 
         Args:
-            inputs (Tensor): The batch, ``[N, C, H, W]``. For a semi-supervised student, a dict of batches by branch;
-                the student is distilled on ``unsup_student``, the last branch that it runs on.
+            inputs (Tensor): The batch, ``[N, C, H, W]``, or mmdet3d's dict of images. For a semi-supervised student, a
+                dict of batches by branch; the student is distilled on ``unsup_student``, the last branch that it runs
+                on.
             data_samples (list, optional): Its data samples.
 
         Returns:
@@ -296,7 +297,8 @@ def _distilled_branch(
         inputs: Tensor | Mapping[str, Tensor], data_samples: list | Mapping[str, list] | None
 ) -> tuple[Tensor, list | None]:
     """The batch of the student's last forward pass, whose features the taps record."""
-    if isinstance(inputs, Tensor):
+    branches = isinstance(data_samples, Mapping)
+    if isinstance(inputs, Tensor) or (isinstance(inputs, Mapping) and not branches):
         return inputs, data_samples
     if not isinstance(inputs, Mapping):
         raise ConfigError(

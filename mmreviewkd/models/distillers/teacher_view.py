@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
+from mmreviewkd.models.taps.model_inputs import images_in, voxel_layer_of, with_images
 from mmreviewkd.utils.errors import ConfigError
 
 # Attributes by which the libraries name the same setting; of two, the first one counts.
@@ -53,7 +54,7 @@ class TeacherView:
 
     Args:
         student (nn.Module): The student's data preprocessor, of MMEngine or any OpenMMLab library whose attributes
-            are known: mmpretrain, mmdet, mmsegmentation, mmpose, mmyolo, mmocr, mmaction2.
+            are known: mmpretrain, mmdet, mmsegmentation, mmpose, mmyolo, mmocr, mmaction2, mmdet3d.
         teacher (nn.Module): The teacher's data preprocessor.
 
     Attributes:
@@ -63,10 +64,12 @@ class TeacherView:
         pad_value (float, optional): The teacher's padding value; None if it pads before it normalizes.
 
     Raises:
-        ConfigError: If a data preprocessor says in no known way how it normalizes images.
+        ConfigError: If a data preprocessor says in no known way how it normalizes images, or the two divide point
+            clouds into different voxels.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        _check_same_voxels(student, teacher)
         s_mean, s_std, s_flipped, s_pad = _normalization(student, 'student')
         t_mean, t_std, t_flipped, self.pad_value = _normalization(teacher, 'teacher')
         self.flip = s_flipped != t_flipped
@@ -85,19 +88,30 @@ class TeacherView:
         """Convert a batch; returns ``inputs`` unchanged if both normalizations are the same.
 
         Args:
-            inputs (Tensor): The student's batch, ``[N, C, H, W]``, or clips, see :func:`renormalize`.
+            inputs (Tensor): The student's batch, ``[N, C, H, W]``, or clips, see :func:`renormalize`; or a dict with
+                them, see :func:`~mmreviewkd.models.taps.model_inputs.images_in`.
             data_samples (Sequence, optional): Its data samples, whose ``img_shape`` separates images from padding.
 
         Returns:
             Tensor: Of the same shape.
         """
-        if self.same or not isinstance(inputs, Tensor):
+        images = images_in(inputs)
+        if self.same or images is None:
             return inputs
-        self.scale, self.shift = self.scale.to(inputs.device), self.shift.to(inputs.device)
+        self.scale, self.shift = self.scale.to(images.device), self.shift.to(images.device)
         shapes = [sample.img_shape[:2] for sample in data_samples or () if self.fill and 'img_shape' in sample]
-        return renormalize(
-            inputs, self.scale, self.shift, self.flip and inputs.shape[-self.scale.dim()] == 3,
-            shapes if len(shapes) == len(inputs) else (), self.pad_value)
+        return with_images(inputs, renormalize(
+            images, self.scale, self.shift, self.flip and images.shape[-self.scale.dim()] == 3,
+            shapes if len(shapes) == len(images) else (), self.pad_value))
+
+
+def _check_same_voxels(student: nn.Module, teacher: nn.Module) -> None:
+    """Refuse a teacher whose voxels are not those that the student's data preprocessor makes for both."""
+    own, other = (voxel_layer_of(preprocessor) for preprocessor in (student, teacher))
+    if None not in (own, other) and repr(own) != repr(other):
+        raise ConfigError(
+            'student.model and teacher.model divide point clouds into different voxels, but both see those of the '
+            f"student's data_preprocessor: {own} and {other}; give both the same voxel_layer")
 
 
 def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor, bool, float | None]:

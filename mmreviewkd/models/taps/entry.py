@@ -3,6 +3,8 @@
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from .model_inputs import as_accepted, takes_metas
+
 
 def entries_of(model: nn.Module) -> list[str]:
     """List the calls by which a model may compute its features, the shortest first.
@@ -27,15 +29,18 @@ def run_entry(model: nn.Module, inputs: Tensor, data_samples: list | None, entry
 
     Args:
         model (nn.Module): The model.
-        inputs (Tensor): The batch, ``[N, C, H, W]``.
-        data_samples (list, optional): Its data samples, which only 'tensor' takes.
+        inputs (Tensor): The batch, ``[N, C, H, W]``, or what else the model accepts, such as mmdet3d's dict.
+        data_samples (list, optional): Its data samples, for 'tensor' and for an ``extract_feat`` that takes the
+            images' metadata, too.
         entry (str): The call.
     """
+    inputs = as_accepted(model, inputs)
     if entry == 'tensor':
         model(inputs, data_samples, mode='tensor')
     elif entry == 'call':
         model(inputs)
     elif entry == 'extract_feat':
-        model.extract_feat(inputs)
+        metas = [[sample.metainfo for sample in data_samples or ()]] if takes_metas(type(model)) else []
+        model.extract_feat(inputs, *metas)
     else:
         model.student.extract_feat(inputs)

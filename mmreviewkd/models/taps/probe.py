@@ -16,11 +16,14 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .entry import entries_of, run_entry
 from .feature_taps import FeatureTaps
+from .model_inputs import grid_size
 from .recording import Recording
 
 # Sides of the square images, in pixels; the first one that the model accepts is used. A network whose first convolution
 # has stride 1 is meant for small images, so the smallest side is tried first.
 SIDES = (224, 64, 32, 512)
+# Coordinates and intensity (KITTI); time, too (nuScenes); coordinates alone; elongation, too.
+VALUES_OF_A_POINT = (4, 5, 3, 6)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,9 @@ def blank_images(model: nn.Module, image: tuple[int, ...] | None = None) -> Iter
 
     Args:
         model (nn.Module): The model; the number of channels is that of its first convolution, whose stride tells
-            whether the model is meant for small images. Networks of one size, such as MLP-Mixers, name it.
+            whether the model is meant for small images. Networks of one size, such as MLP-Mixers, name it. For a
+            model of point clouds an image has a pixel per column of voxels, and as many channels as a point has values
+            (see :func:`~mmreviewkd.models.taps.model_inputs.as_accepted`).
         image (tuple[int, ...], optional): The only shape to try, ``(C, H, W)``. Defaults to None.
 
     Yields:
@@ -123,6 +128,10 @@ def blank_images(model: nn.Module, image: tuple[int, ...] | None = None) -> Iter
     blank = next(model.parameters()).new_zeros
     if image:
         yield blank(1, *image)
+        return
+    if grid := grid_size(model):
+        for depth in VALUES_OF_A_POINT:
+            yield blank(1, depth, *grid)
         return
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     small = convolution is not None and convolution.stride == (1, 1)

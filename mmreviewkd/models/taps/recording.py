@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mmreviewkd.utils.errors import TapError
 
+from .model_inputs import images_in
 from .tap_path import without_keys
 
 
@@ -116,9 +117,10 @@ class Recording:
         return value
 
 
-def image_size_of(images: object) -> tuple[int, int] | None:
-    """``(H, W)`` of a batch ``[N, C, H, W]``; None for anything else."""
-    return tuple(images.shape[-2:]) if isinstance(images, Tensor) else None
+def image_size_of(inputs: object) -> tuple[int, int] | None:
+    """``(H, W)`` of a batch of images, see :func:`images_in`; None for anything else."""
+    images = images_in(inputs)
+    return None if images is None else tuple(images.shape[-2:])
 
 
 def _versions(value: object) -> list[int]:

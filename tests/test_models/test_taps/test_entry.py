@@ -3,6 +3,7 @@
 import torch
 from conftest import cifar_classifier
 from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mmreviewkd.models.taps.entry import entries_of, run_entry
@@ -35,3 +36,16 @@ def test_a_module_of_plain_pytorch_is_called_with_its_images():
     assert entries_of(model) == ['call']
     run_entry(model, torch.zeros(2, 3, 4, 4), None, 'call')
     assert seen == [(2, 48)]
+
+
+def test_an_extract_feat_of_two_parameters_is_given_the_metadata():
+    seen = []
+
+    class Fusing(nn.Module):
+        def extract_feat(self, batch_inputs_dict, batch_input_metas):
+            seen.append((batch_inputs_dict, batch_input_metas))
+
+    batch = dict(imgs=torch.zeros(1, 3, 4, 4))
+    run_entry(Fusing(), batch, [BaseDataElement(metainfo=dict(img_shape=(4, 4)))], 'extract_feat')
+    run_entry(Fusing(), batch, None, 'extract_feat')
+    assert seen == [(batch, [dict(img_shape=(4, 4))]), (batch, [])]
