@@ -1,4 +1,5 @@
-# mmdet's RetinaNet R50-FPN, reduced for images of 72 to 96 pixels and for training from scratch.
+# mmdet's RetinaNet R50-FPN, reduced for images of 72 to 96 pixels and for training from scratch. The head is shared by
+# all levels, whose statistics differ, so it has group normalization: running averages of all levels fit none of them.
 _base_ = 'mmdet::_base_/models/retinanet_r50_fpn.py'
 
 model = dict(
@@ -9,6 +10,6 @@ model = dict(
         in_channels=16,
         stacked_convs=2,
         feat_channels=16,
-        norm_cfg=dict(type='BN'),
+        norm_cfg=dict(type='GN', num_groups=4),
         anchor_generator=dict(strides=[4, 8, 16, 32, 64])),
     test_cfg=dict(nms_pre=200, max_per_img=20))
