@@ -22,6 +22,7 @@ from mmreviewkd.utils.checks import (
     number,
     tap_list,
 )
+from mmreviewkd.utils.compiling import options_that_work
 from mmreviewkd.utils.config import model_config
 from mmreviewkd.utils.errors import ConfigError, check_keys, strict_keys
 from mmreviewkd.utils.random import preserved_random_state
@@ -67,8 +68,8 @@ class ReviewDistiller(BaseModel):
             Defaults to 0.
         warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
         compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
-            options.
-            Defaults to False.
+            options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
+            compiled. Defaults to False.
         image_shape (tuple[int, ...], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
             package's tools find it in the training pipeline. For models whose inputs are no images, such as
             recognizers of clips ``[N, frames, C, H, W]``, the shape of one input of one frame, ``(1, C, H, W)``, by
@@ -154,9 +155,10 @@ class ReviewDistiller(BaseModel):
         super().init_weights()
 
     def _load_teacher(self) -> None:
-        self.frozen_teacher.load(self.student, self.compile_options)
-        if self.compile_options is not None and self.connector is not None:
-            self.connector.compile(**self.compile_options)
+        options = options_that_work(self.compile_options, next(self.student.parameters()).device, 'model.compile')
+        self.frozen_teacher.load(self.student, options)
+        if options is not None and self.connector is not None:
+            self.connector.compile(**options)
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
         """Run :meth:`loss` in ``loss`` mode, and the student's ``forward`` in any other.

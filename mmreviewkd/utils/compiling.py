@@ -1,0 +1,37 @@
+"""Check that ``torch.compile`` works on this machine before a training relies on it."""
+
+import logging
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor
+from torch._dynamo.exc import BackendCompilerFailed
+
+from .errors import described
+
+
+def options_that_work(options: dict | None, device: torch.device, where: str) -> dict | None:
+    """Compile a small function, and warn if that fails, such as for want of a C++ compiler.
+
+    Args:
+        options (dict, optional): Options of ``torch.compile``; None compiles nothing.
+        device (torch.device): Where the compiled functions will run.
+        where (str): The config key of the options, for the warning.
+
+    Returns:
+        dict or None: ``options``; None if nothing can be compiled with them.
+    """
+    if options is None:
+        return None
+    try:
+        torch.compile(_small_function, **options)(torch.zeros(8, device=device))
+    except BackendCompilerFailed as error:
+        reason = getattr(error, 'inner_exception', error)
+        print_log(f'{where}: torch.compile does not work here, so nothing is compiled ({described(reason)})', 'current',
+                  logging.WARNING)
+        return None
+    return options
+
+
+def _small_function(x: Tensor) -> Tensor:
+    return torch.relu(x + 1).sum()
