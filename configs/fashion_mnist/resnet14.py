@@ -1,4 +1,4 @@
-# The teacher, which has seen 40,000 images. Its images are loaded by a process of their own: a fifth of its time here.
+# The teacher, which has seen 40,000 images. A process of their own loads them beside the training.
 _base_ = [
     '../_base_/models/fashion_mnist_resnet14.py', '../_base_/datasets/fashion_mnist.py',
     '../_base_/schedules/fashion_mnist_5e.py', '../_base_/default_runtime.py'

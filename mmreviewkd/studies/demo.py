@@ -51,7 +51,7 @@ class Demo:
         """The config of an exported student, beside its weights."""
         return self._work_dir(name, seed) / 'student' / 'student.py'
 
-    def run(self, seeds: Sequence[int], workers: int | None = None) -> dict[str, list[dict]]:
+    def run(self, seeds: Sequence[int]) -> dict[str, list[dict]]:
         """Train the teacher and the students, several at the same time; finished trainings are skipped.
 
         Without a GPU each training computes with one thread, or with as many as the environment variable
@@ -60,8 +60,6 @@ class Demo:
 
         Args:
             seeds (Sequence[int]): Seeds of the students.
-            workers (int, optional): How many trainings run at the same time; None for as many as the cores allow.
-                Defaults to None.
 
         Returns:
             dict[str, list[dict]]: Results as :meth:`~mmreviewkd.studies.training.Training.run` returns them, one for
@@ -72,7 +70,7 @@ class Demo:
                 next run.
         """
         threads = None if torch.cuda.is_available() else _threads()
-        workers = workers or (1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads))
+        workers = 1 if threads is None else max(1, len(os.sched_getaffinity(0)) // threads)
         pairs = sorted(itertools.product(seeds, self.students), key=lambda pair: pair[1] != ALONE)
         with progress('all trainings', 1 + len(pairs)) as done, ThreadPoolExecutor(workers) as pool:
             # In this order: a student alone need not wait for the teacher, and no student for the teacher's test.

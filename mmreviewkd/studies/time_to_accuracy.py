@@ -62,7 +62,7 @@ def time_to_accuracy(out: Path, seed: int = 0, docs: Path | None = None) -> list
 
 
 def accuracies(result: dict) -> list[tuple[float, float]]:
-    """The validations of a run as pairs of the minutes of training before it, data loading included, and the accuracy.
+    """Pairs of minutes of training and accuracy, one for each validation of a run; data loading counts as training.
 
     Args:
         result (dict): What :meth:`~mmreviewkd.studies.training.Training.run` returned.
@@ -104,7 +104,7 @@ def plot(results: Sequence[dict], file: Path) -> None:
 
 
 def _textbook_config(out: Path) -> str:
-    """Write the demo's distillation with connector and loss computed by their formulas."""
+    """Write a config of the demo's distillation with the textbook's connector and loss, and return its path."""
     file = out / 'textbook.py'
     text = '\n'.join([
         f'_base_ = [{str(Path(STUDENTS[REVIEW]).resolve())!r}]',

@@ -11,7 +11,9 @@ from .errors import described
 
 
 def options_that_work(options: dict | None, device: torch.device, where: str) -> dict | None:
-    """Compile a small function, and warn if that fails, such as for want of a C++ compiler.
+    """Return the options of ``torch.compile`` if it works with them; otherwise warn, as without a C++ compiler.
+
+    A small function is compiled to find out.
 
     Args:
         options (dict, optional): Options of ``torch.compile``; None compiles nothing.

@@ -8,8 +8,17 @@ from conftest import ROOT
 THE_PAPERS_DATA = {'CIFAR-100', 'COCO', 'ImageNet-1k'}
 
 
+class Strict(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML silently takes the last."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [key.value for key, _ in node.value]
+        assert len(set(keys)) == len(keys), f'a key twice in {keys}: {node.start_mark}'
+        return super().construct_mapping(node, deep)
+
+
 def read(path):
-    return yaml.safe_load((ROOT / path).read_text())
+    return yaml.load((ROOT / path).read_text(), Strict)
 
 
 METAFILES = read('model-index.yml')['Import']

@@ -27,9 +27,21 @@ def trained(monkeypatch, tmp_path):
     return Demo(tmp_path, Training(TEACHER, 'configs/a/big.py', tmp_path / 'big'), students), asked
 
 
-def test_students_share_seeds_and_the_distilled_ones_the_teacher(trained):
+@pytest.fixture
+def on_cores(monkeypatch):
+    """Sets the number of cores that a demo sees, each for a training of one thread."""
+    def set_cores(count):
+        monkeypatch.setattr('os.sched_getaffinity', lambda process: set(range(count)), raising=False)
+
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    monkeypatch.delenv('OMP_NUM_THREADS', raising=False)
+    return set_cores
+
+
+def test_students_share_seeds_and_the_distilled_ones_the_teacher(trained, on_cores):
     demo, asked = trained
-    results = demo.run([3, 5], workers=1)
+    on_cores(1)
+    results = demo.run([3, 5])
     names = [f'{name}_seed{seed}' for seed in (3, 5) for name in ('small_review-big', 'small_kd-big')]
     assert [training.work_dir.name for training in asked] == ['big', 'small_seed3', 'small_seed5', *names]
     options = {training.work_dir.name: training.options for training in asked}
@@ -52,8 +64,9 @@ def test_each_training_computes_with_one_thread_or_as_many_as_the_environment_sa
     assert {training.threads for training in asked} == {threads}
 
 
-def test_only_distilled_students_wait_for_the_teacher(trained, monkeypatch):
+def test_only_distilled_students_wait_for_the_teacher(trained, monkeypatch, on_cores):
     demo, asked = trained
+    on_cores(2)
     alone_is_done, run = threading.Event(), Training.run
 
     def in_turn(training, *trained):
@@ -65,12 +78,13 @@ def test_only_distilled_students_wait_for_the_teacher(trained, monkeypatch):
         return result
 
     monkeypatch.setattr(Training, 'run', in_turn)
-    demo.run([0], workers=2)
+    demo.run([0])
     assert [training.name for training in asked[:2]] == [ALONE, TEACHER]
 
 
-def test_no_distilled_student_waits_for_the_teachers_test(trained, monkeypatch):
+def test_no_distilled_student_waits_for_the_teachers_test(trained, monkeypatch, on_cores):
     demo, asked = trained
+    on_cores(2)
     distilled, run = threading.Event(), Training.run
 
     def in_turn(training, *trained):
@@ -82,19 +96,20 @@ def test_no_distilled_student_waits_for_the_teachers_test(trained, monkeypatch):
         return result
 
     monkeypatch.setattr(Training, 'run', in_turn)
-    demo.run([0], workers=2)
+    demo.run([0])
     assert len(asked) == 4
 
 
-def test_a_failed_teacher_ends_the_demo(trained, monkeypatch):
+def test_a_failed_teacher_ends_the_demo(trained, monkeypatch, on_cores):
     demo, _ = trained
+    on_cores(2)
 
     def fail(training, *trained):
         raise ConfigError('no images')
 
     monkeypatch.setattr(demo.teacher.__class__, 'run', fail)
     with pytest.raises(ConfigError, match='no images'):
-        demo.run([0, 1], workers=2)
+        demo.run([0, 1])
 
 
 def test_the_table_has_means_spreads_and_gains_over_the_student_alone():

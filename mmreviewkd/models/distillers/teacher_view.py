@@ -107,11 +107,12 @@ class TeacherView:
 
 def _check_same_voxels(student: nn.Module, teacher: nn.Module) -> None:
     """Refuse a teacher whose voxels are not those that the student's data preprocessor makes for both."""
-    own, other = (voxel_layer_of(preprocessor) for preprocessor in (student, teacher))
-    if None not in (own, other) and repr(own) != repr(other):
+    own, other = ((getattr(preprocessor, 'voxel_type', None), voxel_layer_of(preprocessor))
+                  for preprocessor in (student, teacher))
+    if repr(own) != repr(other) and (own[1], other[1]) != (None, None):
         raise ConfigError(
             'student.model and teacher.model divide point clouds into different voxels, but both see those of the '
-            f"student's data_preprocessor: {own} and {other}; give both the same voxel_layer")
+            f"student's data_preprocessor: {own} and {other}; give both the same voxel_layer and voxel_type")
 
 
 def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor, bool, float | None]:

@@ -30,12 +30,12 @@ def with_images(inputs: object, images: Tensor) -> object:
 
 
 def voxel_layer_of(preprocessor: nn.Module | None) -> nn.Module | None:
-    """The module by which mmdet3d's data preprocessor divides point clouds into voxels; None if there is none."""
+    """The voxelization layer of mmdet3d's data preprocessor; None for any other data preprocessor."""
     return getattr(preprocessor, 'voxel_layer', None)
 
 
 def grid_size(model: nn.Module) -> tuple[int, int] | None:
-    """``(H, W)`` of the voxels that a model divides point clouds into, seen from above; None for other models."""
+    """``(H, W)`` of the voxel grid of a model of point clouds, in bird's-eye view; None for other models."""
     voxels = voxel_layer_of(getattr(model, 'data_preprocessor', None))
     return None if voxels is None else (voxels.grid_shape[1], voxels.grid_shape[0])
 
