@@ -16,6 +16,7 @@ from .folding import BatchNorm
 from .layout import to_maps
 
 GROUP_PIXELS = 2048
+ROW_WIDTH = 512
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,13 @@ def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
         return torch.native_batch_norm(
             maps, norm.weight, norm.bias, *((None, None) if unchanged else (norm.running_mean, norm.running_var)),
             norm.from_batch, norm.momentum or 0.0, norm.eps)
+    pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
     groups = _groups(maps)
-    pixels = maps.numel() // maps.shape[1]
-    means, variances = map(torch.stack, zip(*(torch.batch_norm_update_stats(g, None, None, 0.0) for g in groups)))
-    shares = means.new_tensor([g.shape[-1] / pixels for g in groups])[:, None]
-    mean = (shares * means).sum(0)  # Eq. 24
-    variance = (shares * (variances + (means - mean).square())).sum(0)
+    statistics = zip(*(torch.batch_norm_update_stats(group, None, None, 0.0) for group in groups))
+    means, variances = (torch.stack(s).view(len(groups), -1, channels) for s in statistics)
+    shares = means.new_tensor([group.shape[-1] / pixels for group in groups])[:, None, None]
+    mean = (shares * means).sum((0, 1))  # Eq. 24
+    variance = (shares * (variances + (means - mean).square())).sum((0, 1))
     if norm.momentum is not None:
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (pixels / (pixels - 1)), norm.momentum)
@@ -113,21 +115,24 @@ def normalize_adjoint(
     grad = grad.contiguous(memory_format=torch.channels_last if _is_channels_last(maps) else torch.contiguous_format)
     running = (None, None) if norm.from_batch else (norm.running_mean, norm.running_var)
 
-    def library(grad: Tensor, maps: Tensor, wanted: list[bool]) -> tuple[Tensor, Tensor, Tensor]:
+    def library(grad: Tensor, maps: Tensor, wanted: list[bool], times: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         return torch.ops.aten.native_batch_norm_backward(
-            grad, maps, norm.weight, *running, mean, inverse_std, norm.from_batch, norm.eps, wanted)
+            grad, maps, norm.weight.repeat(times), *running, mean.repeat(times), inverse_std.repeat(times),
+            norm.from_batch, norm.eps, wanted)
 
     if not _groups_pay(maps, norm):
         return library(grad, maps, [True, True, True])
-    pixels = maps.numel() // maps.shape[1]
+    pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
     pairs = [*zip(_groups(grad), _groups(maps))]
-    sums = [library(*pair, [False, True, True]) for pair in pairs]
-    grad_weight, grad_bias = (torch.stack([s[i] for s in sums]).sum(0) for i in (1, 2))  # Eq. 25
+    times = pairs[0][0].shape[1] // channels
+    sums = [library(*pair, [False, True, True], times) for pair in pairs]
+    grad_weight, grad_bias = (torch.cat([s[i] for s in sums]).view(-1, channels).sum(0) for i in (1, 2))  # Eq. 25
     own = norm.weight * inverse_std
     slope = own * inverse_std * grad_weight / -pixels
     shift = own * grad_bias / -pixels - slope * mean
+    own, slope, shift = (t.repeat(times) for t in (own, slope, shift))
     grad_rows = torch.empty_like(maps.permute(0, 2, 3, 1), memory_format=torch.contiguous_format)
-    parts = grad_rows.flatten(0, 2).split(GROUP_PIXELS)
+    parts = grad_rows.view(-1, times * channels).split(GROUP_PIXELS)
     for (grad_group, group), part in zip(pairs, parts):
         rows, grad_of_rows = (g[0, :, 0].t() for g in (group, grad_group))
         torch.addcmul(shift, rows, slope, out=part).addcmul_(grad_of_rows, own)  # Eq. 26
@@ -145,6 +150,13 @@ def _is_channels_last(maps: Tensor) -> bool:
 
 
 def _groups(maps: Tensor) -> list[Tensor]:
-    """The pixels of ``[N, O, H, W]`` in groups ``[1, O, 1, pixels]``, in the channels_last memory format."""
-    rows = maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
+    """The pixels of ``[N, O, H, W]`` in groups, each ``[1, k * O, 1, pixels]`` in the channels_last memory format.
+
+    Of narrow maps, ``k`` pixels that follow one another lie side by side, each summed with every ``k``-th pixel after
+    it: the library is slow on short rows.
+    """
+    channels = maps.shape[1]
+    pixels = maps.numel() // channels
+    times = next(k for k in range(max(1, ROW_WIDTH // channels), 0, -1) if pixels % k == 0)
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, times * channels)
     return [group[None, None].permute(0, 3, 1, 2) for group in rows.split(GROUP_PIXELS)]

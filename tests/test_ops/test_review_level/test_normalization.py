@@ -14,11 +14,13 @@ def norm_of(weight, bias, from_batch=True, momentum=None):
         weight, bias, torch.full_like(bias, 0.3), torch.full_like(bias, 1.5), from_batch, momentum, 1e-5)
 
 
-@pytest.mark.parametrize('group', [4, 1000])
+@pytest.mark.parametrize('width', [1, 6, 512])
+@pytest.mark.parametrize('group', [4, 10, 1000])
 @pytest.mark.parametrize('from_batch', [True, False])
 @pytest.mark.parametrize('size', [(5, 7), (7, 7), (1, 9)])
-def test_equals_the_module_with_its_gradients(group, from_batch, size, monkeypatch):
+def test_equals_the_module_with_its_gradients(width, group, from_batch, size, monkeypatch):
     monkeypatch.setattr(normalization, 'GROUP_PIXELS', group)
+    monkeypatch.setattr(normalization, 'ROW_WIDTH', width)
     maps, weight, bias = normal(2, 3, *size) + 2, normal(3, seed=1), normal(3, seed=2)
     maps = maps.contiguous(memory_format=torch.channels_last)
 
