@@ -7,20 +7,25 @@ import argparse
 from pathlib import Path
 
 from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
-from mmreviewkd.studies.method_comparison import compare_methods
+from mmreviewkd.studies.method_comparison import SETTINGS, compare_methods
 from mmreviewkd.utils.errors import one_line_errors
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--out', type=Path, default=Path('work_dirs/methods'), help='the folder for all trainings')
+    parser.add_argument('--out', type=Path, help='the folder for all trainings')
+    parser.add_argument(
+        '--setting', choices=[name.replace(' ', '-') for name in SETTINGS], default='few-images',
+        help='500 images as in the demo, or all 60,000, halved in size')
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
     parser.add_argument('--docs', type=Path, help='a folder with demo.md, to fill with the tables')
     parser.add_argument('--workers', type=int, default=1, help='how many trainings run at once, a thread each')
     args = parser.parse_args()
     with one_line_errors():
         prepare_fashion_mnist('data/fashion_mnist', args.data)
-        compare_methods(args.out, args.workers, args.docs)
+        compare_methods(
+            args.out or Path('work_dirs/methods') / args.setting, args.workers, args.docs,
+            args.setting.replace('-', ' '))
 
 
 if __name__ == '__main__':

@@ -30,22 +30,31 @@ def recorded(monkeypatch, tmp_path):
     return asked
 
 
-def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(recorded, tmp_path):
+@pytest.mark.parametrize(('name', 'tuned_on'), [('few images', {}), ('all images', {'train': 50000})])
+def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(recorded, tmp_path, name, tuned_on):
     pytest.importorskip('mmpretrain')
-    page = tmp_path / 'demo.md'
-    page.write_text('<!-- table: loss weights -->\n<!-- end -->\n<!-- table: methods -->\n<!-- end -->\n')
-    comparison.compare_methods(tmp_path / 'out', docs=tmp_path)
+    page, setting = tmp_path / 'demo.md', comparison.SETTINGS[name]
+    page.write_text(f'<!-- {name}: loss weights -->\n<!-- end -->\n<!-- {name}: methods -->\n<!-- end -->\n')
+    comparison.compare_methods(tmp_path / 'out', docs=tmp_path, setting=name)
     for training in recorded[1:]:
         test = training.work_dir.parent.name == 'runs'
         assert training.options['val_dataloader.dataset.test_mode'] == test
         assert training.options['val_dataloader.dataset.indices'] == (None if test else -10000)
-        assert training.options['randomness.seed'] in (comparison.SEEDS if test else comparison.TUNING_SEEDS)
+        assert training.options['randomness.seed'] in (setting.seeds if test else setting.tuning_seeds)
+        images = training.options.get('train_dataloader.dataset.indices')
+        assert images == (None if test else tuned_on.get('train'))
     text = page.read_text()
     assert '| Knowledge Review | 1: 81.0 · **3: 83.0** · 10: 83.0 · 30: 82.0 |' in text
-    assert '| Knowledge Review + logit KD | 3 + 3 |' in text
+    assert '| Knowledge Review + DKD | 3 + 1 |' in text
+    assert ('| student alone, twice the epochs |' in text) == (name == 'all images')
 
 
-@pytest.mark.parametrize('variant', comparison.METHODS, ids=lambda variant: variant.name)
+VARIANTS = {
+    f'{name}, {variant.name}': variant
+    for name, setting in comparison.SETTINGS.items() for variant in setting.methods()}
+
+
+@pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
 def test_every_method_can_be_built(variant, monkeypatch):
     pytest.importorskip('mmpretrain')
     monkeypatch.chdir(ROOT)
@@ -55,7 +64,10 @@ def test_every_method_can_be_built(variant, monkeypatch):
     losses = [type(part).__name__ for part in (
         getattr(model, 'distill_loss', None), getattr(model, 'logit_loss', None)) if part is not None]
     assert losses == {
-        'student alone': [], 'Knowledge Review': ['HierarchicalContextLoss'], 'logit KD': ['LogitDistillationLoss'],
-        'DKD': ['DecoupledLogitLoss'], 'same-level L2': ['FeatureL2Loss'], 'PKD': ['PearsonCorrelationLoss'],
+        'student alone': [], 'student alone, twice the epochs': [], 'Knowledge Review': ['HierarchicalContextLoss'],
+        'logit KD': ['LogitDistillationLoss'], 'DKD': ['DecoupledLogitLoss'], 'same-level L2': ['FeatureL2Loss'],
+        'PKD': ['PearsonCorrelationLoss'],
         'Knowledge Review + logit KD': ['HierarchicalContextLoss', 'LogitDistillationLoss'],
         'Knowledge Review + DKD': ['HierarchicalContextLoss', 'DecoupledLogitLoss']}[variant.name]
+    schedulers, epochs = cfg.param_scheduler, cfg.train_cfg.max_epochs
+    assert schedulers.total_steps == epochs == cfg.train_cfg.val_interval

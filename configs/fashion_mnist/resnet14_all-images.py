@@ -1,0 +1,20 @@
+# A teacher trained out on all 60,000 images, halved in size.
+_base_ = './resnet14.py'
+
+input_shape = (1, 14, 14)
+resize = dict(type='Resize', scale=14, backend='cv2')
+train_dataloader = dict(
+    batch_size=256,
+    dataset=dict(
+        indices=None,
+        pipeline=[
+            resize,
+            dict(type='RandomCrop', crop_size=14, padding=1),
+            dict(type='RandomFlip', prob=0.5, direction='horizontal'),
+            dict(type='PackInputs'),
+        ]))
+test_pipeline = [resize, dict(type='PackInputs')]
+val_dataloader = dict(dataset=dict(split='test', test_mode=True, indices=None, pipeline=test_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_cfg = dict(max_epochs=20, val_interval=20)
+param_scheduler = dict(total_steps=20)
