@@ -15,7 +15,8 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 from .folding import BatchNorm
 from .layout import to_maps
 
-GROUP_PIXELS = 2048
+# Gradients inherit the error of mean and variance over all pixels, so these are summed in smaller groups.
+STATISTICS_GROUP, GRADIENT_GROUP = 512, 2048
 ROW_WIDTH = 512
 
 
@@ -84,7 +85,7 @@ def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
             maps, norm.weight, norm.bias, *((None, None) if unchanged else (norm.running_mean, norm.running_var)),
             norm.from_batch, norm.momentum or 0.0, norm.eps)
     pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-    groups = _groups(maps)
+    groups = _groups(maps, STATISTICS_GROUP)
     statistics = zip(*(torch.batch_norm_update_stats(group, None, None, 0.0) for group in groups))
     means, variances = (torch.stack(s).view(len(groups), -1, channels) for s in statistics)
     shares = means.new_tensor([group.shape[-1] / pixels for group in groups])[:, None, None]
@@ -123,7 +124,7 @@ def normalize_adjoint(
     if not _groups_pay(maps, norm):
         return library(grad, maps, [True, True, True])
     pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-    pairs = [*zip(_groups(grad), _groups(maps))]
+    pairs = [*zip(_groups(grad, GRADIENT_GROUP), _groups(maps, GRADIENT_GROUP))]
     times = pairs[0][0].shape[1] // channels
     sums = [library(*pair, [False, True, True], times) for pair in pairs]
     grad_weight, grad_bias = (torch.cat([s[i] for s in sums]).view(-1, channels).sum(0) for i in (1, 2))  # Eq. 25
@@ -132,7 +133,7 @@ def normalize_adjoint(
     shift = own * grad_bias / -pixels - slope * mean
     own, slope, shift = (t.repeat(times) for t in (own, slope, shift))
     grad_rows = torch.empty_like(maps.permute(0, 2, 3, 1), memory_format=torch.contiguous_format)
-    parts = grad_rows.view(-1, times * channels).split(GROUP_PIXELS)
+    parts = grad_rows.view(-1, times * channels).split(GRADIENT_GROUP)
     for (grad_group, group), part in zip(pairs, parts):
         rows, grad_of_rows = (g[0, :, 0].t() for g in (group, grad_group))
         torch.addcmul(shift, rows, slope, out=part).addcmul_(grad_of_rows, own)  # Eq. 26
@@ -142,15 +143,15 @@ def normalize_adjoint(
 def _groups_pay(maps: Tensor, norm: BatchNorm) -> bool:
     return (
         norm.from_batch and maps.device.type == 'cpu' and maps.dtype.itemsize >= 4 and _is_channels_last(maps)
-        and maps.numel() // maps.shape[1] > GROUP_PIXELS)
+        and maps.numel() // maps.shape[1] > GRADIENT_GROUP)
 
 
 def _is_channels_last(maps: Tensor) -> bool:
     return maps.is_contiguous(memory_format=torch.channels_last)
 
 
-def _groups(maps: Tensor) -> list[Tensor]:
-    """The pixels of ``[N, O, H, W]`` in groups, each ``[1, k * O, 1, pixels]`` in the channels_last memory format.
+def _groups(maps: Tensor, size: int) -> list[Tensor]:
+    """The pixels of ``[N, O, H, W]`` in groups, each ``[1, k * O, 1, <= size]`` in the channels_last memory format.
 
     Of narrow maps, ``k`` pixels that follow one another lie side by side, each summed with every ``k``-th pixel after
     it: the library is slow on short rows.
@@ -159,4 +160,4 @@ def _groups(maps: Tensor) -> list[Tensor]:
     pixels = maps.numel() // channels
     times = next(k for k in range(max(1, ROW_WIDTH // channels), 0, -1) if pixels % k == 0)
     rows = maps.permute(0, 2, 3, 1).reshape(-1, times * channels)
-    return [group[None, None].permute(0, 3, 1, 2) for group in rows.split(GROUP_PIXELS)]
+    return [group[None, None].permute(0, 3, 1, 2) for group in rows.split(size)]

@@ -19,7 +19,8 @@ def norm_of(weight, bias, from_batch=True, momentum=None):
 @pytest.mark.parametrize('from_batch', [True, False])
 @pytest.mark.parametrize('size', [(5, 7), (7, 7), (1, 9)])
 def test_equals_the_module_with_its_gradients(width, group, from_batch, size, monkeypatch):
-    monkeypatch.setattr(normalization, 'GROUP_PIXELS', group)
+    monkeypatch.setattr(normalization, 'STATISTICS_GROUP', group // 2)
+    monkeypatch.setattr(normalization, 'GRADIENT_GROUP', group)
     monkeypatch.setattr(normalization, 'ROW_WIDTH', width)
     maps, weight, bias = normal(2, 3, *size) + 2, normal(3, seed=1), normal(3, seed=2)
     maps = maps.contiguous(memory_format=torch.channels_last)
