@@ -98,11 +98,11 @@ SETTINGS = {
             'train_dataloader.dataset.pipeline': [
                 _SMALLER, dict(type='RandomCrop', crop_size=14, padding=1),
                 dict(type='RandomFlip', prob=0.5, direction='horizontal'), dict(type='PackInputs')],
-            'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(20)},
+            'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(12)},
         student={'backbone.widths': (4, 4, 8, 16), 'head.in_channels': 16},
-        distilled={'model.warmup_iters': 235},
+        distilled={'model.warmup_iters': 140},
         tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000},
-        without=('same-level L2', 'Knowledge Review + logit KD'), doubled=_schedule(40)),
+        without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(24)),
 }
 
 
