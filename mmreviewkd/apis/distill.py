@@ -8,9 +8,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from mmreviewkd.models.build import build_model
 from mmreviewkd.models.distillers.review_distiller import check_distills_not
+from mmreviewkd.models.taps.logits import classifier_logits
 from mmreviewkd.models.taps.proposal import Proposal, propose_taps
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading, save_atomically
 from mmreviewkd.utils.config import config_file, load_config, model_config, without_pretrained
@@ -37,7 +39,8 @@ def distill(
         cfg_options: Mapping | None = None) -> Path:
     """Propose the taps of a pair, try one step, write the config of the distillation, and optionally train it.
 
-    Prints the levels of both models, and the losses, gradients, time and memory of the step.
+    Classifiers of the same number of classes are distilled with logit KD, too. Prints the levels of both models, and
+    the losses, gradients, time and memory of the step.
 
     Args:
         student (str): The student's own config: a path, or ``'package::path/of/config.py'``; a pure Python config
@@ -65,11 +68,11 @@ def distill(
     file = _out_file(student, teacher, out, force)
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
     require_keys(cfg, TRAINING, 'needed to train', 'student')
-    proposal = _propose(student, teacher, _with_options(cfg, cfg_options or {}), teacher_cfg)
+    proposal, logits = _propose(student, teacher, _with_options(cfg, cfg_options or {}), teacher_cfg)
     print_log('\n'.join([f'levels, {proposal.heading}', *(f'  {line}' for line in proposal.table())]))
 
     def text(folder: Path) -> str:
-        return pair_config(student, teacher, checkpoint, proposal, cfg, folder, cfg_options)
+        return pair_config(student, teacher, checkpoint, proposal, cfg, folder, cfg_options, logits)
 
     guard_checkpoint_loading()
     with tempfile.TemporaryDirectory() as folder:
@@ -121,7 +124,9 @@ def _with_options(cfg: Config, options: Mapping) -> Config:
     return cfg
 
 
-def _propose(student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> Proposal:
+def _propose(
+        student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> tuple[Proposal, tuple[str, str] | None]:
+    """The taps of the features of both models, and those of their logits."""
     models = []
     with preserved_random_state():
         for reference, config, name in ((student, cfg, 'student'), (teacher, teacher_cfg, 'teacher')):
@@ -132,4 +137,16 @@ def _propose(student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> Pr
         except NoBatchError as error:
             print_log(f'the size of the training images is not known, so a usual one is taken ({error})')
             image = None
-        return propose_taps(*models, image)
+        return propose_taps(*models, image), _logits(*models)
+
+
+def _logits(student: nn.Module, teacher: nn.Module) -> tuple[str, str] | None:
+    """The taps of the logits of two classifiers with as many classes; says what was found."""
+    own, other = classifier_logits(student), classifier_logits(teacher)
+    if not (own and other):
+        return None
+    if own[1] != other[1]:
+        print_log(f'no logit KD: the student has {own[1]} classes, the teacher {other[1]}')
+        return None
+    print_log(f'logit KD over {own[1]} classes: {own[0]} of the student, {other[0]} of the teacher')
+    return own[0], other[0]

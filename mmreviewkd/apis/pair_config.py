@@ -19,7 +19,7 @@ _HOOKS = [dict(type='mmreviewkd.LevelScalarsHook'), dict(type='mmreviewkd.LevelP
 
 def pair_config(
         student: str, teacher: str, checkpoint: str, proposal: Proposal, cfg: Config, folder: Path,
-        options: Mapping | None = None) -> str:
+        options: Mapping | None = None, logits: tuple[str, str] | None = None) -> str:
     """Return the text of the config that distils a pair.
 
     The student's config becomes the ``_base_``, or of a pure Python config, the ``read_base()``. A pure Python config
@@ -33,6 +33,8 @@ def pair_config(
         cfg (Config): The student's config, read.
         folder (Path): The folder of the text's file.
         options (Mapping, optional): Settings by dotted keys, as ``--cfg-options`` has them. Defaults to None.
+        logits (tuple[str, str], optional): The taps of the student's and the teacher's logits, between which logit KD
+            is added. Defaults to None: no logit KD.
 
     Raises:
         ConfigError: If an option changes the student, or an item of a list.
@@ -46,10 +48,15 @@ def pair_config(
         teacher=dict(model=teacher, checkpoint=checkpoint, taps=proposal.teacher_taps),
         connector=dict(type='ReviewConnector', mid_channels=min(_MID_CHANNELS, widest)),
         distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+    if logits:
+        for network, tap in zip((model['student'], model['teacher']), logits):
+            network['logits'] = tap
+        model['logit_loss'] = dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0)
     changes = _merged(model, options or {})
     hooks = 'custom_hooks' if pure_python else '_base_.custom_hooks'
     hooks = [Code(f'*{hooks}'), *_HOOKS] if cfg.get('custom_hooks') else _HOOKS
-    start = [f'# {_name(student)} distilled from {_name(teacher)} with Knowledge Review, as tools/distill.py proposes.']
+    method = 'Knowledge Review and logit KD' if logits else 'Knowledge Review'
+    start = [f'# {_name(student)} distilled from {_name(teacher)} with {method}, as tools/distill.py proposes.']
     if module:
         start += ['from mmengine.config import read_base', '', 'with read_base():', f'    from {module} import *']
     elif pure_python:

@@ -105,14 +105,17 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert 'left out' not in printed and 'init_weights' not in printed.partition('wrote')[0]
 
     text, cfg = file.read_text(), Config.fromfile(file)
-    assert "_base_ = '../student.py'" in text and len(text.splitlines()) < 35
+    assert "_base_ = '../student.py'" in text and len(text.splitlines()) < 40
+    assert 'logit KD over 10 classes: head.fc of the student, head.fc of the teacher' in printed
+    assert (cfg.model.student.logits, cfg.model.teacher.logits) == ('head.fc', 'head.fc')
+    assert cfg.model.logit_loss.to_dict() == dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0)
     assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
     assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
     hooks = [hook['type'] for hook in cfg.custom_hooks]
     assert hooks == ['mmreviewkd.ChannelsLastHook', 'mmreviewkd.LevelScalarsHook', 'mmreviewkd.LevelPicturesHook']
 
     log = max((tmp_path / 'work').glob('*/vis_data/scalars.json')).read_text().splitlines()
-    assert sum('loss_distill' in json.loads(line) for line in log) == 4
+    assert sum({'loss_distill', 'loss_logit'} <= set(json.loads(line)) for line in log) == 4
     exported = Config.fromfile(tmp_path / 'work' / 'student' / 'student.py')
     state = torch.load(tmp_path / 'work' / 'student' / 'student.pth', weights_only=True)['state_dict']
     build_model(Config.fromfile(student).model, 'student').load_state_dict(state, strict=True)
@@ -152,6 +155,13 @@ def test_options_are_written_into_the_config(student, weights):
     cfg = Config.fromfile(distill(student, TEACHER, weights, out='pair.py', cfg_options=options))
     assert (cfg.model.distill_loss.loss_weight, cfg.model.warmup_epochs) == (5.0, 1)
     assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (16, 3, 2)
+
+
+def test_a_teacher_of_other_classes_gives_features_only(student, weights, capsys):
+    Path('other.py').write_text(Path(student).read_text().replace('num_classes=10', 'num_classes=11'))
+    cfg = Config.fromfile(distill(student, 'other.py', 'init_cfg', out='pair.py'))
+    assert 'no logit KD: the student has 10 classes, the teacher 11' in capsys.readouterr().out
+    assert 'logit_loss' not in cfg.model and 'logits' not in cfg.model.student
 
 
 @pytest.mark.parametrize(('change', 'message'), [
@@ -220,7 +230,7 @@ def test_a_pair_of_detectors_is_tried_on_made_up_scenes(tmp_path, monkeypatch, c
     printed = capsys.readouterr().out
     assert file.name == 'mask-rcnn_r18_review-mask-rcnn_r34.py'
     assert 'made-up data' in printed and 'loss_mask' in printed and 'neck:output[0]' in printed.replace('  ', ' ')
-    assert Config.fromfile(file).model.student.taps == ['neck']
+    assert Config.fromfile(file).model.student.taps == ['neck'] and 'logit KD' not in printed
 
 
 def test_the_tool_ends_bad_input_in_one_line(student, weights, tmp_path):

@@ -163,7 +163,7 @@ class _Watch:
         return describe
 
     def _described(self, name: str, module: nn.Module, output: object, order: int) -> Iterator[Feature]:
-        path = _as_path(self._model, name)
+        path = as_path(self._model, name)
         composite = next(module.children(), None) is not None
         elements = list(_elements(output))
         several = len(elements) > 1
@@ -177,7 +177,7 @@ class _Watch:
                 tap=path + (f':output{index}' if several else ''), module=name, path=path, outputs=len(elements),
                 kind=kind, channels=channels, size=size, stride=_stride(self._image.shape[2], size[0]), order=order,
                 type=type(module).__name__, composite=composite, num_extra_tokens=extra,
-                before_relu=relu and f'{_as_path(self._model, relu)}:input')
+                before_relu=relu and f'{as_path(self._model, relu)}:input')
 
     def _relu_at_the_end(self, name: str, value: Tensor) -> str | None:
         """The ReLU inside a module whose output is the module's own."""
@@ -226,8 +226,13 @@ def _stride(image: int, size: int) -> float:
     return float(power) if size in (image // power, -(-image // power)) else ratio
 
 
-def _as_path(model: nn.Module, name: str) -> str:
-    """A module's name as Python would write it: ``backbone.layer1.2.relu`` as ``backbone.layer1[-1].relu``."""
+def as_path(model: nn.Module, name: str) -> str:
+    """Write a module's name as Python would: ``backbone.layer1.2.relu`` as ``backbone.layer1[-1].relu``.
+
+    Args:
+        model (nn.Module): The model that contains the module.
+        name (str): The module's name, as ``named_modules`` has it.
+    """
     path, owner = '', model
     for step in name.split('.'):
         if isinstance(owner, (nn.Sequential, nn.ModuleList)) and re.fullmatch(r'\d+', step):
