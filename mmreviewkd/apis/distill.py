@@ -69,7 +69,6 @@ def distill(
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
     require_keys(cfg, TRAINING, 'needed to train', 'student')
     proposal, logits = _propose(student, teacher, _with_options(cfg, cfg_options or {}), teacher_cfg)
-    print_log('\n'.join([f'levels, {proposal.heading}', *(f'  {line}' for line in proposal.table())]))
 
     def text(folder: Path) -> str:
         return pair_config(student, teacher, checkpoint, proposal, cfg, folder, cfg_options, logits)
@@ -126,7 +125,7 @@ def _with_options(cfg: Config, options: Mapping) -> Config:
 
 def _propose(
         student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> tuple[Proposal, tuple[str, str] | None]:
-    """The taps of the features of both models, and those of their logits."""
+    """The taps of the features of both models, and those of their logits; prints them."""
     models = []
     with preserved_random_state():
         for reference, config, name in ((student, cfg, 'student'), (teacher, teacher_cfg, 'teacher')):
@@ -137,7 +136,9 @@ def _propose(
         except NoBatchError as error:
             print_log(f'the size of the training images is not known, so a usual one is taken ({error})')
             image = None
-        return propose_taps(*models, image), _logits(*models)
+        proposal = propose_taps(*models, image)
+    print_log('\n'.join([f'levels, {proposal.heading}', *(f'  {line}' for line in proposal.table())]))
+    return proposal, _logits(*models)
 
 
 def _logits(student: nn.Module, teacher: nn.Module) -> tuple[str, str] | None:
