@@ -1,4 +1,4 @@
-"""Find the loss weight of a distillation by short trainings that are validated on held-out training images.
+"""Find the loss weights of a distillation by short trainings that are validated on held-out training images.
 
 Finished trainings are not repeated; an interrupted one is resumed.
 """
@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='the config of a distillation: a file, or package::path/of/config.py')
     parser.add_argument('--weights', type=float, nargs='+', help="default: 0.1, 0.3, 1, 3 and 10 times the config's")
-    parser.add_argument('--key', help="the weight's config key; default: model.distill_loss.loss_weight")
+    parser.add_argument('--key', help='the config key of the only weight to find; default: those of all losses in turn')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1], help='default: 0 1')
     parser.add_argument(
         '--length', type=float, default=0.25, help="share of the config's schedule to train; default: 0.25")
@@ -32,12 +32,13 @@ def main() -> None:
         '--cfg-options', nargs='+', action=ConfigOptions, help="settings that override the config's: a.b=1 c='[2,3]'")
     args = parser.parse_args()
     with one_line_errors():
-        search = find_loss_weight(**vars(args))
-        Console().print(search.table())
-        if not search.best:
-            print('The student alone was best: at this length no weight helped.')
+        searches = find_loss_weight(**vars(args))
+        for search in searches:
+            Console().print(search.table())
+        if searches[-1].helps:
+            print(' '.join(f'{search.key}={search.best:g}' for search in searches))
         else:
-            print(f'{search.key}={search.best:g}')
+            print('The student alone was best: at this length no weight helped.')
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import statistics
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,23 +42,33 @@ class WeightSearch:
         key (str): The config key of the weight.
         metric (str): The metric that chooses.
         scores (Mapping[float, Sequence[float or None]]): By weight, the metric of each seed; None where the training
-            diverged. The weight 0 is the student alone.
+            diverged.
         seeds (Sequence[int]): The seeds.
+        alone (Sequence[float or None], optional): The metric of the student alone, without any distillation. Defaults
+            to None: that of the weight 0, which is the same where a config has no other loss of distillation.
     """
 
     key: str
     metric: str
     scores: Mapping[float, Sequence[float | None]]
     seeds: Sequence[int]
+    alone: Sequence[float | None] | None = None
 
     @property
     def best(self) -> float:
         """The weight with the best mean; the smallest one of several."""
         return max(sorted(self.scores), key=self.mean)
 
+    @property
+    def helps(self) -> bool:
+        """Whether the best weight is better than the student alone."""
+        return self._mean_of(self.scores[self.best]) > self._mean_of(self.alone or self.scores[0])
+
     def mean(self, weight: float) -> float:
         """The mean over the seeds, negative if a lower metric is better; minus infinity if a training diverged."""
-        scores = self.scores[weight]
+        return self._mean_of(self.scores[weight])
+
+    def _mean_of(self, scores: Sequence[float | None]) -> float:
         if None in scores:
             return float('-inf')
         return statistics.mean(scores) * (-1 if 'loss' in self.metric.lower() else 1)
@@ -68,16 +78,19 @@ class WeightSearch:
         table = Table(title=f'{self.metric} on validation images')
         for column in (self.key, *(f'seed {seed}' for seed in self.seeds), 'mean', 'against alone', ''):
             table.add_column(column, justify='right')
-        for weight in sorted(self.scores):
-            scores = self.scores[weight]
-            whole = None not in scores
-            mean = statistics.mean(scores) if whole else None
-            against = f'{mean - statistics.mean(self.scores[0]):+.4g}' \
-                if weight and whole and None not in self.scores[0] else ''
+        alone = self.alone or self.scores[0]
+        rows = [(f'{weight:g}', self.scores[weight], weight == self.best) for weight in sorted(self.scores)]
+        if self.alone:
+            rows.insert(0, ('student alone', alone, False))
+        else:
+            rows[0] = '0 (alone)', *rows[0][1:]
+        for name, scores, best in rows:
+            mean = None if None in scores else statistics.mean(scores)
+            known = scores is not alone and None not in [*scores, *alone]
             table.add_row(
-                f'{weight:g}' if weight else '0 (alone)',
-                *(_DIVERGED if score is None else f'{score:.4g}' for score in scores),
-                f'{mean:.4g}' if whole else '', against, 'best' if weight == self.best else '')
+                name, *(_DIVERGED if score is None else f'{score:.4g}' for score in scores),
+                '' if mean is None else f'{mean:.4g}',
+                f'{mean - statistics.mean(alone):+.4g}' if known else '', 'best' if best else '')
         return table
 
 
@@ -91,18 +104,20 @@ def find_loss_weight(
         own_validation: bool = False,
         metric: str | None = None,
         work_dir: str | None = None,
-        cfg_options: dict | None = None) -> WeightSearch:
+        cfg_options: dict | None = None) -> list[WeightSearch]:
     """Train with several loss weights and compare the students on images that none of them was trained on.
 
     Every weight is trained with every seed, each in a process of its own on one device, with the config's schedule
-    shortened in proportion. The weight 0, the student alone, is always among them. If the largest or the smallest
-    weight is the best one, further ones are tried. Finished trainings are recorded in the work dir and not repeated;
-    an interrupted one is resumed. Checkpoints of finished trainings are deleted.
+    shortened in proportion. Of a config with ``distill_loss`` and ``logit_loss``, the first one's weight is found with
+    the second one as configured, then the second one's with the weight that was found. The student alone is always
+    among the trainings. If the largest or the smallest weight is the best one, further ones are tried. Finished
+    trainings are recorded in the work dir and not repeated; an interrupted one is resumed. Checkpoints of finished
+    trainings are deleted.
 
     Args:
         config (str): The config of a distillation: a path, or ``'package::path/of/config.py'``.
-        key (str, optional): The weight's config key. Defaults to that of ``distill_loss``, or of ``logit_loss`` if
-            there is no other loss.
+        key (str, optional): The config key of the only weight to find. Defaults to None: those of ``distill_loss`` and
+            ``logit_loss``.
         weights (Sequence[float], optional): The weights to try. Defaults to 0.1, 0.3, 1, 3 and 10 times the config's.
         seeds (Sequence[int]): The seeds. Defaults to (0, 1).
         length (float): The share of the config's schedule to train. Defaults to 0.25.
@@ -114,7 +129,7 @@ def find_loss_weight(
         cfg_options (dict, optional): Settings that override the config's, by dotted keys.
 
     Returns:
-        WeightSearch: The scores by weight.
+        list[WeightSearch]: The scores by weight, for each weight that was to be found.
 
     Raises:
         ConfigError: If the config or an argument is invalid, the work dir has a search with other settings, or a
@@ -128,45 +143,51 @@ def find_loss_weight(
     require_keys(cfg, VALIDATION, 'needed to compare the weights')
     if 'student' in cfg.model:
         cfg.model.setdefault('distill_loss', dict(type='HierarchicalContextLoss'))
-    key = key or _weight_key(cfg)
-    configured = _configured_weight(cfg, key)
-    weights = sorted({0.0, *_checked(weights, configured)})
+    losses = _weight_keys(cfg)
+    configured = {name: _configured_weight(cfg, name) for name in [*losses, *([key] if key else [])]}
+    grids = {name: _checked(weights, configured[name]) for name in ([key] if key else losses)}
     if not seeds:
         raise ConfigError('--seeds: at least one seed is needed')
     check_writable(str(work_dir), '--work-dir')
-    trial_config = _write_trial_config(cfg, key, _share(length, '--length', 1), own_validation, held_out, work_dir)
-
-    scores = {}
-
-    def found() -> WeightSearch:
-        return WeightSearch(key, chosen, scores, seeds)
-
-    def try_weight(weight: float) -> None:
-        nonlocal chosen
-        results = [_trial(trial_config, key, weight, seed, work_dir) for seed in seeds]
-        chosen = chosen or next((name for result in results for name in result['metrics'] or ()), None)
-        scores[weight] = [_score(result['metrics'], chosen) for result in results]
+    trial_config = _write_trial_config(cfg, _share(length, '--length', 1), own_validation, held_out, work_dir)
 
     chosen = metric
-    for weight in weights:
-        try_weight(weight)
-    for _ in range(_EXTENSIONS):
-        *_, largest = tried = sorted(scores)
-        best = found().best
-        if best == 0 or best not in (tried[1], largest):
-            break
-        try_weight(float(f'{best * _STEP if best == largest else best / _STEP:.3g}'))
-    _write_json(dict(key=key, metric=chosen, best=found().best, seeds=[*seeds], scores={
-        f'{weight:g}': values for weight, values in sorted(scores.items())}), work_dir / 'loss_weight.json')
-    return found()
+
+    def scores_with(changed: Mapping[str, float]) -> list[float | None]:
+        nonlocal chosen
+        results = [_trial(trial_config, changed, seed, work_dir) for seed in seeds]
+        chosen = chosen or next((name for result in results for name in result['metrics'] or ()), None)
+        return [_score(result['metrics'], chosen) for result in results]
+
+    found, alone = [], None
+    changed = {name: configured[name] for name in grids}
+    if len(losses) > 1 or losses != [*grids]:
+        alone = scores_with({**changed, **dict.fromkeys(losses, 0.0)})
+    for name, grid in grids.items():
+        scores = {weight: scores_with({**changed, name: weight}) for weight in sorted({0.0, *grid})}
+        search = WeightSearch(name, chosen, scores, seeds, alone)
+        for _ in range(_EXTENSIONS):
+            *_, largest = tried = sorted(scores)
+            best = search.best
+            if best == 0 or best not in (tried[1], largest):
+                break
+            further = float(f'{best * _STEP if best == largest else best / _STEP:.3g}')
+            scores[further] = scores_with({**changed, name: further})
+        changed[name] = search.best
+        found.append(search)
+    _write_json(dict(metric=chosen, seeds=[*seeds], best=changed, alone=alone or found[0].scores[0], scores={
+        search.key: {f'{weight:g}': values for weight, values in sorted(search.scores.items())}
+        for search in found}), work_dir / 'loss_weight.json')
+    return found
 
 
-def _weight_key(cfg: Config) -> str:
-    for part in ('distill_loss', 'logit_loss'):
-        if cfg.model.get(part):
-            return f'model.{part}.loss_weight'
-    raise ConfigError('model has neither `distill_loss` nor `logit_loss`, whose weight could be found; give the config '
-                      'of a distillation, or the weight by --key')
+def _weight_keys(cfg: Config) -> list[str]:
+    """The keys of the weights of all losses of distillation."""
+    keys = [f'model.{part}.loss_weight' for part in ('distill_loss', 'logit_loss') if cfg.model.get(part)]
+    if not keys:
+        raise ConfigError('model has neither `distill_loss` nor `logit_loss`, whose weight could be found; give the '
+                          'config of a distillation')
+    return keys
 
 
 def _configured_weight(cfg: Config, key: str) -> float:
@@ -184,7 +205,7 @@ def _configured_weight(cfg: Config, key: str) -> float:
     return loss.get(last, parameter and parameter.default)
 
 
-def _checked(weights: Sequence[float] | None, configured: float) -> Iterable[float]:
+def _checked(weights: Sequence[float] | None, configured: float) -> list[float]:
     if weights is None:
         number(configured, 'the loss weight of the config', above=0)
         return [float(f'{configured * factor:.3g}') for factor in _FACTORS]
@@ -199,7 +220,7 @@ def _share(value: float, where: str, most: float) -> float:
 
 
 def _write_trial_config(
-        cfg: Config, key: str, length: float, own_validation: bool, held_out: float, work_dir: Path) -> Path:
+        cfg: Config, length: float, own_validation: bool, held_out: float, work_dir: Path) -> Path:
     """Write the config that all trainings share, or check that it is the one of the trainings that are there."""
     shorten(cfg, length)
     if own_validation:
@@ -211,7 +232,7 @@ def _write_trial_config(
     cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if 'ExportStudentHook' not in str(hook['type'])]
     cfg.pop('work_dir', None)
     file = work_dir / 'trial.py'
-    text = f'# Every training of this search has this config, another {key} and another randomness.seed.\n' \
+    text = f'# Every training of this search has this config, with other loss weights and randomness.seed.\n' \
         f'{cfg.pretty_text}'
     if file.exists() and file.read_text() != text:
         raise ConfigError(f'--work-dir: {str(work_dir)!r} holds a search with another config, length or validation '
@@ -230,27 +251,29 @@ def _refuse_test_data(cfg: Config) -> None:
                           'must not choose a weight; leave it out, and training images are held out instead')
 
 
-def _trial(config: Path, key: str, weight: float, seed: int, work_dir: Path) -> dict:
+def _trial(config: Path, weights: Mapping[str, float], seed: int, work_dir: Path) -> dict:
     """The recorded result of a training, which is run if there is none yet."""
-    folder = work_dir / f'weight_{weight:g}_seed_{seed}'
+    names = {key: key.removeprefix('model.').removesuffix('.loss_weight') for key in weights}
+    folder = work_dir / '_'.join([*(f'{names[key]}_{weight:g}' for key, weight in weights.items()), f'seed_{seed}'])
     file = folder / 'result.json'
     if not file.exists():
-        print_log(f'{key}={weight:g}, seed {seed}: training, log in {folder / "log.txt"}')
-        process = multiprocessing.get_context('spawn').Process(target=_run, args=(config, folder, key, weight, seed))
+        changes = ', '.join(f'{key}={weight:g}' for key, weight in weights.items())
+        print_log(f'{changes}, seed {seed}: training, log in {folder / "log.txt"}')
+        process = multiprocessing.get_context('spawn').Process(target=_run, args=(config, folder, weights, seed))
         process.start()
         process.join()
         if not file.exists():
             log = folder / 'log.txt'
             lines = log.read_text().split('\n') if log.exists() else []
             last = next((line for line in reversed(lines) if line.strip()), f'exit code {process.exitcode}')
-            raise ConfigError(f'the training with {key}={weight:g} and seed {seed} failed, see {log}: {last}')
+            raise ConfigError(f'the training with {changes} and seed {seed} failed, see {log}: {last}')
     return json.loads(file.read_text())
 
 
-def _run(config: Path, folder: Path, key: str, weight: float, seed: int) -> None:
+def _run(config: Path, folder: Path, weights: Mapping[str, float], seed: int) -> None:
     """Train and test in this process; writes the result, or nothing if the training fails."""
     folder.mkdir(parents=True, exist_ok=True)
-    options = {key: weight, 'randomness.seed': seed}
+    options = {**weights, 'randomness.seed': seed}
     with open(folder / 'log.txt', 'a') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
             train(str(config), str(folder), resume=True, validate=False, cfg_options=options)
@@ -262,7 +285,7 @@ def _run(config: Path, folder: Path, key: str, weight: float, seed: int) -> None
         except BaseException:
             traceback.print_exc()
             raise SystemExit(1) from None
-    _write_json(dict(weight=weight, seed=seed, metrics=metrics), folder / 'result.json')
+    _write_json(dict(weights=dict(weights), seed=seed, metrics=metrics), folder / 'result.json')
     for checkpoint in folder.glob('*.pth'):
         checkpoint.unlink()
 

@@ -29,13 +29,14 @@ def search(monkeypatch, tmp_path, config):
     def run(score, options=None, **arguments):
         tried = []
 
-        def trial(trial_config, key, weight, seed, work_dir):
-            tried.append((weight, seed))
-            value = score(weight, seed)
+        def trial(trial_config, weights, seed, work_dir):
+            tried.append((*weights.values(), seed))
+            value = score(*weights.values(), seed)
             return dict(metrics=None if value is None else {'accuracy/top1': value, 'other': -value})
 
         monkeypatch.setattr(module, '_trial', trial)
-        return find_loss_weight(config(**options or {}), work_dir=str(tmp_path / 'search'), **arguments), tried
+        found = find_loss_weight(config(**options or {}), work_dir=str(tmp_path / 'search'), **arguments)
+        return (*found, tried)
     return run
 
 
@@ -52,7 +53,7 @@ def test_the_best_mean_wins_and_every_seed_is_trained(search):
 def test_by_default_the_weights_surround_that_of_the_config(search, tmp_path):
     found, _ = search(peak(10))
     assert sorted(found.scores) == [0, 1, 3, 10, 30, 100]
-    assert json.loads((tmp_path / 'search' / 'loss_weight.json').read_text())['best'] == 10
+    assert json.loads((tmp_path / 'search' / 'loss_weight.json').read_text())['best'] == {found.key: 10}
 
 
 @pytest.mark.parametrize(('at', 'best', 'more'), [(100, 90, [30, 90, 270]), (0.1, 0.111, [0.333, 0.111, 0.037])])
@@ -68,7 +69,7 @@ def test_a_weight_that_diverges_is_not_chosen(search):
 
 def test_the_student_alone_wins_if_no_weight_helps(search):
     found, tried = search(lambda weight, seed: -weight, weights=[1, 3], seeds=[0])
-    assert found.best == 0 and len(tried) == 3
+    assert found.best == 0 and len(tried) == 3 and not found.helps
 
 
 def test_another_metric_and_a_logit_loss(search):
@@ -77,7 +78,47 @@ def test_another_metric_and_a_logit_loss(search):
 
 
 def test_a_lower_loss_is_better():
-    assert WeightSearch('key', 'val_loss', {0.0: [3.0], 1.0: [1.0], 2.0: [2.0]}, [0]).best == 1
+    found = WeightSearch('key', 'val_loss', {0.0: [3.0], 1.0: [1.0], 2.0: [2.0]}, [0])
+    assert found.best == 1 and found.helps
+
+
+def both(review, logits, seed):
+    """The best weights are 3 of the review and, with it, 0.3 of the logits; the student alone has 50."""
+    return peak(3)(review, seed) + (peak(0.3)(logits, seed) - 80 if review or logits else 0)
+
+
+JOINED = {'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
+          'model.logit_loss': dict(type='LogitDistillationLoss')}
+
+
+def test_of_two_losses_the_second_weight_is_found_with_the_first(search, tmp_path):
+    review, logits, tried = search(both, JOINED, weights=[0.3, 1, 3, 10], seeds=[0])
+    assert (review.key, logits.key) == ('model.distill_loss.loss_weight', 'model.logit_loss.loss_weight')
+    assert (review.best, logits.best) == (3, 0.3) and review.helps and logits.helps
+    assert review.alone == logits.alone == [both(0, 0, 0)]
+    assert tried[0] == (0, 0, 0) and {other for _, other, _ in tried[1:6]} == {1}
+    assert {first for first, *_ in tried[6:]} == {3}
+    assert json.loads((tmp_path / 'search' / 'loss_weight.json').read_text())['best'] == {
+        review.key: 3, logits.key: 0.3}
+
+
+def test_of_two_losses_a_weight_of_zero_is_not_called_the_student_alone(search):
+    review, _, _ = search(both, JOINED, weights=[3], seeds=[0])
+    names, *_, against, _ = ([*column.cells] for column in review.table().columns)
+    assert names[:2] == ['student alone', '0'] and against[0] == '' and float(against[1]) < 0
+
+
+def test_one_of_two_weights_is_found_with_the_other_as_configured(search):
+    key = 'model.logit_loss.loss_weight'
+    found, tried = search(lambda *weights: sum(weights), JOINED, key=key, weights=[1], seeds=[0])
+    assert found.key == key and len(tried[0]) == 3 and {len(each) for each in tried[1:]} == {2}
+
+
+def test_a_weight_that_is_no_loss_s_own_does_not_stand_for_the_student_alone(search):
+    found, tried = search(
+        lambda *weights: sum(weights), dict(name='resnet8_dkd-resnet14.py'), key='model.logit_loss.beta', weights=[8],
+        seeds=[0])
+    assert tried[0] == (8, 0, 0) and found.alone == [8]
 
 
 def test_trainings_are_short_and_see_no_test_image(search, tmp_path):
@@ -140,7 +181,7 @@ def test_the_tool_trains_resumes_and_prints_a_table(config, tmp_path):
     assert '0 (alone)' in done.stdout and 'diverged' in done.stdout and 'no weight helped' in done.stdout
     files = {file.parent.name: json.loads(file.read_text()) for file in (tmp_path / 'search').glob('*/result.json')}
     assert {name: found['metrics'] is None for name, found in files.items()} == {
-        'weight_0_seed_0': False, 'weight_1e+30_seed_0': True}
+        'distill_loss_0_seed_0': False, 'distill_loss_1e+30_seed_0': True}
     assert not [*(tmp_path / 'search').glob('*/*.pth')]
     again = run_tool(*command, cwd=tmp_path)
     assert 'training, log in' in done.stdout + done.stderr and 'training, log in' not in again.stdout + again.stderr
