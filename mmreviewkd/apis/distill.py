@@ -125,7 +125,7 @@ def _with_options(cfg: Config, options: Mapping) -> Config:
 
 def _propose(
         student: str, teacher: str, cfg: Config, teacher_cfg: Config) -> tuple[Proposal, tuple[str, str] | None]:
-    """The taps of the features of both models, and those of their logits; prints them."""
+    """The taps of both models' features and logits, which are printed."""
     models = []
     with preserved_random_state():
         for reference, config, name in ((student, cfg, 'student'), (teacher, teacher_cfg, 'teacher')):
@@ -142,7 +142,7 @@ def _propose(
 
 
 def _logits(student: nn.Module, teacher: nn.Module) -> tuple[str, str] | None:
-    """The taps of the logits of two classifiers with as many classes; says what was found."""
+    """The logits' taps of two classifiers of the same number of classes, else None; prints which."""
     own, other = classifier_logits(student), classifier_logits(teacher)
     if not (own and other):
         return None

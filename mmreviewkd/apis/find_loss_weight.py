@@ -182,7 +182,7 @@ def find_loss_weight(
 
 
 def _weight_keys(cfg: Config) -> list[str]:
-    """The keys of the weights of all losses of distillation."""
+    """The config keys of the weights of all distillation losses."""
     keys = [f'model.{part}.loss_weight' for part in ('distill_loss', 'logit_loss') if cfg.model.get(part)]
     if not keys:
         raise ConfigError('model has neither `distill_loss` nor `logit_loss`, whose weight could be found; give the '
