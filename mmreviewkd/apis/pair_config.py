@@ -14,6 +14,8 @@ from mmreviewkd.utils.errors import ConfigError
 
 # The review path's width: what the authors use for COCO and for MobileNet on ImageNet.
 _MID_CHANNELS = 256
+# Much of a student's first gradients is the distillation's, see docs/demo.md.
+_WARMUP_RATIO = 0.05
 _HOOKS = [dict(type='mmreviewkd.LevelScalarsHook'), dict(type='mmreviewkd.LevelPicturesHook')]
 
 
@@ -52,6 +54,8 @@ def pair_config(
         for network, tap in zip((model['student'], model['teacher']), logits):
             network['logits'] = tap
         model['logit_loss'] = dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0)
+    if not any(key.startswith('model.warmup_') for key in options or {}):
+        model['warmup_ratio'] = _WARMUP_RATIO
     changes = _merged(model, options or {})
     hooks = 'custom_hooks' if pure_python else '_base_.custom_hooks'
     hooks = [Code(f'*{hooks}'), *_HOOKS] if cfg.get('custom_hooks') else _HOOKS

@@ -35,6 +35,7 @@ CASES = [
         [*NO_LIST, [0], [-1], [1.5], ['4'], [True], [math.nan], [None]]),
     *table('warmup_iters', 'warmup_iters', NO_NUMBER),
     *table('warmup_epochs', 'warmup_epochs', NO_NUMBER),
+    *table('warmup_ratio', 'warmup_ratio', NO_NUMBER),
     *table('compile', 'compile', ['yes', None, 1, [], 'inductor']),
     *table('compile.bakend', "did you mean 'backend'", ['eager']),
     *table('compile.backend', 'compile.backend', ['inductr', None, 5, []]),

@@ -109,6 +109,7 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert 'logit KD over 10 classes: head.fc of the student, head.fc of the teacher' in printed
     assert (cfg.model.student.logits, cfg.model.teacher.logits) == ('head.fc', 'head.fc')
     assert cfg.model.logit_loss.to_dict() == dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0)
+    assert cfg.model.warmup_ratio == 0.05
     assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
     assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
     hooks = [hook['type'] for hook in cfg.custom_hooks]
@@ -154,6 +155,7 @@ def test_options_are_written_into_the_config(student, weights):
         'train_cfg.max_epochs': 3}
     cfg = Config.fromfile(distill(student, TEACHER, weights, out='pair.py', cfg_options=options))
     assert (cfg.model.distill_loss.loss_weight, cfg.model.warmup_epochs) == (5.0, 1)
+    assert 'warmup_ratio' not in cfg.model
     assert (cfg.train_dataloader.batch_size, cfg.train_cfg.max_epochs, cfg.train_cfg.val_interval) == (16, 3, 2)
 
 

@@ -66,7 +66,9 @@ class ReviewDistiller(BaseModel):
             to None.
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
-        warmup_iters (int): The same in iterations; only one of the two can be given. Defaults to 0.
+        warmup_iters (int): The same in iterations. Defaults to 0.
+        warmup_ratio (float): The same as a share of all iterations of the training, whatever their number. Only one of
+            the three can be given. Defaults to 0.
         compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
             options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
             compiled. Defaults to False.
@@ -96,6 +98,7 @@ class ReviewDistiller(BaseModel):
             logit_loss: dict | None = None,
             warmup_epochs: int = 0,
             warmup_iters: int = 0,
+            warmup_ratio: float = 0.0,
             compile: bool | dict = False,
             image_shape: tuple[int, ...] | None = None,
             data_preprocessor: dict | None = None,
@@ -107,8 +110,9 @@ class ReviewDistiller(BaseModel):
                 raise ConfigError(f'{name} has no `model`: give a model dict or a config reference')
         check_parts(connector, distill_loss, logit_loss, dict(
             student=student.get('logits'), teacher=teacher.get('logits')))
-        if warmup_epochs and warmup_iters:
-            raise ConfigError('warmup_epochs and warmup_iters are both given; keep one')
+        warmups = dict(warmup_epochs=warmup_epochs, warmup_iters=warmup_iters, warmup_ratio=warmup_ratio)
+        if len(given := [key for key, value in warmups.items() if value]) > 1:
+            raise ConfigError(f'{" and ".join(given)} are given; keep one')
 
         config = model_config(student['model'], 'student.model')
         if data_preprocessor_config(data_preprocessor, 'data_preprocessor') is not None:
@@ -124,6 +128,10 @@ class ReviewDistiller(BaseModel):
         self.student_config = config
         self.warmup_epochs = number(warmup_epochs, 'warmup_epochs', at_least=0)
         self.warmup_iters = number(warmup_iters, 'warmup_iters', at_least=0)
+        self.warmup_ratio = number(warmup_ratio, 'warmup_ratio', at_least=0)
+        if warmup_ratio > 1:
+            raise ConfigError(
+                f'warmup_ratio={warmup_ratio} is no share of the training: it must be at most 1, such as 0.05')
         self.compile_options = compile_options(compile, 'compile')
         self.observer: Callable[[dict, Sequence[Tensor], Sequence[Tensor]], None] | None = None
         with preserved_random_state():
@@ -222,12 +230,12 @@ class ReviewDistiller(BaseModel):
             ConfigError: If the warm-up is longer than the run, or in epochs where the run has only one.
         """
         hub = MessageHub.get_current_instance()
-        if not (self.warmup_epochs or self.warmup_iters) or hub.get_info('loop_stage') != 'train':
+        if not (self.warmup_epochs or self.warmup_iters or self.warmup_ratio) or hub.get_info('loop_stage') != 'train':
             return 1.0
         self._check_warmup(hub.get_info('max_epochs'), hub.get_info('max_iters'))
-        if self.warmup_iters:
-            return min(1.0, hub.get_info('iter') / self.warmup_iters)
-        return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+        if self.warmup_epochs:
+            return min(1.0, hub.get_info('epoch') / self.warmup_epochs)
+        return min(1.0, hub.get_info('iter') / (self.warmup_iters or self.warmup_ratio * hub.get_info('max_iters')))
 
     def _check_warmup(self, max_epochs: int | None, max_iters: int | None) -> None:
         if self.warmup_epochs and max_epochs == 1:

@@ -124,10 +124,13 @@ def test_the_log_shows_the_students_losses_and_the_weight():
     (dict(warmup_epochs=20), dict(epoch=30), 1.0),
     (dict(warmup_iters=100), dict(iter=1), 0.01),
     (dict(warmup_iters=100), dict(iter=100), 1.0),
+    (dict(warmup_ratio=0.05), dict(iter=0), 0.0),
+    (dict(warmup_ratio=0.05), dict(iter=10), 0.25),
+    (dict(warmup_ratio=0.05), dict(iter=500), 1.0),
 ])
 def test_warm_up_follows_the_runner(warmup, now, factor):
     hub = MessageHub.get_instance(f'warmup_{warmup}_{now}')
-    hub.update_info_dict(dict(loop_stage='train', max_epochs=40, **now))
+    hub.update_info_dict(dict(loop_stage='train', max_epochs=40, max_iters=800, **now))
     full = step(built())['loss_distill']
     hub.update_info('loop_stage', 'train')
     losses = step(built(distill_loss=dict(type='HierarchicalContextLoss', loss_weight=2.0), **warmup))
@@ -243,7 +246,9 @@ def test_amp_keeps_the_step_within_half_precision():
     (dict(connector=dict(type='ReviewConector')), ConfigError, 'connector: .*ReviewConector is not in'),
     (dict(distill_loss=dict(type='HierarchicalContextLoss', weight=3)), ConfigError, "unknown key 'weight'"),
     (dict(distill_loss=None), ConfigError, 'nothing would be distilled'),
-    (dict(warmup_epochs=1, warmup_iters=1), ConfigError, 'keep one'),
+    (dict(warmup_epochs=1, warmup_iters=1), ConfigError, 'warmup_epochs and warmup_iters are given; keep one'),
+    (dict(warmup_epochs=1, warmup_ratio=0.1), ConfigError, 'warmup_epochs and warmup_ratio are given; keep one'),
+    (dict(warmup_ratio=5), ConfigError, 'warmup_ratio=5 is no share of the training'),
     (dict(logit_loss=dict(type='LogitDistillationLoss')), ConfigError, 'student.logits belong together'),
 ])
 def test_bad_configs_are_named(changes, error, message):
