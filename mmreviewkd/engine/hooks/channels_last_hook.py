@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, Runner
 from torch import nn
 
+from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.errors import strict_keys
 
@@ -21,7 +22,8 @@ class ChannelsLastHook(Hook):
     Results are equal up to rounding. Small networks on a CPU and mixed precision on a GPU usually train faster in this
     format; in general it depends on network and device.
 
-    A model that :func:`breaks_on_cpu` keeps its format, with a warning.
+    A model that :func:`breaks_on_cpu` keeps its format, with a warning. If it is the student of a distillation, connector
+    and teacher are converted all the same.
     """
 
     priority = 'VERY_HIGH'  # before hooks that copy the model
@@ -34,18 +36,27 @@ class ChannelsLastHook(Hook):
         """
         if not isinstance(runner._train_loop, BaseLoop):  # MMEngine builds the loop for training only
             return
-        breaking = breaks_on_cpu(runner.model)
-        if breaking:
-            print_log(
-                f'ChannelsLastHook leaves the model as it is: in channels-last format oneDNN computes wrong weight '
-                f'gradients of strided 1x1 convolutions with few channels ({breaking[0]}) on this CPU, or crashes',
-                'current', logging.WARNING)
-            return
-        if not is_model_wrapper(runner.model):
-            runner.model.to(memory_format=torch.channels_last)
-            return
-        model = runner.model.module.to(memory_format=torch.channels_last)
-        runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
+        wrapped = is_model_wrapper(runner.model)
+        if _convert(runner.model.module if wrapped else runner.model) and wrapped:
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), runner.model.module)
+
+
+def _convert(model: nn.Module) -> bool:
+    """Convert what does not break; return whether anything is converted."""
+    breaking = breaks_on_cpu(model)
+    if not breaking:
+        model.to(memory_format=torch.channels_last)
+        return True
+    partly = isinstance(model, ReviewDistiller) and all(name.startswith('student.') for name in breaking)
+    print_log(
+        f'ChannelsLastHook leaves the {"student" if partly else "model"} as it is: in channels-last format oneDNN '
+        f'computes wrong weight gradients of strided 1x1 convolutions with few channels ({breaking[0]}) on this CPU, or '
+        'crashes', 'current', logging.WARNING)
+    if partly:
+        model.frozen_teacher.apply(lambda teacher: teacher.to(memory_format=torch.channels_last))
+        if model.connector is not None:
+            model.connector.to(memory_format=torch.channels_last)
+    return partly
 
 
 def breaks_on_cpu(model: nn.Module) -> list[str]:
