@@ -33,7 +33,7 @@ def test_trains_by_the_runner_without_a_review_distiller(tmp_path, monkeypatch):
         'train_dataloader.num_workers': 0, 'train_dataloader.persistent_workers': False,
         'train_dataloader.dataset.data_root': 'coco/', 'train_dataloader.batch_size': 2,
         'work_dir': 'run', 'default_hooks.logger.interval': 1, 'default_hooks.checkpoint': None,
-        'optim_wrapper.optimizer.lr': 0.002, 'experiment_name': 'reuse'})
+        'optim_wrapper.optimizer.lr': 0.02, 'randomness.seed': 0, 'experiment_name': 'reuse'})
     cfg.model.teacher_config = dict(model=teacher)
     next(t for t in cfg.train_dataloader.dataset.pipeline if t.type == 'Resize').scale = (128, 128)
     cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=8)
