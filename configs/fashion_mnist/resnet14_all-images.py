@@ -9,7 +9,6 @@ train_dataloader = dict(
         indices=None,
         pipeline=[
             resize,
-            dict(type='RandomCrop', crop_size=14, padding=1),
             dict(type='RandomFlip', prob=0.5, direction='horizontal'),
             dict(type='PackInputs'),
         ]))

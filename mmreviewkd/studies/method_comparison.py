@@ -41,6 +41,7 @@ class Setting:
         student (Mapping): Settings of the student's network, by dotted keys.
         distilled (Mapping): Settings of the distilled students alone, by dotted keys.
         tuning_options (Mapping): Settings of the trainings that choose loss weights.
+        weights (Mapping[str, Sequence[float]]): Candidate loss weights, by method, in place of those in ``SINGLE``.
         without (Sequence[str]): Methods that are not compared.
         doubled (Mapping): Settings that double the schedule; a student alone is trained with them, too.
     """
@@ -52,6 +53,7 @@ class Setting:
     student: Mapping = field(default_factory=dict)
     distilled: Mapping = field(default_factory=dict)
     tuning_options: Mapping = field(default_factory=lambda: VALIDATION)
+    weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
     without: Sequence[str] = ()
     doubled: Mapping = field(default_factory=dict)
 
@@ -61,7 +63,9 @@ class Setting:
         variants = [Variant(ALONE, f'{CONFIGS}/resnet8.py', alone)]
         if self.doubled:
             variants.append(Variant('student alone, twice the epochs', variants[0].config, {**alone, **self.doubled}))
-        variants += [self._distilled(name, config, weights=weights) for name, config, weights in SINGLE]
+        variants += [
+            self._distilled(name, config, weights={key: self.weights.get(name, usual) for key, usual in weights.items()})
+            for name, config, weights in SINGLE]
         variants += [
             self._distilled(
                 f'Knowledge Review + {name}', 'resnet8_review-resnet14', weights_of=('Knowledge Review', name), **{
@@ -90,19 +94,20 @@ SETTINGS = {
     'few images': Setting(
         f'{CONFIGS}/resnet14.py', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}),
-    # Halved images, so that a CPU needs hours and not days.
+    # Halved images, so that a CPU needs hours and not days; such a small student fits them worse when they are augmented.
     'all images': Setting(
         f'{CONFIGS}/resnet14_all-images.py', seeds=(0, 1, 2), tuning_seeds=(100,),
         options={
-            'train_dataloader.dataset.indices': None, 'train_dataloader.batch_size': 256,
-            'train_dataloader.dataset.pipeline': [
-                _SMALLER, dict(type='RandomCrop', crop_size=14, padding=1),
-                dict(type='RandomFlip', prob=0.5, direction='horizontal'), dict(type='PackInputs')],
-            'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(12)},
+            'train_dataloader.dataset.indices': None, 'train_dataloader.batch_size': 128,
+            'train_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs', meta_keys=())],
+            'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(20)},
         student={'backbone.widths': (4, 4, 8, 16), 'head.in_channels': 16},
-        distilled={'model.warmup_iters': 140},
-        tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000},
-        without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(24)),
+        distilled={'model.warmup_iters': 0, 'model.warmup_ratio': 0.05},
+        tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000, **_schedule(10)},
+        weights={
+            'Knowledge Review': (3.0, 10.0, 30.0), 'logit KD': (1.0, 3.0, 10.0), 'DKD': (0.3, 1.0, 3.0),
+            'PKD': (0.3, 1.0, 3.0)},
+        without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(40)),
 }
 
 
