@@ -64,8 +64,8 @@ class Setting:
         if self.doubled:
             variants.append(Variant('student alone, twice the epochs', variants[0].config, {**alone, **self.doubled}))
         variants += [
-            self._distilled(name, config, weights={key: self.weights.get(name, usual) for key, usual in weights.items()})
-            for name, config, weights in SINGLE]
+            self._distilled(name, config, weights={key: self.weights.get(name, usual) for key, usual in keys.items()})
+            for name, config, keys in SINGLE]
         variants += [
             self._distilled(
                 f'Knowledge Review + {name}', 'resnet8_review-resnet14', weights_of=('Knowledge Review', name), **{
@@ -94,7 +94,7 @@ SETTINGS = {
     'few images': Setting(
         f'{CONFIGS}/resnet14.py', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}),
-    # Halved images, so that a CPU needs hours and not days; such a small student fits them worse when they are augmented.
+    # Halved images, so that a CPU needs hours and not days; not augmented, as so small a student does not overfit.
     'all images': Setting(
         f'{CONFIGS}/resnet14_all-images.py', seeds=(0, 1, 2), tuning_seeds=(100,),
         options={

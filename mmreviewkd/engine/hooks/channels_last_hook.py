@@ -22,8 +22,8 @@ class ChannelsLastHook(Hook):
     Results are equal up to rounding. Small networks on a CPU and mixed precision on a GPU usually train faster in this
     format; in general it depends on network and device.
 
-    A model that :func:`breaks_on_cpu` keeps its format, with a warning. If it is the student of a distillation, connector
-    and teacher are converted all the same.
+    A model that :func:`breaks_on_cpu` keeps its format, with a warning. If it is the student of a distillation,
+    connector and teacher are converted all the same.
     """
 
     priority = 'VERY_HIGH'  # before hooks that copy the model
@@ -50,8 +50,8 @@ def _convert(model: nn.Module) -> bool:
     partly = isinstance(model, ReviewDistiller) and all(name.startswith('student.') for name in breaking)
     print_log(
         f'ChannelsLastHook leaves the {"student" if partly else "model"} as it is: in channels-last format oneDNN '
-        f'computes wrong weight gradients of strided 1x1 convolutions with few channels ({breaking[0]}) on this CPU, or '
-        'crashes', 'current', logging.WARNING)
+        f'computes wrong weight gradients of strided 1x1 convolutions with few channels ({breaking[0]}) on this CPU, '
+        'or crashes', 'current', logging.WARNING)
     if partly:
         model.frozen_teacher.apply(lambda teacher: teacher.to(memory_format=torch.channels_last))
         if model.connector is not None:
