@@ -116,16 +116,16 @@ class Ablation:
                 for seed in self.tuning_seeds for variant in self.variants for weights in _choices(variant)]
 
     def reported(self) -> list[Training]:
-        """The trainings that are reported, without repetitions, in the order of the variants.
+        """The trainings that are reported, without repetitions: all variants with the first seed, then with the next.
 
         Raises:
             ConfigError: If a loss weight has not been selected yet.
         """
         trainings = {}
-        for variant in self.variants:
-            weights = self.weights(variant)
-            for seed in self.seeds:
-                training = self._training(variant, 'runs', weights, seed)
+        weights = {variant.name: self.weights(variant) for variant in self.variants}
+        for seed in self.seeds:
+            for variant in self.variants:
+                training = self._training(variant, 'runs', weights[variant.name], seed)
                 trainings.setdefault(training.work_dir, training)
         return list(trainings.values())
 
