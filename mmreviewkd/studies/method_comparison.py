@@ -105,8 +105,8 @@ SETTINGS = {
         distilled={'model.warmup_iters': 0, 'model.warmup_ratio': 0.05},
         tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000, **_schedule(4)},
         weights={
-            'Knowledge Review': (3.0, 10.0, 30.0), 'logit KD': (1.0, 3.0, 10.0), 'DKD': (0.3, 1.0, 3.0),
-            'PKD': (0.3, 1.0, 3.0)},
+            'Knowledge Review': (1.0, 3.0, 10.0, 30.0), 'logit KD': (1.0, 3.0, 10.0, 30.0),
+            'DKD': (0.3, 1.0, 3.0, 10.0), 'PKD': (0.1, 0.3, 1.0, 3.0)},
         without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(32)),
 }
 
