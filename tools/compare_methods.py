@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument('--out', type=Path, help='the folder for all trainings')
     parser.add_argument(
         '--setting', choices=[name.replace(' ', '-') for name in SETTINGS], default='few-images',
-        help='500 images as in the demo, or all 60,000, halved in size')
+        help='500 images as in the demo, or all 60,000, reduced to 7 x 7 pixels')
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
     parser.add_argument('--docs', type=Path, help='a folder with demo.md, to fill with the tables')
     parser.add_argument('--workers', type=int, default=1, help='how many trainings run at once, a thread each')

@@ -38,7 +38,6 @@ class Setting:
         seeds (Sequence[int]): Seeds of the reported trainings.
         tuning_seeds (Sequence[int]): Seeds of the trainings that choose loss weights.
         options (Mapping): Settings of all students, by dotted keys.
-        student (Mapping): Settings of the student's network, by dotted keys.
         distilled (Mapping): Settings of the distilled students alone, by dotted keys.
         tuning_options (Mapping): Settings of the trainings that choose loss weights.
         weights (Mapping[str, Sequence[float]]): Candidate loss weights, by method, in place of those in ``SINGLE``.
@@ -50,7 +49,6 @@ class Setting:
     seeds: Sequence[int]
     tuning_seeds: Sequence[int]
     options: Mapping
-    student: Mapping = field(default_factory=dict)
     distilled: Mapping = field(default_factory=dict)
     tuning_options: Mapping = field(default_factory=lambda: VALIDATION)
     weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -59,7 +57,7 @@ class Setting:
 
     def methods(self) -> list[Variant]:
         """The student alone and the distilled students."""
-        alone = {**TEST, **self.options, **{f'model.{key}': value for key, value in self.student.items()}}
+        alone = {**TEST, **self.options}
         variants = [Variant(ALONE, f'{CONFIGS}/resnet8.py', alone)]
         if self.doubled:
             variants.append(Variant('student alone, twice the epochs', variants[0].config, {**alone, **self.doubled}))
@@ -77,10 +75,9 @@ class Setting:
     def _distilled(
             self, name: str, config: str, weights: Mapping | None = None, weights_of: tuple = (),
             **options: object) -> Variant:
-        student = {f'model.student.model.{key}': value for key, value in self.student.items()}
         return Variant(
-            name, f'{CONFIGS}/{config}.py', {**TEST, **self.options, **student, **self.distilled, **options},
-            self.teacher, weights or {}, weights_of)
+            name, f'{CONFIGS}/{config}.py', {**TEST, **self.options, **self.distilled, **options}, self.teacher,
+            weights or {}, weights_of)
 
 
 def _schedule(epochs: int) -> dict:
@@ -94,8 +91,7 @@ SETTINGS = {
     'few images': Setting(
         f'{CONFIGS}/resnet14.py', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}),
-    # Images of 7 x 7 pixels, so that a CPU needs an hour, and without augmentation, so that the student alone is trained
-    # out in it.
+    # Images of 7 x 7 pixels, so that a CPU needs an hour, and no augmentation, so that the student alone is trained out.
     'all images': Setting(
         f'{CONFIGS}/resnet14_all-images.py', seeds=(0, 1, 2), tuning_seeds=(100,),
         options={
