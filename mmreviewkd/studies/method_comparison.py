@@ -97,13 +97,13 @@ SETTINGS = {
         options={
             'train_dataloader.dataset.indices': None, 'train_dataloader.batch_size': 128,
             'train_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs', meta_keys=())],
-            'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(20)},
+            'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(16)},
         distilled={'model.warmup_iters': 0, 'model.warmup_ratio': 0.05},
-        tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000, **_schedule(5)},
+        tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000, **_schedule(4)},
         weights={
             'Knowledge Review': (3.0, 10.0, 30.0), 'logit KD': (1.0, 3.0, 10.0), 'DKD': (0.3, 1.0, 3.0),
             'PKD': (0.3, 1.0, 3.0)},
-        without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(40)),
+        without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(32)),
 }
 
 
