@@ -1,4 +1,4 @@
-# A teacher of twice the width, trained out on all 60,000 images, reduced to 7 x 7 pixels.
+# A teacher of twice the width, trained on all 60,000 images, reduced to 7 x 7 pixels.
 _base_ = './resnet14.py'
 
 model = dict(backbone=dict(widths=(16, 16, 32, 64)), head=dict(in_channels=64))

@@ -14,7 +14,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 # The review path's width: what the authors use for COCO and for MobileNet on ImageNet.
 _MID_CHANNELS = 256
-# Much of a student's first gradients is the distillation's, see docs/demo.md.
+# In the first iterations the gradients of the distillation are far larger than those of the task, see docs/demo.md.
 _WARMUP_RATIO = 0.05
 _HOOKS = [dict(type='mmreviewkd.LevelScalarsHook'), dict(type='mmreviewkd.LevelPicturesHook')]
 

@@ -91,7 +91,7 @@ SETTINGS = {
     'few images': Setting(
         f'{CONFIGS}/resnet14.py', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}),
-    # Images of 7 x 7 pixels, so that a CPU needs an hour, not augmented, so that the student alone is trained out.
+    # Images of 7 x 7 pixels, so that a CPU needs an hour, not augmented, so that the student alone converges sooner.
     'all images': Setting(
         f'{CONFIGS}/resnet14_all-images.py', seeds=(0, 1, 2), tuning_seeds=(100,),
         options={

@@ -42,7 +42,7 @@ class ChannelsLastHook(Hook):
 
 
 def _convert(model: nn.Module) -> bool:
-    """Convert what does not break; return whether anything is converted."""
+    """Convert the model, or only connector and teacher if its student would break; return whether any was converted."""
     breaking = breaks_on_cpu(model)
     if not breaking:
         model.to(memory_format=torch.channels_last)

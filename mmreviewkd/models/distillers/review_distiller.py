@@ -67,8 +67,8 @@ class ReviewDistiller(BaseModel):
         warmup_epochs (int): ``distill_loss`` grows linearly over this many epochs, from 0 in the first one.
             Defaults to 0.
         warmup_iters (int): The same in iterations. Defaults to 0.
-        warmup_ratio (float): The same as a share of all iterations of the training, whatever their number. Only one of
-            the three can be given. Defaults to 0.
+        warmup_ratio (float): The same as a share of the iterations of the training, from 0 to 1. Only one of the three
+            can be given. Defaults to 0.
         compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
             options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
             compiled. Defaults to False.

@@ -116,7 +116,7 @@ class Ablation:
                 for seed in self.tuning_seeds for variant in self.variants for weights in _choices(variant)]
 
     def reported(self) -> list[Training]:
-        """The trainings that are reported, without repetitions: all variants with the first seed, then with the next.
+        """The reported trainings, each once, ordered by seed and then by variant.
 
         Raises:
             ConfigError: If a loss weight has not been selected yet.
