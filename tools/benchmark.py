@@ -24,7 +24,7 @@ from mmreviewkd.studies.benchmark.report import (
     table,
 )
 from mmreviewkd.studies.benchmark.rounding import rounding_of
-from mmreviewkd.studies.benchmark.steps import steps_of
+from mmreviewkd.studies.benchmark.steps import PRECISIONS, steps_of
 from mmreviewkd.studies.output import write_json
 from mmreviewkd.utils.errors import one_line_errors
 from mmreviewkd.utils.progress import tracked
@@ -48,6 +48,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--runs', type=positive, default=7, help='how often to time each step')
     parser.add_argument('--rounding', action='store_true',
                         help='measure the largest errors of gradients against double precision, instead of times')
+    parser.add_argument('--batch-size', type=positive, help='images of a step; default: those of the case')
+    parser.add_argument('--precision', choices=PRECISIONS, default='fp32',
+                        help='fp16 and bf16 under autocast; tf32 on a GPU; default: fp32')
     parser.add_argument('--json', type=Path, help='write the results to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
     parser.add_argument('--device', type=_device, default='cuda' if torch.cuda.is_available() else 'cpu')
@@ -63,10 +66,13 @@ def main() -> None:
 
 
 def measure_steps(args: argparse.Namespace) -> None:
-    result = dict(machine=machine(args.device), runs=args.runs, pairs={})
+    result = dict(
+        machine=machine(args.device), runs=args.runs, batch_size=args.batch_size, precision=args.precision, pairs={})
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == 'tf32'
     names = args.config or args.pair
     for name in tracked(names, f'{len(names)} pairs', len(names)):
-        rows = result['pairs'][name] = measure(steps_of(name, args.device), args.runs, args.device)
+        rows = result['pairs'][name] = measure(
+            steps_of(name, args.device, args.batch_size, args.precision), args.runs, args.device)
         print(table(name, rows), flush=True)
         if args.config:
             print(run_summary(rows, steps_of_run(name)), flush=True)

@@ -13,12 +13,16 @@ _BEGIN_ROUNDING, _END_ROUNDING = '<!-- rounding -->', '<!-- end of rounding -->'
 
 def table(name: str, rows: Mapping[str, dict]) -> str:
     """Make a Markdown table of one case: a row for each step of :func:`~.measuring.measure`, the base in bold."""
-    lines = [f'### {name}', '', '| | ms | time | MB kept | kept | GFLOP | FLOP |', '|---|---|---|---|---|---|---|']
+    peak = any(row.get('peak_bytes') for row in rows.values())
+    lines = [f'### {name}', '', '| | ms | time | MB kept | kept | GFLOP | FLOP |' + ' MB peak | peak |' * peak,
+             '|---|---|---|---|---|---|---|' + '---|---|' * peak]
+    base = next((row for row in rows.values() if row.get('base')), {})
     for column, row in rows.items():
         mark = '**' if row.get('base') else ''
         lines.append(
-            f'| {mark}{column}{mark} | {row["milliseconds"]:.0f} | {row["time"]:.2f} | {row["bytes"] / 1e6:.0f} | '
-            f'{row["kept"]:.2f} | {row["flops"] / 1e9:.0f} | {row["arithmetic"]:.2f} |')
+            f'| {mark}{column}{mark} | {row["milliseconds"]:.{1 if peak else 0}f} | {row["time"]:.2f} | {row["bytes"] / 1e6:.0f} | '
+            f'{row["kept"]:.2f} | {row["flops"] / 1e9:.0f} | {row["arithmetic"]:.2f} |'
+            + (f' {row["peak_bytes"] / 1e6:.0f} | {row["peak_bytes"] / base["peak_bytes"]:.2f} |' if peak else ''))
     return '\n'.join(lines) + '\n'
 
 

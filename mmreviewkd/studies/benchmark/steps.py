@@ -13,25 +13,30 @@ from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
 from mmreviewkd.models.distillers.comparison import distillation_loss
 from mmreviewkd.registry import MODELS
 
-from .cases import PAIRS, PYRAMIDS, Pair, pair_of_config
+from .cases import PAIRS, PYRAMIDS, Batch, Pair, pair_of_config
 from .textbook import TextbookConnector, TextbookLoss
 
+# 'tf32' lets a GPU round the factors of products and convolutions to 10 bits.
+PRECISIONS = {'fp32': None, 'tf32': None, 'fp16': torch.float16, 'bf16': torch.bfloat16}
 FORMATS = {'NCHW': torch.contiguous_format, 'channels_last': torch.channels_last}
 Step = Callable[[], Tensor]
 
 
-def steps_of_pair(pair: Pair, device: torch.device) -> dict[str, Step]:
+def steps_of_pair(pair: Pair, device: torch.device, batch_size: int | None = None) -> dict[str, Step]:
     """Build the steps of a pair by name, each with its own copy of the same initial weights.
 
     Args:
         pair (Pair): The pair.
         device (torch.device): Where to run.
+        batch_size (int, optional): Images of a step; None for the pair's own. Defaults to None.
 
     Returns:
         dict[str, Callable]: Steps; each runs a forward pass and returns the loss, a scalar.
     """
     init_default_scope(pair.scope)
     config, (inputs, samples) = pair.distiller(), pair.batch(device)
+    if batch_size is not None:
+        inputs, samples = _resized((inputs, samples), batch_size)
 
     def column(
             step: Callable, change: Callable = lambda model: model, memory_format: str = 'NCHW',
@@ -52,17 +57,18 @@ def steps_of_pair(pair: Pair, device: torch.device) -> dict[str, Step]:
     return steps
 
 
-def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device) -> dict[str, Step]:
+def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device, batch_size: int = 1) -> dict[str, Step]:
     """Build the steps of connector and HCL alone, on features of a pyramid of 256 channels.
 
     Args:
         sizes (list[tuple[int, int]]): ``(H, W)`` of its levels, fine to coarse.
         device (torch.device): Where to run.
+        batch_size (int): Images ``N``. Defaults to 1.
 
     Returns:
         dict[str, Callable]: Steps, as :func:`steps_of_pair` returns them.
     """
-    connector, *maps = pyramid(sizes, device)
+    connector, *maps = pyramid(sizes, device, batch_size=batch_size)
 
     def column(change: Callable, loss: nn.Module, memory_format: str) -> Step:
         students, teachers = ([m.contiguous(memory_format=FORMATS[memory_format]) for m in side] for side in maps)
@@ -79,16 +85,45 @@ def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device) -> dict
     return steps
 
 
-def steps_of(name: str, device: torch.device) -> dict[str, Step]:
-    """Build the steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path."""
+def steps_of(name: str, device: torch.device, batch_size: int | None = None, precision: str = 'fp32') -> dict[str, Step]:
+    """Build the steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path.
+
+    Args:
+        name (str): A name or path.
+        device (torch.device): Where to run.
+        batch_size (int, optional): Images of a step, the case's own repeated; None for the case's own number. Defaults
+            to None.
+        precision (str): One of :data:`PRECISIONS`; ``'fp16'`` and ``'bf16'`` run under autocast. Defaults to 'fp32'.
+
+    Returns:
+        dict[str, Callable]: Steps, as :func:`steps_of_pair` returns them.
+    """
     if name in PYRAMIDS:
-        return steps_of_pyramid(PYRAMIDS[name], device)
-    return steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device)
+        steps = steps_of_pyramid(PYRAMIDS[name], device, batch_size or 1)
+    else:
+        steps = steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device, batch_size)
+    dtype = PRECISIONS[precision]
+    if dtype is None:
+        return steps
+    return {column: partial(_autocast, *step.args, function=step.func, dtype=dtype, device_type=device.type)
+            for column, step in steps.items()}
+
+
+def _autocast(*arguments: Any, function: Callable, dtype: torch.dtype, device_type: str) -> Tensor:
+    with torch.autocast(device_type, dtype):
+        return function(*arguments)
+
+
+def _resized(batch: Batch, count: int) -> Batch:
+    """A batch of so many images, by repeating or leaving out those of another."""
+    inputs, samples = batch
+    indices = [i % len(samples) for i in range(count)]
+    return inputs[indices], [copy.deepcopy(samples[i]) for i in indices]
 
 
 def pyramid(
         sizes: list[tuple[int, int]], device: torch.device, channels: int = 256,
-        mid_channels: int = 256) -> tuple[ReviewConnector, list[Tensor], list[Tensor]]:
+        mid_channels: int = 256, batch_size: int = 1) -> tuple[ReviewConnector, list[Tensor], list[Tensor]]:
     """Make a connector and random features of student and teacher for a pyramid.
 
     Args:
@@ -96,13 +131,14 @@ def pyramid(
         device (torch.device): Where to run.
         channels (int): ``C``, of every level of student and teacher. Defaults to 256.
         mid_channels (int): Channels of the review path. Defaults to 256.
+        batch_size (int): Images ``N``. Defaults to 1.
 
     Returns:
-        tuple[ReviewConnector, list[Tensor], list[Tensor]]: The connector, and ``[1, C, H, W]`` per level of both.
+        tuple[ReviewConnector, list[Tensor], list[Tensor]]: The connector, and ``[N, C, H, W]`` per level of both.
     """
     torch.manual_seed(0)
     connector = ReviewConnector([channels] * len(sizes), [channels] * len(sizes), mid_channels).train().to(device)
-    return connector, *([torch.randn(1, channels, *size, device=device) for size in sizes] for _ in range(2))
+    return connector, *([torch.randn(batch_size, channels, *size, device=device) for size in sizes] for _ in range(2))
 
 
 def textbook_of(connector: ReviewConnector) -> TextbookConnector:
