@@ -85,7 +85,8 @@ def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device, batch_s
     return steps
 
 
-def steps_of(name: str, device: torch.device, batch_size: int | None = None, precision: str = 'fp32') -> dict[str, Step]:
+def steps_of(
+        name: str, device: torch.device, batch_size: int | None = None, precision: str = 'fp32') -> dict[str, Step]:
     """Build the steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path.
 
     Args:
