@@ -62,8 +62,23 @@ def test_pyramids_give_the_same_loss_and_train_their_features(monkeypatch):
 def test_steps_are_found_by_name_or_config(monkeypatch):
     asked = []
     for kind in ('steps_of_pair', 'steps_of_pyramid'):
-        monkeypatch.setattr(module, kind, lambda case, device, kind=kind: asked.append((kind, case)))
+        monkeypatch.setattr(module, kind, lambda case, device, batch_size, kind=kind: asked.append((kind, case)) or {})
     for name in ('cifar-resnet56-20', 'fpn-512x512', 'mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'):
         module.steps_of(name, CPU)
     assert [kind for kind, _ in asked] == ['steps_of_pair', 'steps_of_pyramid', 'steps_of_pair']
     assert asked[0][1] is module.PAIRS['cifar-resnet56-20'] and asked[2][1].scope == 'mmpretrain'
+
+
+def test_a_step_takes_the_batch_size_and_precision_asked_for():
+    steps = module.steps_of('cifar-resnet56-20', CPU, batch_size=3, precision='bf16')
+    step = steps['ours, NCHW']
+    model, inputs, samples = step.args
+    assert inputs.shape == (3, 3, 32, 32) and len(samples) == 3
+    dtypes = set()
+    model.student.backbone.register_forward_hook(lambda *a: dtypes.add(a[2][0].dtype))
+    assert step().dtype == torch.float32 and dtypes == {torch.bfloat16}
+
+
+def test_a_pyramid_takes_the_batch_size_asked_for():
+    step = module.steps_of_pyramid([(8, 12), (4, 6)], CPU, 3)['ours, NCHW']
+    assert [len(feature) for feature in step.args[2]] == [3, 3]
