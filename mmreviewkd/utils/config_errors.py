@@ -2,6 +2,8 @@
 
 import contextlib
 import difflib
+import importlib
+import importlib.util
 import os
 import re
 import traceback
@@ -16,6 +18,8 @@ from .files import DISK_ERRORS
 _UNKNOWN_TYPE = re.compile(r'(?P<name>[\w.]+) is not in the (?:(?P<scope>[\w.]+)::)?(?P<registry>[\w ]+) registry')
 # NumPy's message when MMEngine serializes a data set without samples.
 _EMPTY = 'need at least one array to concatenate'
+# Libraries that register their types when their models are imported.
+_LIBRARIES = 'mmpretrain', 'mmdet', 'mmseg'
 # Functions of MMEngine's registries and runner that only build, never train.
 _BUILDING = (
     'build_from_cfg', 'build_dataloader', 'build_evaluator', 'build_train_loop', 'build_val_loop', 'build_test_loop',
@@ -103,4 +107,15 @@ def _advice(name: str, scope: str | None, registry: str) -> str:
     suggestion = f'did you mean {" or ".join(repr(f"{known[key]}.{key}") for key in near)}? Otherwise ' if near else ''
     return (
         f"{suggestion}give the type its scope (such as 'mmpretrain.ImageClassifier') or install the package it comes "
-        'from')
+        f'from{_failed_imports()}')
+
+
+def _failed_imports() -> str:
+    """Name the libraries that are installed but whose models cannot be imported, and why, as a part of a sentence."""
+    failed = ''
+    for library in filter(importlib.util.find_spec, _LIBRARIES):
+        try:
+            importlib.import_module(f'{library}.models')
+        except Exception as error:
+            failed += f'; the installed {library} cannot be imported: {described(error)}'
+    return failed

@@ -1,5 +1,9 @@
 """Errors of components that MMEngine builds from configs."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from mmengine.registry import DATASETS, MODELS, OPTIMIZERS, Registry
 
@@ -79,3 +83,21 @@ def test_annotations_of_other_classes_are_no_samples(tmp_path):
     with pytest.raises(ConfigError, match=r"train.json': it has no samples; check its paths, its classes"), \
             build_errors_named('config'):
         DATASETS.build(dict(type='mmdet.CocoDataset', ann_file=str(tmp_path / 'train.json'), pipeline=[]))
+
+
+def test_an_installed_library_that_cannot_be_imported_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mmseg.models', None)
+    message = r'package it comes from; the installed mmseg cannot be imported: ModuleNotFoundError: .*mmseg\.models'
+    with pytest.raises(ConfigError, match=message):
+        check_type(dict(type='EncoderDecoderOfNobody'), MODELS, 'student')
+
+
+@pytest.mark.slow
+def test_the_package_imports_beside_an_mmdet_that_does_not(tmp_path):
+    (tmp_path / 'mmdet').mkdir()
+    (tmp_path / 'mmdet' / '__init__.py').write_text('raise TypeError("NoneType takes no arguments")')
+    code = 'from mmreviewkd.models import CIFARResNet; import mmreviewkd.models.backbones as b; print(b.__all__)'
+    run = subprocess.run(
+        [sys.executable, '-c', code], env={**os.environ, 'PYTHONPATH': str(tmp_path)}, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert 'MobileNetV2Stages' not in run.stdout

@@ -15,6 +15,7 @@ __all__ = [
     'MobileNetV1'
 ]
 
-with contextlib.suppress(ImportError):  # needs mmdet, whose detectors use it
+# Needs mmdet, whose detectors use it, and whose import can fail in any way beside libraries of other versions.
+with contextlib.suppress(Exception):
     from .mobilenet_v2_stages import MobileNetV2Stages
     __all__ += ['MobileNetV2Stages']
