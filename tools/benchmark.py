@@ -48,13 +48,20 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--runs', type=positive, default=7, help='how often to time each step')
     parser.add_argument('--rounding', action='store_true',
                         help='measure the largest errors of gradients against double precision, instead of times')
-    parser.add_argument('--batch-size', type=positive, help='images of a step; default: those of the case')
+    parser.add_argument('--batch-size', type=positive, help='images of a step of a pair; default: its own')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32',
                         help='fp16 and bf16 under autocast; tf32 on a GPU; default: fp32')
     parser.add_argument('--json', type=Path, help='write the results to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
     parser.add_argument('--device', type=_device, default='cuda' if torch.cuda.is_available() else 'cpu')
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.rounding and (args.batch_size or args.precision != 'fp32'):
+        parser.error('--rounding is measured in fp32 on the batches of the pairs, without --batch-size and --precision')
+    if args.config and args.batch_size:
+        parser.error('--batch-size is for pairs; a config is measured with its own, train_dataloader.batch_size')
+    if args.precision == 'tf32' and args.device.type != 'cuda':
+        parser.error(f'--precision tf32 is for CUDA devices, but --device is {args.device}')
+    return args
 
 
 def main() -> None:
@@ -66,8 +73,10 @@ def main() -> None:
 
 
 def measure_steps(args: argparse.Namespace) -> None:
-    result = dict(
-        machine=machine(args.device), runs=args.runs, batch_size=args.batch_size, precision=args.precision, pairs={})
+    setting = dict(machine(args.device), precision=args.precision)
+    if args.batch_size:
+        setting['batch size'] = args.batch_size
+    result = dict(machine=setting, runs=args.runs, pairs={})
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = args.precision == 'tf32'
     names = args.config or args.pair
     for name in tracked(names, f'{len(names)} pairs', len(names)):

@@ -111,7 +111,7 @@ def _advice(name: str, scope: str | None, registry: str) -> str:
 
 
 def _failed_imports() -> str:
-    """Name the libraries that are installed but whose models cannot be imported, and why, as a part of a sentence."""
+    """List the installed libraries whose models cannot be imported, with the errors, to be appended to a message."""
     failed = ''
     for library in filter(importlib.util.find_spec, _LIBRARIES):
         try:

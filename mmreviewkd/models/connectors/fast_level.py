@@ -49,11 +49,11 @@ def fast_level(
 
 def plain_level(
         block: AttentionBasedFusion, feature: Tensor, residual: Tensor | None,
-        target_size: tuple[int, int]) -> tuple[Unnormalized, Tensor]:
-    """Compute ``block(feature, residual, target_size)`` by its modules, with the normalizations of the fast path.
+        target_size: tuple[int, int]) -> tuple[Tensor | Unnormalized, Tensor]:
+    """Compute ``block(feature, residual, target_size)`` by its modules, on CPUs with the fast path's normalizations.
 
     On CPUs the library's normalization of channels_last maps of many pixels is less accurate, see
-    :mod:`mmreviewkd.ops.review_level.normalization`.
+    :mod:`mmreviewkd.ops.review_level.normalization`. On other devices the block itself is called.
 
     Args:
         block (AttentionBasedFusion): The level; the running statistics of its normalizations are updated.
@@ -62,9 +62,11 @@ def plain_level(
         target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
 
     Returns:
-        tuple[Unnormalized, Tensor]: The output before its normalization, ``[N, O, H, W]``, and the fused map,
-        ``[N, M, H, W]``.
+        tuple[Tensor | Unnormalized, Tensor]: The output, ``[N, O, H, W]``, on CPUs before its normalization, and the
+        fused map, ``[N, M, H, W]``.
     """
+    if feature.device.type != 'cpu':
+        return block(feature, residual, target_size)
     (conv1, norm1), (conv2, norm2) = block.conv1, block.conv2
     _count_batch(norm1, norm2)
     own = Unnormalized(conv1(feature), _batch_norm(norm1)).normalized()
@@ -95,7 +97,7 @@ def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Call
     def run() -> None:
         with torch.enable_grad():
             output, fused = compute(*inputs, plan.shape.target_size)
-            output = output.normalized()
+            output = output.normalized() if isinstance(output, Unnormalized) else output
             outputs = [output] if plan.shape.is_finest else [output, fused]
             torch.autograd.grad(outputs, learned, [torch.ones_like(o) for o in outputs], allow_unused=True)
 

@@ -119,7 +119,7 @@ class ReviewConnector(BaseConnector):
         plans = None if is_compiling() else self._chosen_plans(student_features, sizes)
         for level in reversed(range(len(self.blocks))):
             block, feature, size = self.blocks[level], student_features[level], sizes[level]
-            compute = block if plans is None else self._computation(block, plans[level], feature.device)
+            compute = block if plans is None else self._computation(block, plans[level])
             if self.with_cp and torch.is_grad_enabled():
                 compute = checkpointed(compute, block)
             output, residual = compute(feature, residual, size)
@@ -149,11 +149,10 @@ class ReviewConnector(BaseConnector):
             self._plan(level, tuple(shape), sizes, weight.dtype, weight.device)
             for level, shape in enumerate(feature_shapes))
 
-    def _computation(self, block: nn.Module, plan: LevelPlan, device: torch.device) -> nn.Module | partial:
+    def _computation(self, block: nn.Module, plan: LevelPlan) -> nn.Module | partial:
         if plan.way == 'fast':
             return partial(fast_level, block, plan=plan)
-        # The normalizations of the fast path are more accurate on CPUs only; elsewhere they would only take time.
-        chosen = self.implementation == 'auto' and plan.dtype is not None and device.type == 'cpu'
+        chosen = self.implementation == 'auto' and plan.dtype is not None
         return partial(plain_level, block) if chosen else block
 
     def _chosen_plans(self, features: Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> list[LevelPlan]:

@@ -21,8 +21,7 @@ def table(name: str, rows: Mapping[str, dict]) -> str:
         mark = '**' if row.get('base') else ''
         lines.append(
             f'| {mark}{column}{mark} | {row["milliseconds"]:.{1 if peak else 0}f} | {row["time"]:.2f} | '
-            f'{row["bytes"] / 1e6:.0f} | '
-            f'{row["kept"]:.2f} | {row["flops"] / 1e9:.0f} | {row["arithmetic"]:.2f} |'
+            f'{row["bytes"] / 1e6:.0f} | {row["kept"]:.2f} | {row["flops"] / 1e9:.0f} | {row["arithmetic"]:.2f} |'
             + (f' {row["peak_bytes"] / 1e6:.0f} | {row["peak_bytes"] / base["peak_bytes"]:.2f} |' if peak else ''))
     return '\n'.join(lines) + '\n'
 

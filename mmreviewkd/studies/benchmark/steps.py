@@ -116,7 +116,7 @@ def _autocast(*arguments: Any, function: Callable, dtype: torch.dtype, device_ty
 
 
 def _resized(batch: Batch, count: int) -> Batch:
-    """A batch of so many images, by repeating or leaving out those of another."""
+    """Repeat or leave out the images ``[N, C, H, W]`` and samples of a batch, so that it has ``count`` of each."""
     inputs, samples = batch
     indices = [i % len(samples) for i in range(count)]
     return inputs[indices], [copy.deepcopy(samples[i]) for i in indices]

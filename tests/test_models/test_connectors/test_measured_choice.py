@@ -8,7 +8,10 @@ from mmengine.logging import MessageHub
 
 from mmreviewkd.models import ReviewConnector
 from mmreviewkd.models.connectors import measured_choice
+from mmreviewkd.models.connectors.attention_based_fusion import AttentionBasedFusion
+from mmreviewkd.models.connectors.fast_level import plain_level, trial
 from mmreviewkd.models.connectors.measured_choice import KEY, MeasuredChoice
+from mmreviewkd.ops.review_level.plan import LevelPlan, LevelShape
 
 CPU = torch.device('cpu')
 SIZES = [(16, 12), (4, 3)]
@@ -181,3 +184,12 @@ def test_a_way_without_enough_memory_is_not_chosen(monkeypatch):
 
     monkeypatch.setattr('mmreviewkd.models.connectors.review_connector.Candidate', candidate)
     assert ways(connector) == ['plain', 'plain']
+
+
+def test_off_cpus_a_plain_level_is_computed_by_its_block_as_in_its_trial():
+    block = AttentionBasedFusion(4, 4, 6, fuse=False).to('meta')
+    feature = torch.randn(2, 4, 8, 8, device='meta')
+    output, fused = plain_level(block, feature, None, (8, 8))
+    assert type(output) is torch.Tensor and output.shape == (2, 6, 8, 8) and fused.shape == (2, 4, 8, 8)
+    shape = LevelShape(2, 4, 4, 6, (8, 8), (8, 8), None, is_finest=True)
+    trial(block, feature, LevelPlan('plain', '', shape, torch.float32))()

@@ -34,6 +34,14 @@ def test_a_table_has_a_row_a_column_and_the_base_in_bold():
     assert lines[6] == '| ours, NCHW | 150 | 1.50 | 1 | 1.40 | 2 | 1.00 |'
 
 
+def test_on_a_gpu_a_table_has_the_peak_memory_and_tenths_of_a_millisecond():
+    rows = {'floor, NCHW': {**row(1.0, 1.0, base=True), 'peak_bytes': 2e6},
+            'ours, NCHW': {**row(1.5, 1.4), 'peak_bytes': 3e6}}
+    lines = table('pair', rows).splitlines()
+    assert lines[2].endswith('| MB peak | peak |') and lines[3].count('---') == 9
+    assert lines[5] == '| ours, NCHW | 150.0 | 1.50 | 1 | 1.40 | 2 | 1.00 | 3 | 1.50 |'
+
+
 def test_the_summary_takes_the_faster_memory_format_of_each():
     assert summary(dict(pair=ROWS)).splitlines()[-1] == '| pair | 2.00 · 4.50 | 1.50 · 1.40 |'
 
