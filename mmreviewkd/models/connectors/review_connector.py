@@ -171,7 +171,7 @@ class ReviewConnector(BaseConnector):
         for level, plan in reversed([*enumerate(plans)]):
             if level not in self._logged_levels:
                 self._logged_levels.add(level)
-                print_log(f'Review path, level {level} of {len(self.blocks)}, fine to coarse: {plan}', 'current')
+                print_log(f'Review path, level {level + 1} of {len(self.blocks)}, fine to coarse: {plan}', 'current')
         return plans
 
     def _candidate(self, level: int, plan: LevelPlan, feature: Tensor) -> Candidate:

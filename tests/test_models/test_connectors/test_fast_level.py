@@ -79,4 +79,4 @@ def test_the_plan_of_each_level_is_logged_once(monkeypatch):
     connector = ReviewConnector([4, 4], [4, 4], 64)
     for _ in range(2):
         connector([torch.randn(*shape) for shape in SHAPES], SIZES)
-    assert len(lines) == 2 and 'level 1 of 2' in lines[0] and ': plain: ' in lines[0] and ': fast: ' in lines[1]
+    assert len(lines) == 2 and 'level 2 of 2' in lines[0] and ': plain: ' in lines[0] and ': fast: ' in lines[1]
