@@ -8,5 +8,5 @@ model = dict(
     teacher=dict(
         model='mmreviewkd::fashion_mnist/resnet14.py', checkpoint='work_dirs/resnet14/epoch_3.pth', logits='head.fc'),
     distill_loss=None,
-    logit_loss=dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0))
+    logit_loss=dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=3.0))
 custom_hooks = [*_base_.custom_hooks, dict(type='mmreviewkd.ExportStudentHook')]
