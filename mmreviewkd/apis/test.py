@@ -8,9 +8,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.evaluator import DumpResults
+from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import METRICS
+from mmengine.runner import Runner
 
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
@@ -81,6 +83,7 @@ def test(
             f'checkpoint: {checkpoint!r} names its layers in another layout; convert it first with '
             f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
+    runner.register_hook(FindWeightsHook())
     with full_disk_named(cfg.work_dir), build_errors_named('config'):
         metrics = runner.test()
     if out and is_main_process():
@@ -89,6 +92,20 @@ def test(
         save_atomically(functools.partial(_dump, kept), Path(out))
         print_log(f'The predictions are in {out}', 'current')
     return metrics
+
+
+class FindWeightsHook(Hook):
+    """Move weights that a checkpoint keeps under another name to 'state_dict', where MMEngine reads them."""
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Move the weights.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): The checkpoint; changed in place.
+        """
+        if 'state_dict' not in checkpoint:
+            checkpoint['state_dict'] = state_dict_of(checkpoint, f'checkpoint: {runner._load_from!r}')
 
 
 @METRICS.register_module()

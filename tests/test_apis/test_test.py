@@ -46,3 +46,21 @@ def test_of_a_distiller_the_student_is_tested(fashion_mnist, tmp_path, monkeypat
         run_test(str(alone), str(tmp_path / 'student.pth'), str(tmp_path / 'full'), 'x.json')
     with pytest.raises(CheckpointError, match='does not fit'):
         run_test(str(config), str(tmp_path / 'student.pth'), str(tmp_path), cfg_options=dict(experiment_name='misfit'))
+
+
+@pytest.mark.slow
+def test_weights_under_another_name_are_those_that_are_tested(fashion_mnist, tmp_path):
+    cfg = small_run('resnet8.py', fashion_mnist)
+    cfg.dump(tmp_path / 'config.py')
+    torch.manual_seed(0)
+    state = MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).state_dict()
+    scores = []
+    for name, checkpoint in (
+            ('state_dict', dict(state_dict=state)), ('model', dict(model=state)), ('bare', state),
+            ('parallel', dict(model={f'module.{key}': value for key, value in state.items()}))):
+        torch.save(checkpoint, tmp_path / f'{name}.pth')
+        run_test(str(tmp_path / 'config.py'), str(tmp_path / f'{name}.pth'), str(tmp_path / name),
+                 str(tmp_path / f'{name}.pkl'), cfg_options=dict(experiment_name=f'named_{name}'))
+        with open(tmp_path / f'{name}.pkl', 'rb') as file:
+            scores.append(torch.stack([result['pred_score'] for result in pickle.load(file)]))
+    assert all(torch.equal(found, scores[0]) for found in scores)
