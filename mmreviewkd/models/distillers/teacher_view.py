@@ -1,8 +1,10 @@
 """Convert images normalized by the student's data preprocessor into the teacher's normalization."""
 
+import logging
 from collections.abc import Sequence
 
 import torch
+from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
@@ -19,6 +21,7 @@ _PAD_VALUE = (
     'pad_value',  # all but
     'pad_val',  # mmsegmentation
 )
+_DIVISOR = 'pad_size_divisor', 'size_divisor'
 
 
 def renormalize(
@@ -73,6 +76,9 @@ class TeacherView:
         s_mean, s_std, s_flipped, s_pad = _normalization(student, 'student')
         t_mean, t_std, t_flipped, self.pad_value = _normalization(teacher, 'teacher')
         self.flip = s_flipped != t_flipped
+        self._divisor = next((getattr(student, name) for name in _DIVISOR if getattr(student, name, None)), 1)
+        self._resizes = getattr(student, 'batch_augments', None) is not None
+        self._warned = False
         if self.flip:
             s_mean, s_std = s_mean.flip(0), s_std.flip(0)
         self.scale = s_std / t_std
@@ -99,10 +105,32 @@ class TeacherView:
         if self.same or images is None:
             return inputs
         self.scale, self.shift = self.scale.to(images.device), self.shift.to(images.device)
-        shapes = [sample.img_shape[:2] for sample in data_samples or () if self.fill and 'img_shape' in sample]
+        shapes = self._image_shapes(images, data_samples or ()) if self.fill else ()
         return with_images(inputs, renormalize(
-            images, self.scale, self.shift, self.flip and images.shape[-self.scale.dim()] == 3,
-            shapes if len(shapes) == len(images) else (), self.pad_value))
+            images, self.scale, self.shift, self.flip and images.shape[-self.scale.dim()] == 3, shapes,
+            self.pad_value))
+
+    def _image_shapes(self, images: Tensor, samples: Sequence) -> list[tuple[int, int]]:
+        """The ``(h, w)`` of each image in the padded batch; none if the data samples do not tell.
+
+        Some transforms, such as torchvision's, leave ``img_shape`` as it was before them. It is that of the images if
+        the largest ones fill the batch, or if it was set with the padding (mmsegmentation) or by augmentations of the
+        whole batch (mmdet).
+        """
+        shapes = [tuple(sample.img_shape[:2]) for sample in samples if 'img_shape' in sample]
+        if not shapes or len(shapes) != len(images):
+            return []
+        filled = tuple(-(-max(sides) // self._divisor) * self._divisor for sides in zip(*shapes))
+        if filled == tuple(images.shape[-2:]) or all(
+                'padding_size' in sample or (self._resizes and 'batch_input_shape' in sample) for sample in samples):
+            return shapes
+        if not self._warned:
+            self._warned = True
+            print_log(
+                f'img_shape of the data samples is not the size of the images (at most {filled}, in a batch of '
+                f'{tuple(images.shape[-2:])}), so the teacher sees padding as the student does; a transform of another '
+                'library may have left it unchanged', 'current', logging.WARNING)
+        return []
 
 
 def _check_same_voxels(student: nn.Module, teacher: nn.Module) -> None:

@@ -229,6 +229,22 @@ def test_a_preprocessor_of_unknown_settings_is_refused():
         TeacherView(half_known, known)
 
 
+def test_img_shape_that_a_transform_has_left_behind_blanks_no_pixel():
+    """As of torchvision's transforms, which crop an image and leave its `img_shape`."""
+    ClsDataPreprocessor = pytest.importorskip('mmpretrain.models').ClsDataPreprocessor
+    DataSample = pytest.importorskip('mmpretrain.structures').DataSample
+    student = ClsDataPreprocessor(mean=[123.675, 116.28, 103.53], std=[58.395, 57.12, 57.375])
+    teacher = ClsDataPreprocessor(mean=[127.5] * 3, std=[127.5] * 3)
+    images = [255 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(i)) for i in range(2)]
+    samples = [DataSample(metainfo=dict(img_shape=shape)) for shape in ((40, 50), (30, 60))]
+    view = TeacherView(student, teacher)
+    for _ in range(2):
+        mine = student(dict(inputs=list(images), data_samples=samples), training=True)
+        theirs = teacher(dict(inputs=list(images)), training=True)['inputs']
+        torch.testing.assert_close(view(mine['inputs'], mine['data_samples']), theirs, rtol=0, atol=1e-3)
+    assert view.fill
+
+
 class ClipPreprocessor(BaseDataPreprocessor):
     """Like mmaction2's, which stacks and pads clips before it normalizes them."""
 
