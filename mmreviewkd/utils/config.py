@@ -133,19 +133,38 @@ def metafile_weights(reference: str, where: str) -> str:
             from None
 
 
-def without_pretrained(config: Any) -> Any:
-    """Copy a config without pretrained weights, so that initializing the model downloads nothing.
-
-    These are every ``init_cfg`` that loads weights, and ``pretrained``, mmsegmentation's older key for the same.
+def loads_weights(config: Any, key: str = '') -> bool:
+    """Whether initializing a model loads weights anywhere in it.
 
     Args:
         config (dict or list or Any): A model config, or a part of one.
+        key (str): The key of the part. Defaults to ''.
     """
     if isinstance(config, (list, tuple)):
-        return type(config)(map(without_pretrained, config))
+        return any(loads_weights(item, key) for item in config)
+    return _loads_weights(key, config) or (
+        isinstance(config, dict) and any(loads_weights(value, name) for name, value in config.items()))
+
+
+def without_pretrained(config: Any, key: str = '') -> Any:
+    """Copy a config without pretrained weights, so that initializing the model downloads nothing.
+
+    These are every ``init_cfg`` that loads weights, and ``pretrained``, mmsegmentation's older key for the same, and
+    timm's.
+
+    Args:
+        config (dict or list or Any): A model config, or a part of one.
+        key (str): The key of the part. Defaults to ''.
+    """
+    if isinstance(config, (list, tuple)):
+        return type(config)(without_pretrained(item, key) for item in config if not _loads_weights(key, item))
     if not isinstance(config, dict):
         return config
     return type(config)({
-        key: without_pretrained(value) for key, value in config.items()
-        if not (key == 'init_cfg' and isinstance(value, dict) and value.get('type') in _PRETRAINED)
-        and not (key == 'pretrained' and isinstance(value, str))})
+        name: without_pretrained(value, name) for name, value in config.items() if not _loads_weights(name, value)})
+
+
+def _loads_weights(key: str, value: Any) -> bool:
+    if key == 'init_cfg':
+        return isinstance(value, dict) and value.get('type') in _PRETRAINED
+    return key == 'pretrained' and (isinstance(value, str) or value is True)

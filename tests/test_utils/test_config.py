@@ -6,7 +6,13 @@ from mmengine.hub import get_model
 from mmengine.model import PretrainedInit
 
 from mmreviewkd.utils import ConfigError
-from mmreviewkd.utils.config import load_config, metafile_weights, model_config, without_pretrained
+from mmreviewkd.utils.config import (
+    load_config,
+    loads_weights,
+    metafile_weights,
+    model_config,
+    without_pretrained,
+)
 
 RESNET = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'
 
@@ -99,3 +105,15 @@ def test_mmengines_hub_knows_this_package():
     assert type(model.data_preprocessor).__name__ == 'ClsDataPreprocessor'
     with pytest.raises(AssertionError, match='Cannot find `Weights`'):
         get_model('mmreviewkd::fashion_mnist/resnet8.py', pretrained=True)
+
+
+def test_items_that_load_weights_are_found_and_left_out():
+    plain = dict(backbone=dict(depth=18, init_cfg=[dict(type='Kaiming')], pretrained=False), neck=None)
+    assert not loads_weights(plain) and without_pretrained(plain) == plain
+    for part in (
+            dict(init_cfg=dict(type='Pretrained', checkpoint='x.pth')), dict(pretrained='torchvision://resnet18'),
+            dict(pretrained=True), dict(init_cfg=[dict(type='Kaiming'), dict(type='Pretrained', checkpoint='x.pth')])):
+        model = dict(plain, heads=[dict(layers=2, **part)])
+        assert loads_weights(model), part
+        left = without_pretrained(model)
+        assert not loads_weights(left) and left['heads'][0]['layers'] == 2 and left['backbone'] == plain['backbone']
