@@ -22,6 +22,7 @@ from mmreviewkd.utils.quiet import only_warnings_logged
 from mmreviewkd.utils.random import preserved_random_state
 
 from .first_batch import first_batch
+from .normalization import check_normalization
 from .training_image import images_of
 
 # A step that took less time is run again, because the first run includes one-time costs.
@@ -90,6 +91,7 @@ def dry_step(cfg: Config) -> DryStep:
         NoBatchError: If its images are not on this machine, and its pipeline does not accept made-up ones.
         ConfigError: If a part of it cannot be built, its pipeline fails, or a loss or gradient is not finite.
     """
+    check_normalization(cfg)
     model = copy.deepcopy(cfg.model)
     model.student.model = without_pretrained(model.student.model)
     kept, given = ([found_values(part.student.model, key) for key in ('init_cfg', 'pretrained')]

@@ -8,6 +8,7 @@ from mmreviewkd.utils.config_errors import build_errors_named, check_type
 
 from .checks import TRAINING, check_kinds, require_keys
 from .hooks import add_export_hook, warn_of_dropped_hooks
+from .normalization import check_normalization
 from .runner import build_runner, read_config
 
 
@@ -49,6 +50,7 @@ def train(
     check_kinds(cfg)
     require_keys(cfg, ('model',))
     require_keys(cfg, TRAINING, 'needed to train')
+    check_normalization(cfg)
     warn_of_dropped_hooks(cfg)
     add_export_hook(cfg)
     if amp:
