@@ -5,6 +5,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import Runner
 
+from mmreviewkd.engine.class_names import check_class_names
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.models.distillers.parameter_groups import check_optimizer
 from mmreviewkd.registry import HOOKS
@@ -22,18 +23,22 @@ class CheckFitHook(Hook):
     priority = 'HIGHEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Check the optimizer of a distillation.
+        """Check the optimizer of a distillation, and the classes whose logits it distils.
 
         Args:
             runner (Runner): The runner.
 
         Raises:
             ConfigError: If a part of the distiller is in no optimizer; see
-                :func:`~mmreviewkd.models.distillers.parameter_groups.check_optimizer`.
+                :func:`~mmreviewkd.models.distillers.parameter_groups.check_optimizer`; or if the teacher has the
+                classes of the training data in another order.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if isinstance(model, ReviewDistiller):
             check_optimizer(model, runner.optim_wrapper)
+            if model.logit_loss is not None:
+                data = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
+                check_class_names(model.frozen_teacher.classes, data.get('classes') or ())
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check a checkpoint before it is loaded into the model.

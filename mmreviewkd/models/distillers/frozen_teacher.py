@@ -1,5 +1,6 @@
 """The frozen teacher, isolated from everything that trains, saves or copies the student."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,7 +12,7 @@ from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe, probe
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, state_dict_of
 from mmreviewkd.utils.checks import choice, tap_list, text
-from mmreviewkd.utils.config import metafile_weights, model_config
+from mmreviewkd.utils.config import loads_weights, metafile_weights, model_config
 from mmreviewkd.utils.convert_checkpoint import convert_state
 from mmreviewkd.utils.errors import CheckpointError
 from mmreviewkd.utils.finite import check_finite
@@ -44,6 +45,8 @@ class FrozenTeacher:
         view (TeacherView, optional): Converts the student's images to the teacher's normalization; None if the
             teacher's config has no data preprocessor, so that both see the same images. Set by :meth:`load`.
         compiled (bool): Whether the features are computed by a compiled graph.
+        classes (tuple[str, ...]): The names of its classes, as its checkpoint has them; empty if it has none, and until
+            :meth:`load`.
         fold (bool): Whether :meth:`load` folds batch normalizations into convolutions. Defaults to True.
 
     Raises:
@@ -60,6 +63,7 @@ class FrozenTeacher:
         self.taps = FeatureTaps(tap_list(taps, 'teacher.taps', logits), 'teacher.taps')
         self.view: TeacherView | None = None
         self.fold = True
+        self.classes: tuple[str, ...] = ()
         self._reference = model
         self._checkpoint = checkpoint
         self._probe: Probe | None = None
@@ -142,6 +146,10 @@ class FrozenTeacher:
     def _build_with_weights(self) -> nn.Module:
         model = build_model(self.config, 'teacher.model')
         if self._checkpoint == 'init_cfg':
+            if not loads_weights(self.config):
+                print_log(
+                    "teacher.checkpoint='init_cfg', but no init_cfg in teacher.model loads weights, so the teacher is "
+                    'random and teaches noise', 'current', logging.WARNING)
             model.init_weights()
             return model
         source = self._checkpoint
@@ -150,5 +158,16 @@ class FrozenTeacher:
         checkpoint = load_checkpoint(source, where='teacher.checkpoint')
         state, report = convert_state(model, state_dict_of(checkpoint, f'teacher.checkpoint: {source!r}'))
         load_weights(model, state, f'teacher.checkpoint: {source!r}')
+        self.classes = _class_names(checkpoint)
         print_log(f'The teacher has the weights of {source}{report and f", {report}"}', 'current')
         return model
+
+
+def _class_names(checkpoint: dict) -> tuple[str, ...]:
+    """The classes that MMEngine, and OpenMMLab's older libraries, note in a checkpoint."""
+    meta = checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    data = meta.get('dataset_meta')
+    names = data.get('classes') if isinstance(data, dict) else meta.get('CLASSES')
+    fits = isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names)
+    return tuple(names) if fits else ()

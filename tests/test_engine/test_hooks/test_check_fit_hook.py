@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import small_run
+from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 
 from mmreviewkd.apis import train
 from mmreviewkd.engine.run_state import KEY
-from mmreviewkd.utils import CheckpointError
+from mmreviewkd.utils import CheckpointError, ConfigError
+from mmreviewkd.utils.config import model_config
 
 REVIEW = 'resnet8_review-resnet14.py'
 
@@ -109,3 +111,15 @@ def test_the_state_of_another_optimizer_is_damaged_states_are_refused(run, tmp_p
         changed[KEY], changed['param_schedulers'] = None, [5]
         torch.save(changed, tmp_path / 'odd.pth')
         train(str(config), work_dir=str(tmp_path), resume=str(tmp_path / 'odd.pth'))
+
+
+def test_a_teacher_of_the_same_classes_in_another_order_teaches_no_logits(fashion_mnist, tmp_path):
+    cfg = small_run('resnet8_kd-resnet14.py', fashion_mnist, experiment_name='order')
+    teacher = MODELS.build(model_config(cfg.model.teacher.model, 'model'))
+    classes = DATASETS.build(dict(cfg.train_dataloader.dataset, _scope_='mmpretrain')).metainfo['classes']
+    torch.save(dict(state_dict=teacher.state_dict(), meta=dict(dataset_meta=dict(classes=classes[::-1]))),
+               tmp_path / 'teacher.pth')
+    cfg.model.teacher.checkpoint = str(tmp_path / 'teacher.pth')
+    cfg.dump(tmp_path / 'kd.py')
+    with pytest.raises(ConfigError, match=r"order \(class 0 is 'Ankle boot', in the training data 'T-shirt/top'"):
+        train(str(tmp_path / 'kd.py'), work_dir=str(tmp_path / 'run'))

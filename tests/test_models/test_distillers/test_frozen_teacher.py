@@ -12,6 +12,7 @@ from mmengine.model import ExponentialMovingAverage
 from mmengine.registry import MODELS
 
 from mmreviewkd.models import FrozenTeacher
+from mmreviewkd.models.distillers import frozen_teacher
 from mmreviewkd.utils import CheckpointError, ConfigError, TapError
 
 
@@ -201,3 +202,20 @@ def test_may_run_in_half_precision_alone():
 def test_a_value_that_an_adapter_cannot_convert_is_named_when_the_distiller_is_built():
     with pytest.raises(TapError, match=r"teacher.taps: 'backbone.layer1' gives no tokens \[N, L, C\] for TokensToMap"):
         MODELS.build(review_config(teacher=teacher_part(taps=[dict(type='TokensToMap', tap='backbone.layer1')])))
+
+
+def test_a_random_teacher_is_warned_of(monkeypatch):
+    warned = []
+    monkeypatch.setattr(frozen_teacher, 'print_log', lambda text, *args: warned.append(text))
+    build()
+    assert any("teacher.checkpoint='init_cfg', but no init_cfg in teacher.model loads weights" in w for w in warned)
+
+
+@pytest.mark.parametrize(('meta', 'classes'), [
+    (dict(dataset_meta=dict(classes=('cat', 'dog'))), ('cat', 'dog')), (dict(CLASSES=['cat', 'dog']), ('cat', 'dog')),
+    (dict(dataset_meta=None), ()), (dict(CLASSES=[1, 2]), ()), (None, ())])
+def test_knows_the_classes_that_its_checkpoint_names(meta, classes, teacher_checkpoint, tmp_path):
+    checkpoint = torch.load(teacher_checkpoint)
+    torch.save(dict(checkpoint, meta=meta), tmp_path / 'named.pth')
+    distiller = build(teacher=teacher_part(checkpoint=str(tmp_path / 'named.pth')))
+    assert distiller.frozen_teacher.classes == classes
