@@ -1,6 +1,7 @@
 """A network that only computes features: in eval mode, without gradients, up to its deepest tap."""
 
 import contextlib
+import copy
 import random
 from collections.abc import Callable, Iterator
 
@@ -20,7 +21,7 @@ class FrozenNetwork:
     """Computes the features at the taps of a network that is frozen for good.
 
     It is not an ``nn.Module``, so it is in no optimizer, ``state_dict`` or DDP bucket, and ``train()`` does not affect
-    it; copies share it. Its owner moves and casts it by :meth:`apply`.
+    it. Copies share its model until they are moved or cast otherwise, by :meth:`apply`, and then used.
 
     Args:
         model (nn.Module): The network with its weights; it is changed, so give a copy of one that is used elsewhere.
@@ -43,12 +44,14 @@ class FrozenNetwork:
         self._seen = seen
         self._autocast = autocast
         self._compiled: Callable[[Tensor], tuple[Tensor, ...]] | None = None
+        # What a copy was moved and cast by since it was made; None where the model is its own.
+        self._moves: list[Callable[[nn.Module], object]] | None = None
         # Some networks derive tensors from their parameters in eval(); these must not require gradients.
         model = model.requires_grad_(False).eval()
         if fold:
             with preserved_random_state():
                 model = fold_batch_norms(model, self._features_of_noise)
-        self.model = model.requires_grad_(False)
+        self._model = model.requires_grad_(False)
         parameter = next(like.parameters())
         self.apply(lambda model: model.to(parameter.device, parameter.dtype))
         if compile_options is not None:
@@ -56,7 +59,20 @@ class FrozenNetwork:
                 self.model, taps, lambda inputs: run_entry(self.model, inputs, None, seen.entry), **compile_options)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenNetwork':
-        return self
+        shared = copy.copy(self)
+        shared._moves = list(self._moves or ())
+        return shared
+
+    @property
+    def model(self) -> nn.Module:
+        """The network in eval mode, without gradients."""
+        if self._moves:
+            # An averaged copy of the student, which may be on another device, never gets here.
+            moves, self._moves = self._moves, None
+            self._model, self._compiled = copy.deepcopy(self._model), None
+            for move in moves:
+                self.apply(move)
+        return self._model
 
     @property
     def compiled(self) -> bool:
@@ -69,9 +85,12 @@ class FrozenNetwork:
         Args:
             function (Callable): Called with the model, which it changes in place.
         """
-        function(self.model)
+        if self._moves is not None:
+            self._moves.append(function)
+            return
+        function(self._model)
         # Moves tensors that a network derives from its parameters in eval() to the new device or dtype, too.
-        self.model.eval()
+        self._model.eval()
 
     @torch.no_grad()
     def levels(self, inputs: Tensor, data_samples: list | None = None) -> tuple[Tensor, ...]:
@@ -86,10 +105,11 @@ class FrozenNetwork:
         Returns:
             tuple[Tensor, ...]: ``[N, O_k, H_k, W_k]``, in the order of the taps.
         """
-        device = next(self.model.parameters()).device
+        model = self.model
+        device = next(model.parameters()).device
         precision = contextlib.nullcontext() if self._autocast is None else torch.autocast(device.type, self._autocast)
         with precision, _random_state_restored(device):
-            return self._features(self.model, inputs, data_samples) if self._compiled is None \
+            return self._features(model, inputs, data_samples) if self._compiled is None \
                 else self._compiled(inputs)
 
     def _features_of_noise(self, model: nn.Module) -> tuple[Tensor, ...]:

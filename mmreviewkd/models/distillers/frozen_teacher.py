@@ -1,5 +1,6 @@
 """The frozen teacher, isolated from everything that trains, saves or copies the student."""
 
+import copy
 import logging
 from collections.abc import Callable, Sequence
 
@@ -71,7 +72,9 @@ class FrozenTeacher:
         self._autocast = autocast and getattr(torch, autocast)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenTeacher':
-        return self
+        shared = copy.copy(self)
+        shared._network = copy.deepcopy(self._network)
+        return shared
 
     @property
     def loaded(self) -> bool:

@@ -54,10 +54,25 @@ def test_is_frozen_and_in_nothing():
 
 def test_copies_share_it_and_ema_holds_none():
     distiller = build()
-    assert copy.deepcopy(distiller).frozen_teacher is distiller.frozen_teacher
+    teacher = distiller.frozen_teacher
+    assert copy.deepcopy(distiller).frozen_teacher.model is teacher.model
     averaged = ExponentialMovingAverage(distiller)
-    assert averaged.module.frozen_teacher is distiller.frozen_teacher
+    assert averaged.module.frozen_teacher.model is teacher.model
+    moved = ExponentialMovingAverage(distiller, device='meta')
+    assert moved.module.frozen_teacher._network._model is teacher.model and not next(teacher.model.parameters()).is_meta
     assert len(averaged.module.state_dict()) == len(distiller.state_dict())
+
+
+def test_a_copy_that_is_cast_and_used_has_one_of_its_own():
+    distiller = build()
+    twin = copy.deepcopy(distiller).double()
+    batch = twin.data_preprocessor(gray_batch(), True)
+    losses = [
+        model(model_inputs, batch['data_samples'], mode='loss')['loss_distill']
+        for model, model_inputs in ((distiller, batch['inputs'].float()), (twin, batch['inputs'].double()))]
+    assert [loss.dtype for loss in losses] == [torch.float32, torch.float64]
+    torch.testing.assert_close(losses[0].double(), losses[1], rtol=1e-4, atol=0)
+    assert next(distiller.frozen_teacher.model.parameters()).dtype == torch.float32
 
 
 def test_moves_and_casts_with_the_distiller():

@@ -204,7 +204,7 @@ def test_averaged_copies_of_student_and_distiller(pair):
     whole.update_parameters(review)
     images, _ = batches(1)[0]
     assert averaged(images).shape == (8, 10)
-    assert whole.module.frozen_teacher is review.frozen_teacher
+    assert whole.module.frozen_teacher.model is review.frozen_teacher.model
     assert not any('teacher' in name for name in whole.state_dict())
     assert torch.equal(averaged.module.fc.weight, whole.module.student.fc.weight)
 
