@@ -1,6 +1,7 @@
-"""Explain errors that a batch of unsuitable size causes deep inside a network."""
+"""Explain errors that unsuitable images or labels cause deep inside a network."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor
@@ -10,25 +11,40 @@ from mmreviewkd.utils.errors import ConfigError
 
 _TOO_SMALL = ('too small', 'greater than actual input size')
 _NO_STATISTICS = 'Expected more than 1 value per channel'
+# Of torch's convolutions and losses.
+_CHANNELS = re.compile(r'expected input\[.*\] to have (?P<taken>\d+) channels, but got (?P<given>\d+) channels')
+_LABEL = re.compile(r'Target (?P<label>-?\d+) is out of bounds')
 
 
 @contextlib.contextmanager
-def batch_errors_named(images: Tensor | Sequence[Tensor]) -> Iterator[None]:
-    """Turn errors caused by too small images or a batch of one image into a ConfigError.
+def batch_errors_named(images: Tensor | Sequence[Tensor], whose: str) -> Iterator[None]:
+    """Turn errors caused by the images or labels of a batch into a ConfigError.
 
     Args:
         images (Tensor or Sequence[Tensor]): The batch, ``[N, C, H, W]``, a dict with it, or a list of images
             ``[C, H, W]``.
+        whose (str): The model that runs, 'student' or 'teacher', for messages.
 
     Raises:
-        ConfigError: If a level has less than one pixel, or a normalization layer gets one value per channel.
+        ConfigError: If a level has less than one pixel, a normalization layer gets one value per channel, the model
+            takes images of another number of channels, or a label is not among its classes.
     """
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, IndexError) as error:
         message = str(error).splitlines()[0] if str(error) else ''
         images = images if isinstance(images, (list, tuple)) else images_in(images)
         images = () if images is None else images
+        label, channels = _LABEL.search(message), _CHANNELS.search(message)
+        if label:
+            raise ConfigError(
+                f'the training data have the label {label["label"]}, which is not among the classes of the {whose}; '
+                f"set num_classes of the {whose}'s head to the number of classes of the data ({message})") from error
+        if channels and {str(image.shape[-3]) for image in images if image.dim() > 2} == {channels['given']}:
+            raise ConfigError(
+                f'the {whose} takes images of {channels["taken"]} channels, but the training data have '
+                f'{channels["given"]}; set in_channels of its backbone, or load images of as many channels '
+                f'({message})') from error
         if _NO_STATISTICS in message and len(images) == 1:
             raise ConfigError(
                 'a batch of one image has a level of 1 x 1 pixel, of which batch normalization cannot compute '

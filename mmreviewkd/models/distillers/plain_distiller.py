@@ -81,8 +81,9 @@ class PlainDistiller(nn.Module):
                 compiled in place without it.
         """
         self._check_devices()
-        with batch_errors_named(images):
+        with batch_errors_named(images, 'teacher'):
             targets = self.frozen_teacher.levels(images)
+        with batch_errors_named(images, 'student'):
             with self.taps.record(self.student, images) as recording:
                 output = self._run(self.student, images, *args, **kwargs)
             self._check_compiled(recording)

@@ -194,14 +194,15 @@ class ReviewDistiller(BaseModel):
             ``loss_student``); ``loss_distill`` and its current ``distill_weight``, warm-up included; ``loss_logit``.
 
         Raises:
-            ConfigError: If the images are too small for a level, the teacher's checkpoint cannot be used, or a batch of
+            ConfigError: If images or labels do not fit a model, the teacher's checkpoint cannot be used, or a batch of
                 several branches lacks ``unsup_student``.
         """
         if not self.frozen_teacher.loaded:
             self._load_teacher()
         images, samples = _distilled_branch(inputs, data_samples)
-        with batch_errors_named(images):
+        with batch_errors_named(images, 'teacher'):
             targets = self.frozen_teacher.levels(images, samples)
+        with batch_errors_named(images, 'student'):
             with self.taps.record(self.student, images) as recording:
                 losses = self.student(inputs, data_samples, mode='loss')
             features = recording.features()
