@@ -55,6 +55,9 @@ def build_errors_named(where: str, everything: bool = False) -> Iterator[None]:
 
 
 def _named(error: Exception, where: str, everything: bool) -> str | None:
+    # MMEngine's runner raises a TypeError of a hook anew.
+    if isinstance(error, TypeError) and isinstance(error.__context__, TypeError):
+        error = error.__context__
     built = [
         frame for frame, _ in traceback.walk_tb(error.__traceback__)
         if frame.f_code.co_name in _BUILDING and frame.f_globals['__name__'].startswith('mmengine.')]

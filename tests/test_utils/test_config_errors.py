@@ -5,7 +5,9 @@ import subprocess
 import sys
 
 import pytest
+from mmengine.hooks import Hook
 from mmengine.registry import DATASETS, MODELS, OPTIMIZERS, Registry
+from mmengine.runner import Runner
 
 import mmreviewkd.models  # noqa: F401
 from mmreviewkd.utils import ConfigError
@@ -45,6 +47,18 @@ def test_the_innermost_component_is_named_with_the_line_that_failed():
     message = rf'^model \(Failing\) cannot be built: ValueError: no width \(.*test_config_errors\.py:{line}\)$'
     with pytest.raises(ConfigError, match=message), build_errors_named('model'):
         build_whole(ValueError('no\n  width'))
+
+
+def test_a_component_that_a_hook_builds_is_named_too():
+    class BuildingHook(Hook):
+        def before_run(self, runner):
+            build_whole(TypeError("unexpected keyword argument 'momentun'"))
+
+    runner = Runner.__new__(Runner)
+    runner._hooks = [BuildingHook()]
+    message = r"^config \(Failing\) cannot be built: TypeError: unexpected keyword argument 'momentun' \(.*:\d+\)$"
+    with pytest.raises(ConfigError, match=message), build_errors_named('config'):
+        runner.call_hook('before_run')
 
 
 def test_a_message_that_already_names_its_key_is_kept():
