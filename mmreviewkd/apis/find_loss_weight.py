@@ -17,6 +17,7 @@ from rich.table import Table
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.checks import number
+from mmreviewkd.utils.config_code import config_text
 from mmreviewkd.utils.errors import ConfigError, DivergenceError
 from mmreviewkd.utils.files import check_writable
 
@@ -233,7 +234,7 @@ def _write_trial_config(
     cfg.pop('work_dir', None)
     file = work_dir / 'trial.py'
     text = f'# Every training of this search has this config, with other loss weights and randomness.seed.\n' \
-        f'{cfg.pretty_text}'
+        f'{config_text(cfg.to_dict())}'
     if file.exists() and file.read_text() != text:
         raise ConfigError(f'--work-dir: {str(work_dir)!r} holds a search with another config, length or validation '
                           '(see its trial.py); choose another folder, or delete that one')

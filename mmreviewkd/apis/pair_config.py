@@ -9,7 +9,7 @@ from mmengine.config.utils import MODULE2PACKAGE
 
 from mmreviewkd.models.taps.proposal import Proposal
 from mmreviewkd.utils.config import config_file
-from mmreviewkd.utils.config_code import Code, as_code
+from mmreviewkd.utils.config_code import Code, as_code, config_text
 from mmreviewkd.utils.errors import ConfigError
 
 # The review path's width: what the authors use for COCO and for MobileNet on ImageNet.
@@ -64,7 +64,8 @@ def pair_config(
     if module:
         start += ['from mmengine.config import read_base', '', 'with read_base():', f'    from {module} import *']
     elif pure_python:
-        start += [f'# The values of the pure Python config {student!r} come first.', '', cfg.pretty_text.strip()]
+        start += [f'# The values of the pure Python config {student!r} come first.', '']
+        start += [config_text(cfg.to_dict()).strip()]
     else:
         model = dict(_delete_=True, **model)
         start += [f'_base_ = {_base(student, folder)!r}']

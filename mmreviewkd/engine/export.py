@@ -17,6 +17,7 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.registry import HOOKS, MODELS
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
 from mmreviewkd.utils.config import model_config
+from mmreviewkd.utils.config_code import config_text, with_names
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.finite import check_finite
 from mmreviewkd.utils.random import preserved_random_state
@@ -24,7 +25,7 @@ from mmreviewkd.version import __version__
 
 _SCOPE = 'mmreviewkd.'
 # Config keys of the training run, and the shared tap lists of configs/_base_/taps.py.
-_NOT_EXPORTED = ('load_from', 'resume', 'work_dir', 'launcher', 'custom_imports', 'model_wrapper_cfg', 'taps')
+_NOT_EXPORTED = ('load_from', 'resume', 'work_dir', 'launcher', 'model_wrapper_cfg', 'taps')
 
 
 def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta: Mapping | None = None) -> Path:
@@ -72,6 +73,8 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
 def student_files(cfg: Config) -> dict[str, str]:
     """The text files of an exported student: its config, and the sources of this package's backbones it uses.
 
+    The config imports the user's own modules that ``custom_imports`` names.
+
     Args:
         cfg (Config): The config of the distillation.
 
@@ -83,19 +86,28 @@ def student_files(cfg: Config) -> dict[str, str]:
             exported.
     """
     model = _student_config(cfg)
-    plain = _with_names({key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED})
+    plain = with_names({key: value for key, value in cfg.to_dict().items() if key not in _NOT_EXPORTED})
     if str(plain.get('runner_type', '')).startswith(_SCOPE):
         del plain['runner_type']
     sources: dict[str, str] = {}
     plain = _without_plugin(ConfigDict(plain, model=model).to_dict(), sources)
-    text = Config(plain).pretty_text
+    modules = [Path(name).stem for name in sources]
+    imports = _own_imports(plain.pop('custom_imports', None), modules)
+    text = config_text({**plain, 'custom_imports': imports} if imports else plain)
     if sources:
-        modules = [Path(name).stem for name in sources]
-        text = (
-            'import sys\n\n'
-            "sys.path.insert(0, '{{ fileDirname }}')\n"
-            f'custom_imports = dict(imports={modules!r}, allow_failed_imports=False)\n') + text
+        # Triple quotes and the slash allow quotes in the folder's name, which MMEngine puts in as it is.
+        text = f'import sys\n\nsys.path.insert(0, """{{{{ fileDirname }}}}/""")\n{text}'
     return {**sources, 'student.py': text}
+
+
+def _own_imports(custom_imports: Mapping | None, modules: list[str]) -> dict | None:
+    """The imports of the exported config: the user's own modules, and those of the copied backbones."""
+    own = (custom_imports or {}).get('imports') or []
+    own = [name for name in ([own] if isinstance(own, str) else own) if name.partition('.')[0] != _SCOPE[:-1]]
+    if not (own or modules):
+        return None
+    return dict(
+        imports=[*modules, *own], allow_failed_imports=(custom_imports or {}).get('allow_failed_imports', False))
 
 
 def _student_config(cfg: Config) -> ConfigDict:
@@ -105,18 +117,7 @@ def _student_config(cfg: Config) -> ConfigDict:
     model = model_config(distiller['student']['model'], 'student.model')
     if cfg.get('data_preprocessor'):
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
-    return _with_names(model)
-
-
-def _with_names(node: Any) -> Any:
-    """Copy a config with the dotted names of classes and functions, which pure Python configs hold themselves."""
-    if isinstance(node, Mapping):
-        return type(node)({key: _with_names(value) for key, value in node.items()})
-    if isinstance(node, (list, tuple)):
-        return type(node)(map(_with_names, node))
-    if inspect.isclass(node) or inspect.isroutine(node):
-        return f'{node.__module__}.{node.__qualname__}'
-    return node
+    return with_names(model)
 
 
 def _without_aliases(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,12 +1,16 @@
 """What would stop the export is found before training; pure-Python configs can be exported."""
 
+import math
+import sys
+
 import pytest
 import torch
-from conftest import small_run
+from conftest import review_config, small_run
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 
 from mmreviewkd.apis import build_runner, export_student
+from mmreviewkd.engine.export import student_files
 from mmreviewkd.utils.errors import ConfigError
 
 PURE_PYTHON = '''
@@ -57,14 +61,47 @@ def test_a_pure_python_config_is_exported(tmp_path):
         assert torch.equal(student.eval()(images)[0], distiller.eval().student(images)[0])
 
 
-@pytest.mark.parametrize('obstacle', ['a component that cannot go along', 'a folder that cannot be written to'])
+OWN_NET = '''
+from mmengine.registry import MODELS
+from mmpretrain.models import GlobalAveragePooling
+
+@MODELS.register_module()
+class OwnPooling(GlobalAveragePooling):
+    """A module of the user's own."""
+'''
+
+
+def test_the_users_own_modules_and_infinity_are_read_in_a_folder_with_quotes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / 'own_net.py').write_text(OWN_NET)
+    cfg = Config(dict(
+        model=review_config(), default_scope='mmpretrain',
+        custom_imports=dict(imports=['own_net', 'mmreviewkd.models'], allow_failed_imports=False),
+        optim_wrapper=dict(clip_grad=dict(max_norm=5, norm_type=math.inf))))
+    cfg.model.student.model.neck.type = 'mmengine.OwnPooling'
+    out = tmp_path / 'it\'s "mine"' / 'student.py'
+    out.parent.mkdir()
+    for name, content in student_files(cfg).items():
+        (out.parent / name).write_text(content)
+    assert 'own_net' not in sys.modules and 'mmreviewkd' not in out.read_text()
+    student = Config.fromfile(out)
+    assert student.custom_imports.imports == ['cifar_resnet', 'own_net']
+    assert student.optim_wrapper.clip_grad.norm_type == math.inf
+    assert type(MODELS.build(student.model).neck).__name__ == 'OwnPooling'
+
+
+@pytest.mark.parametrize('obstacle', [
+    'a component that cannot go along', 'a value that has no code', 'a folder that cannot be written to'])
 def test_obstacles_are_found_before_training(fashion_mnist, tmp_path, obstacle):
     cfg = small_run('resnet8_review-resnet14.py', fashion_mnist, **{'model.warmup_iters': 4})
     cfg.work_dir, cfg.experiment_name = str(tmp_path), obstacle.replace(' ', '_')
     if 'component' in obstacle:
         cfg.tta_model = dict(type='mmreviewkd.NoSuchPart')  # built by testing only
+    elif 'value' in obstacle:
+        cfg.tta_model = dict(type='TTA', scale=torch.tensor(1.0))
     else:
         (tmp_path / 'student').write_text('a file in the place of the folder')
-    with pytest.raises(ConfigError, match='ExportStudentHook: out_dir' if 'folder' in obstacle else 'NoSuchPart'):
+    message = dict(component='NoSuchPart', value=r'tta_model\.scale is tensor', folder='ExportStudentHook: out_dir')
+    with pytest.raises(ConfigError, match=message[obstacle.split()[1]]):
         build_runner(cfg).train()
     assert not list(tmp_path.glob('*.pth'))
