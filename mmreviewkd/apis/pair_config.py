@@ -30,7 +30,7 @@ def pair_config(
     Args:
         student (str): The student's config: a path, or ``'package::path/of/config.py'``.
         teacher (str): The teacher's config, likewise.
-        checkpoint (str): The teacher's weights.
+        checkpoint (str): The teacher's weights. Relative paths of files are written as seen from ``folder``.
         proposal (Proposal): The taps of both.
         cfg (Config): The student's config, read.
         folder (Path): The folder of the text's file.
@@ -47,7 +47,8 @@ def pair_config(
     model = dict(
         type='mmreviewkd.ReviewDistiller',
         student=dict(model=Code('model' if pure_python else '_base_.model'), taps=proposal.student_taps),
-        teacher=dict(model=teacher, checkpoint=checkpoint, taps=proposal.teacher_taps),
+        teacher=dict(
+            model=_seen_from(folder, teacher), checkpoint=_seen_from(folder, checkpoint), taps=proposal.teacher_taps),
         connector=dict(type='ReviewConnector', mid_channels=min(_MID_CHANNELS, widest)),
         distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
     if logits:
@@ -123,9 +124,21 @@ def _base(student: str, folder: Path) -> str:
     file = config_file(student, 'student')
     if student.partition('::')[0] in MODULE2PACKAGE and '.mim' in file.parts:
         return student
-    file = file.resolve()
-    apart = os.path.commonpath([file, folder.resolve()]) == file.anchor
-    return file.as_posix() if apart else Path(os.path.relpath(file, folder.resolve())).as_posix()
+    return _relative(file, folder)
+
+
+def _seen_from(folder: Path, given: str) -> str:
+    """A relative path of a file, given from the working folder, as seen from a folder; anything else stays."""
+    is_path = given not in ('metafile', 'init_cfg') and '::' not in given and '://' not in given
+    is_relative = is_path and Path(given).is_file() and not Path(given).is_absolute()
+    return _relative(Path(given), folder) if is_relative else given
+
+
+def _relative(file: Path, folder: Path) -> str:
+    """The path of a file relative to a folder, or its absolute path if they have only the root in common."""
+    file, folder = file.parent.resolve() / file.name, folder.resolve()
+    apart = os.path.commonpath([file, folder]) == file.anchor
+    return file.as_posix() if apart else Path(os.path.relpath(file, folder)).as_posix()
 
 
 def _merged(model: dict, options: Mapping) -> dict:

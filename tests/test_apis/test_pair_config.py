@@ -39,6 +39,25 @@ def test_the_student_is_wrapped_whole(tmp_path):
     assert '# Levels by stride, fine to coarse: 4, 8, pooled.' in text and "'../student.py'" in text
 
 
+def test_the_teacher_s_files_are_those_of_the_working_folder(tmp_path, monkeypatch):
+    """Files of the same names beside the written config are another teacher's."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'pairs').mkdir()
+    for name in ('student.py', 'teacher.py', 'teacher.pth', 'init_cfg'):
+        (tmp_path / name).write_text(BASE)
+        (tmp_path / 'pairs' / name).write_text(BASE)
+    file = tmp_path / 'pairs' / 'pair.py'
+
+    def teacher(checkpoint):
+        file.write_text(pair_config(
+            'student.py', 'teacher.py', checkpoint, proposal(), Config.fromfile('student.py'), file.parent))
+        return Config.fromfile(file).model.teacher
+
+    assert (teacher('teacher.pth').model, teacher('teacher.pth').checkpoint) == ('../teacher.py', '../teacher.pth')
+    for other in ('init_cfg', 'https://host/teacher.pth', str(tmp_path / 'teacher.pth')):
+        assert teacher(other).checkpoint == other
+
+
 @pytest.mark.parametrize(('widest', 'width'), [(32, 32), (2048, 256)])
 def test_the_review_path_is_as_wide_as_the_student_up_to_256(tmp_path, widest, width):
     assert written(tmp_path, widest=widest)[0].model.connector.mid_channels == width
