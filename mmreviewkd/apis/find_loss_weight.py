@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import json
+import math
 import multiprocessing
 import statistics
 import traceback
@@ -125,7 +126,7 @@ def find_loss_weight(
         held_out (float): The share of the training images to validate on. Defaults to 0.1.
         own_validation (bool): Train on all training images and validate on the config's ``val_dataloader`` instead,
             which must not be the test data. Defaults to False.
-        metric (str, optional): The metric that chooses. Defaults to the first that the evaluator reports.
+        metric (str, optional): The metric that chooses. Defaults to the first number that the evaluator reports.
         work_dir (str, optional): The folder for the trainings. Defaults to ``work_dirs/CONFIG_NAME_loss_weight``.
         cfg_options (dict, optional): Settings that override the config's, by dotted keys.
 
@@ -279,7 +280,7 @@ def _run(config: Path, folder: Path, weights: Mapping[str, float], seed: int) ->
         try:
             train(str(config), str(folder), resume=True, validate=False, cfg_options=options)
             checkpoint = (folder / 'last_checkpoint').read_text().strip()
-            metrics = test(str(config), checkpoint, str(folder / 'test'), cfg_options=options)
+            metrics = _numbers(test(str(config), checkpoint, str(folder / 'test'), cfg_options=options))
         except DivergenceError:
             traceback.print_exc()
             metrics = None
@@ -291,11 +292,25 @@ def _run(config: Path, folder: Path, weights: Mapping[str, float], seed: int) ->
         checkpoint.unlink()
 
 
+def _numbers(metrics: Mapping) -> dict[str, float | None]:
+    """The metrics that are single numbers; None where one is not finite."""
+    found = {}
+    for name, value in metrics.items():
+        if not isinstance(value, str):
+            with contextlib.suppress(TypeError, ValueError, RuntimeError):  # lists, dicts, and tensors of several
+                found[name] = float(value) if math.isfinite(float(value)) else None
+    if not found:
+        raise ConfigError(
+            f'val_evaluator: a weight is chosen by a single number, but the evaluator reports {", ".join(metrics)}, '
+            'of which none is one')
+    return found
+
+
 def _score(metrics: dict | None, metric: str) -> float | None:
     if metrics is None:
         return None
     if metric not in metrics:
-        raise ConfigError(f'--metric: the evaluator reports no {metric!r}, but {", ".join(metrics)}')
+        raise ConfigError(f'--metric: the evaluator reports no number {metric!r}, but {", ".join(metrics)}')
     return metrics[metric]
 
 

@@ -13,6 +13,8 @@ _LENGTHS = ('begin', 'end', 'T_max', 'total_steps', 'total_iters', 'step_size', 
 def shorten(cfg: Config, share: float) -> None:
     """Shorten training, parameter schedulers and the distiller's warm-up to a share of their length.
 
+    The points of the training at which validation begins or changes its interval move with it.
+
     A curve of learning rates keeps its shape. Counts are rounded, to 1 at least where they were.
 
     Args:
@@ -27,6 +29,11 @@ def shorten(cfg: Config, share: float) -> None:
     if length is None:
         raise ConfigError('train_cfg has neither `max_epochs` nor `max_iters`, so the training has no length')
     cfg.train_cfg[length] = _scaled(cfg.train_cfg[length], share)
+    if cfg.train_cfg.get('val_begin'):
+        cfg.train_cfg.val_begin = _scaled(cfg.train_cfg.val_begin, share)
+    if cfg.train_cfg.get('dynamic_intervals'):
+        cfg.train_cfg.dynamic_intervals = [
+            (_scaled(begin, share), interval) for begin, interval in cfg.train_cfg.dynamic_intervals]
     schedulers = cfg.get('param_scheduler') or []
     for scheduler in [schedulers] if isinstance(schedulers, dict) else schedulers:
         for key in _LENGTHS:

@@ -4,7 +4,9 @@ import importlib
 import json
 import math
 
+import numpy as np
 import pytest
+import torch
 from conftest import ROOT, run_tool, small_run
 from mmengine.config import Config
 
@@ -153,7 +155,7 @@ def test_own_validation_refuses_test_images(search):
     (dict(seeds=[]), 'at least one seed'),
     (dict(key='model.distill_los.loss_weight'), "--key: the config has no 'model.distill_los'"),
     (dict(key='model.distill_loss.weight'), "HierarchicalContextLoss.* has no 'weight'"),
-    (dict(metric='mAP'), "reports no 'mAP', but accuracy/top1, other")])
+    (dict(metric='mAP'), "reports no number 'mAP', but accuracy/top1, other")])
 def test_bad_arguments_are_named(search, arguments, message):
     with pytest.raises(ConfigError, match=message):
         search(peak(3), **arguments)
@@ -169,6 +171,29 @@ def test_a_folder_with_another_search_is_refused(search):
     search(peak(3), weights=[3], seeds=[7])
     with pytest.raises(ConfigError, match='holds a search with another config'):
         search(peak(3), held_out=0.2)
+
+
+def test_single_finite_numbers_are_kept_of_the_metrics():
+    metrics = dict(
+        text='0.1 0.2', result=torch.ones(2, 2), classwise=[1.0, 2.0], top1=torch.tensor(2.5), f1=np.float32(0.5),
+        nan=math.nan, count=3)
+    found = module._numbers(metrics)
+    assert found == dict(top1=2.5, f1=0.5, nan=None, count=3.0) and json.dumps(found)
+
+
+@pytest.mark.slow
+def test_a_confusion_matrix_beside_the_metric(config, tmp_path):
+    path = config(**{
+        'val_evaluator': [dict(type='ConfusionMatrix'), dict(type='Accuracy', topk=(1,))], 'train_cfg.val_begin': 2})
+    found, = find_loss_weight(path, weights=[], seeds=[0], work_dir=str(tmp_path / 'search'))
+    assert found.metric == 'accuracy/top1' and len(found.scores[0]) == 1
+
+
+@pytest.mark.slow
+def test_metrics_without_any_number_are_named(config, tmp_path):
+    path = config(val_evaluator=[dict(type='SingleLabelMetric', average=None, items=('precision',))])
+    with pytest.raises(ConfigError, match='single number, but the evaluator reports single-label/precision_classwise'):
+        find_loss_weight(path, weights=[], seeds=[0], work_dir=str(tmp_path / 'search'))
 
 
 @pytest.mark.slow

@@ -31,6 +31,14 @@ def test_a_run_by_iterations_and_a_single_scheduler():
     assert cfg.model.warmup_epochs == pytest.approx(0.3)
 
 
+def test_validation_begins_and_changes_at_the_same_share_of_the_run():
+    cfg = Config(dict(model={}, train_cfg=dict(
+        max_epochs=300, val_begin=200, val_interval=10, dynamic_intervals=[(280, 1)])))
+    shorten(cfg, 0.1)
+    assert cfg.train_cfg.to_dict() == dict(
+        max_epochs=30, val_begin=20, val_interval=10, dynamic_intervals=[(28, 1)])
+
+
 def test_a_training_without_length_is_named():
     with pytest.raises(ConfigError, match=r'train_cfg has neither `max_epochs` nor `max_iters`'):
         shorten(Config(dict(model={}, train_cfg=dict(by_epoch=True))), 0.5)
