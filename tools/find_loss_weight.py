@@ -27,6 +27,9 @@ def main() -> None:
         '--own-validation', action='store_true',
         help="validate on the config's val_dataloader, which must not be the test data")
     parser.add_argument('--metric', help='the metric that chooses; default: the first number reported')
+    parser.add_argument(
+        '--lower-is-better', action=argparse.BooleanOptionalAction,
+        help="whether a lower metric is better; default: by the rule of the config's save_best, else by its name")
     parser.add_argument('--work-dir', help='the folder for the trainings; default: work_dirs/CONFIG_NAME_loss_weight')
     parser.add_argument(
         '--cfg-options', nargs='+', action=ConfigOptions, help="settings that override the config's: a.b=1 c='[2,3]'")

@@ -24,6 +24,7 @@ from mmreviewkd.utils.files import check_writable
 
 from .checks import TRAINING, VALIDATION, check_kinds, require_keys
 from .held_out import hold_out
+from .lower_is_better import is_lower_better
 from .runner import read_config
 from .shorten import shorten
 from .test import test
@@ -48,6 +49,7 @@ class WeightSearch:
         seeds (Sequence[int]): The seeds.
         alone (Sequence[float or None], optional): The metric of the student alone, without any distillation. Defaults
             to None: that of the weight 0, which is the same where a config has no other loss of distillation.
+        lower_is_better (bool, optional): Whether a lower metric is better. Defaults to None: as its name says.
     """
 
     key: str
@@ -55,6 +57,7 @@ class WeightSearch:
     scores: Mapping[float, Sequence[float | None]]
     seeds: Sequence[int]
     alone: Sequence[float | None] | None = None
+    lower_is_better: bool | None = None
 
     @property
     def best(self) -> float:
@@ -64,20 +67,24 @@ class WeightSearch:
     @property
     def helps(self) -> bool:
         """Whether the best weight is better than the student alone."""
-        return self._mean_of(self.scores[self.best]) > self._mean_of(self.alone or self.scores[0])
+        return self.mean(self.best) > self._worth(self.alone or self.scores[0])
 
     def mean(self, weight: float) -> float:
         """The mean over the seeds, negative if a lower metric is better; minus infinity if a training diverged."""
-        return self._mean_of(self.scores[weight])
+        return self._worth(self.scores[weight])
 
-    def _mean_of(self, scores: Sequence[float | None]) -> float:
-        if None in scores:
-            return float('-inf')
-        return statistics.mean(scores) * (-1 if 'loss' in self.metric.lower() else 1)
+    def _worth(self, scores: Sequence[float | None]) -> float:
+        mean = _mean(scores)
+        return float('-inf') if mean is None else -mean if self._lower else mean
+
+    @property
+    def _lower(self) -> bool:
+        return is_lower_better(self.metric) if self.lower_is_better is None else self.lower_is_better
 
     def table(self) -> Table:
         """A table with one row a weight: each seed's metric, their mean, and its difference to the student alone."""
-        table = Table(title=f'{self.metric} on validation images')
+        title = f'{self.metric} on validation images'
+        table = Table(title=f'{title}, lower is better' if self._lower else title)
         for column in (self.key, *(f'seed {seed}' for seed in self.seeds), 'mean', 'against alone', ''):
             table.add_column(column, justify='right')
         alone = self.alone or self.scores[0]
@@ -87,13 +94,17 @@ class WeightSearch:
         else:
             rows[0] = '0 (alone)', *rows[0][1:]
         for name, scores, best in rows:
-            mean = None if None in scores else statistics.mean(scores)
-            known = scores is not alone and None not in [*scores, *alone]
+            mean, base = _mean(scores), _mean(alone)
+            known = scores is not alone and None not in (mean, base)
             table.add_row(
                 name, *(_DIVERGED if score is None else f'{score:.4g}' for score in scores),
-                '' if mean is None else f'{mean:.4g}',
-                f'{mean - statistics.mean(alone):+.4g}' if known else '', 'best' if best else '')
+                '' if mean is None else f'{mean:.4g}', f'{mean - base:+.4g}' if known else '', 'best' if best else '')
         return table
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    """The mean over the seeds, or None if a training diverged or its metric is not finite."""
+    return None if any(score is None or not math.isfinite(score) for score in scores) else statistics.mean(scores)
 
 
 def find_loss_weight(
@@ -105,6 +116,7 @@ def find_loss_weight(
         held_out: float = 0.1,
         own_validation: bool = False,
         metric: str | None = None,
+        lower_is_better: bool | None = None,
         work_dir: str | None = None,
         cfg_options: dict | None = None) -> list[WeightSearch]:
     """Train with several loss weights and compare the students on images that none of them was trained on.
@@ -127,6 +139,8 @@ def find_loss_weight(
         own_validation (bool): Train on all training images and validate on the config's ``val_dataloader`` instead,
             which must not be the test data. Defaults to False.
         metric (str, optional): The metric that chooses. Defaults to the first number that the evaluator reports.
+        lower_is_better (bool, optional): Whether a lower metric is better. Defaults to None: as the ``rule`` of the
+            config's ``CheckpointHook`` says if it saves the best checkpoint by this metric, else by the metric's name.
         work_dir (str, optional): The folder for the trainings. Defaults to ``work_dirs/CONFIG_NAME_loss_weight``.
         cfg_options (dict, optional): Settings that override the config's, by dotted keys.
 
@@ -167,7 +181,8 @@ def find_loss_weight(
         alone = scores_with({**changed, **dict.fromkeys(losses, 0.0)})
     for name, grid in grids.items():
         scores = {weight: scores_with({**changed, name: weight}) for weight in sorted({0.0, *grid})}
-        search = WeightSearch(name, chosen, scores, seeds, alone)
+        lower = is_lower_better(chosen or '', cfg) if lower_is_better is None else lower_is_better
+        search = WeightSearch(name, chosen, scores, seeds, alone, lower)
         for _ in range(_EXTENSIONS):
             *_, largest = tried = sorted(scores)
             best = search.best
@@ -177,9 +192,10 @@ def find_loss_weight(
             scores[further] = scores_with({**changed, name: further})
         changed[name] = search.best
         found.append(search)
-    _write_json(dict(metric=chosen, seeds=[*seeds], best=changed, alone=alone or found[0].scores[0], scores={
-        search.key: {f'{weight:g}': values for weight, values in sorted(search.scores.items())}
-        for search in found}), work_dir / 'loss_weight.json')
+    _write_json(dict(
+        metric=chosen, lower_is_better=lower, seeds=[*seeds], best=changed, alone=alone or found[0].scores[0],
+        scores={search.key: {f'{weight:g}': values for weight, values in sorted(search.scores.items())}
+                for search in found}), work_dir / 'loss_weight.json')
     return found
 
 

@@ -79,9 +79,30 @@ def test_another_metric_and_a_logit_loss(search):
     assert found.key == 'model.logit_loss.loss_weight' and found.best == 0
 
 
-def test_a_lower_loss_is_better():
-    found = WeightSearch('key', 'val_loss', {0.0: [3.0], 1.0: [1.0], 2.0: [2.0]}, [0])
+@pytest.mark.parametrize('metric', ['val_loss', 'NME'])
+def test_a_lower_loss_is_better(metric):
+    found = WeightSearch('key', metric, {0.0: [3.0], 1.0: [1.0], 2.0: [2.0]}, [0])
+    assert found.best == 1 and found.helps and 'lower is better' in found.table().title
+
+
+@pytest.mark.parametrize('metric', ['accuracy/top1', 'NME'])
+def test_a_metric_that_is_not_finite_never_wins(metric):
+    scores = {0.0: [math.nan], 1.0: [50.0], 10.0: [50.0], 30.0: [-math.inf], 90.0: [math.inf]}
+    found = WeightSearch('key', metric, scores, [0])
     assert found.best == 1 and found.helps
+    assert [*found.table().columns[3].cells] == [''] * 5  # nothing is compared with a student alone that diverged
+
+
+@pytest.mark.parametrize(('arguments', 'options'), [
+    (dict(lower_is_better=True), {}), (dict(metric='other'), {}), (dict(metric='other', lower_is_better=False), {}),
+    ({}, {'default_hooks.checkpoint.save_best': 'accuracy/top1', 'default_hooks.checkpoint.rule': 'less'})])
+def test_the_direction_is_the_argument_s_or_the_config_s(search, tmp_path, arguments, options):
+    """The metric 'other' is the negative of the accuracy, so that its best weight is the accuracy's worst."""
+    found, _ = search(lambda weight, seed: -weight, options, weights=[1, 3], seeds=[0], **arguments)
+    lower = arguments.get('lower_is_better', bool(options))
+    assert (found.best == 0) == (lower == ('metric' in arguments))
+    written = json.loads((tmp_path / 'search' / 'loss_weight.json').read_text())
+    assert written['lower_is_better'] is lower and written['best'] == {found.key: found.best}
 
 
 def both(review, logits, seed):
