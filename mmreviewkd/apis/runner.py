@@ -56,12 +56,13 @@ def merge_options(cfg: Config, options: dict) -> None:
     Raises:
         ConfigError: If a key does not fit the config.
     """
-    try:
-        cfg.merge_from_dict(options)
-    except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
-        # MMEngine explains a mismatch in the first lines of its message.
-        reason = ' '.join(str(error.args[0] if error.args else error).split())
-        raise ConfigError(f'--cfg-options: {options} does not fit the config: {reason:.300}') from error
+    for key, value in options.items():
+        try:
+            cfg.merge_from_dict({key: value})
+        except (TypeError, KeyError, ValueError, IndexError, AttributeError) as error:
+            # MMEngine explains a mismatch in the first lines of its message.
+            reason = ' '.join(str(error.args[0] if error.args else error).split())
+            raise ConfigError(f'--cfg-options: {key}={value!r:.80} does not fit the config: {reason:.300}') from error
 
 
 def build_runner(cfg: Config) -> Runner:

@@ -20,6 +20,18 @@ def test_options_override_the_config(config):
     assert (cfg.a.b, cfg.a.c, cfg.launcher) == (3, 2, 'pytorch')
 
 
+@pytest.mark.parametrize(('key', 'value'), [('a.b.c', 3), ('list.5.x', 1), ('list.one', 1)])
+def test_the_option_that_does_not_fit_is_named_alone(config, key, value):
+    options = {'a.b': 3, 'list': [dict(x=0)], key: value, 'a.c': 4}
+    with pytest.raises(ConfigError, match=rf'^--cfg-options: {key}={value} does not fit the config: '):
+        read_config(config, cfg_options=options)
+
+
+def test_options_apply_in_their_order(config):
+    cfg = read_config(config, cfg_options={'a': dict(_delete_=True, d=1), 'a.e': 2, 'list': [dict(x=0)], 'list.0.y': 1})
+    assert cfg.a.to_dict() == dict(d=1, e=2) and cfg.list[0].to_dict() == dict(x=0, y=1)
+
+
 def test_the_work_dir_is_the_arguments_the_configs_or_named_after_it(config):
     assert read_config(config).work_dir == 'work_dirs/small'
     assert read_config(config, cfg_options=dict(work_dir='mine')).work_dir == 'mine'
