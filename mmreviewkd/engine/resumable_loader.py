@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from .worker_streams import WorkerStreams
@@ -15,7 +15,8 @@ class ResumableDataLoader(DataLoader):
 
     Batches that were already trained with are skipped by their indices, without reading their images. Batch ``i`` of an
     epoch is loaded by worker ``i % num_workers``, also after resuming: up to ``num_workers - 1`` batches are loaded
-    again and discarded, so that every worker resumes with its own batch.
+    again and discarded, so that every worker resumes with its own batch. When a hook restarts persistent workers, the
+    new ones continue the random numbers of the old.
     """
 
     @classmethod
@@ -32,6 +33,7 @@ class ResumableDataLoader(DataLoader):
         loader.__class__ = cls  # a copy would have to repeat the arguments of every version of torch
         loader.position = 0
         loader._made = [0] * loader.num_workers  # by each worker, before this epoch
+        loader._ended = None
         loader._resuming = resuming
         loader._prepared = loader._remaining = None
         loader._placeholders = 0
@@ -70,6 +72,16 @@ class ResumableDataLoader(DataLoader):
             next(self._prepared)
         self.position, self._placeholders = position, placeholders
 
+    def continue_workers(self, worker_states: Tensor) -> None:
+        """Let persistent workers continue from the end of an epoch when the next one starts.
+
+        They start no earlier, because hooks give the sampler the number of the epoch at its start.
+
+        Args:
+            worker_states (Tensor): The result of :meth:`worker_states` at the end of the epoch.
+        """
+        self._ended = worker_states
+
     @property
     def _index_sampler(self) -> Any:
         return super()._index_sampler if self._remaining is None else self._remaining
@@ -79,7 +91,17 @@ class ResumableDataLoader(DataLoader):
 
     def _start(self) -> Iterator[Any]:
         self.position = 0
-        return super().__iter__()
+        ended, self._ended = self._ended, None
+        if self._iterator is None and any(self._made):  # a hook has restarted the workers, as to switch the pipeline
+            ended = self.worker_states()
+            self._made = [0] * self.num_workers
+        if ended is None:
+            return super().__iter__()
+        generator, self.generator = self.generator, Generator()  # persistent workers draw no seed at a later epoch
+        self.resume(0, ended)
+        self.generator = generator
+        iterator, self._prepared = self._prepared, None
+        return iterator
 
     def _batches(self, iterator: Iterator[Any] | None) -> Iterator[Any]:
         if iterator is None:

@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmreviewkd.utils.errors import CheckpointError
-from mmreviewkd.utils.random import get_random_state, set_random_state
+from mmreviewkd.utils.random import RANDOM_STATE_BYTES, get_random_state, is_random_state, set_random_state
 
 from .resumable_loader import ResumableDataLoader
 
@@ -62,19 +62,27 @@ def check_run_state(state: Any, where: str) -> None:
     if not (
             all(type(count) is int and count >= 0 for count in counts) and type(state.get('validated')) is bool
             and isinstance(state.get('ranks'), (list, tuple))
-            and all(map(_is_state_of_a_process, state['ranks']))):
+            and all(_is_state_of_a_process(rank, state['num_workers']) for rank in state['ranks'])):
         raise CheckpointError(f'{where} holds no valid state of a run under {KEY!r}, damaged or made to do harm')
 
 
-def _is_state_of_a_process(state: Any) -> bool:
+def _is_state_of_a_process(state: Any, num_workers: int) -> bool:
     if not isinstance(state, dict) or not isinstance(state.get('random'), Tensor):
         return False
     position, gradients = state.get('position'), state.get('gradients', {})
     return (
         # An infinite sampler counts beyond the batches of an epoch.
         (position is None or (type(position) is int and position >= 0))
-        and all(state.get(key) is None or isinstance(state[key], Tensor) for key in ('workers', 'cuda'))
+        and (state.get('cuda') is None or isinstance(state['cuda'], Tensor))
+        and _are_random_states(state['random'], state.get('workers'), num_workers)
         and isinstance(gradients, dict) and all(isinstance(value, Tensor) for value in gradients.values()))
+
+
+def _are_random_states(main: Tensor, workers: Any, num_workers: int) -> bool:
+    if workers is not None and not (isinstance(workers, Tensor) and workers.dim() == 2 and len(workers) == num_workers):
+        return False
+    of_this_version = main.numel() == RANDOM_STATE_BYTES  # others are not restored, see CheckpointHook
+    return not of_this_version or all(map(is_random_state, [main, *([] if workers is None else workers)]))
 
 
 def restore_random_state(state: dict) -> None:

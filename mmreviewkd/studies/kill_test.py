@@ -27,6 +27,8 @@ CASES = {
     'epochs saved by epoch': dict(by_epoch=True),
     'epochs, two workers': dict(workers=2),
     'epochs, two persistent workers': dict(workers=2, persistent=True),
+    'epochs saved by epoch, two persistent workers': dict(workers=2, persistent=True, by_epoch=True),
+    'epochs, persistent workers restarted by a hook': dict(workers=2, persistent=True, switch=True),
     'iterations': dict(iterations=True),
     'iterations, three persistent workers': dict(iterations=True, workers=3, persistent=True, interval=2),
 }
@@ -34,7 +36,7 @@ CASES = {
 
 def small_config(
         data_root: str, iterations: bool = False, workers: int = 0, persistent: bool = False, by_epoch: bool = False,
-        interval: int = 3, accumulate: int = 2) -> Config:
+        interval: int = 3, accumulate: int = 2, switch: bool = False) -> Config:
     """Make the config of a distillation of 12 iterations with all kinds of state.
 
     These are EMA, accumulated gradients, augmentation, Mixup, a one-cycle schedule and the best checkpoint.
@@ -49,6 +51,8 @@ def small_config(
             False.
         interval (int): Iterations between checkpoints. Defaults to 3.
         accumulate (int): Number of iterations over which gradients are accumulated. Defaults to 2.
+        switch (bool): Whether a hook switches the augmentation at the second epoch, and for that restarts persistent
+            workers. Defaults to False.
     """
     cfg = read_config(_CONFIG)
     student = cfg.model.student
@@ -58,6 +62,9 @@ def small_config(
     cfg.custom_hooks = [
         *cfg.custom_hooks,  # channels-last weights, the student's export
         dict(type='EMAHook', momentum=0.1, update_buffers=True)]
+    if switch:
+        switched = dict(action_epoch=2, train_pipeline=[_AUGMENTED[0], _AUGMENTED[-1]])
+        cfg.custom_hooks.append(dict(type='mmpretrain.SwitchRecipeHook', schedule=[switched]))
     cfg.train_dataloader.update(batch_size=32, num_workers=workers, persistent_workers=persistent)
     cfg.train_dataloader.dataset.update(data_root=data_root, pipeline=_AUGMENTED, indices=180)
     cfg.val_dataloader.dataset.update(data_root=data_root, indices=20)

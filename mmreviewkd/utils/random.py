@@ -53,6 +53,18 @@ def set_random_state(stored: Tensor) -> None:
     torch.set_rng_state(torch.from_numpy(state['torch'].copy()))
 
 
+def is_random_state(stored: Tensor) -> bool:
+    """Return whether :func:`set_random_state` accepts a state; the generators stay as they are."""
+    before = get_random_state()
+    try:
+        set_random_state(stored)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    finally:
+        set_random_state(before)
+    return True
+
+
 @contextlib.contextmanager
 def preserved_random_state() -> Iterator[None]:
     """Context manager that restores the global random state of Python, NumPy and torch (all devices).

@@ -23,8 +23,8 @@ class Noisy(Dataset):
         return index + torch.rand(())
 
 
-def resumable(num_workers=0, resuming=False):
-    loader = DataLoader(Noisy(), batch_size=2, num_workers=num_workers)
+def resumable(num_workers=0, resuming=False, persistent=False):
+    loader = DataLoader(Noisy(), batch_size=2, num_workers=num_workers, persistent_workers=persistent)
     return ResumableDataLoader.adopt(loader, resuming)
 
 
@@ -65,3 +65,33 @@ def test_workers_augment_the_rest_of_an_epoch_as_without_the_interruption(positi
     resumed = resumable(num_workers=2, resuming=True)
     resumed.resume(position, states)
     assert torch.equal(torch.stack(list(resumed)), torch.stack(rest))
+
+
+@pytest.mark.parametrize('restarted', [(False, False), (True, True), (False, True)])
+def test_persistent_workers_go_on_after_an_epoch_also_if_a_hook_restarts_them(restarted):
+    def batches(loader, restart):
+        if restart:  # as mmpretrain's SwitchRecipeHook does; mmdet's hooks do so again when a run resumes
+            loader._iterator = None
+        return iter(loader)
+
+    torch.manual_seed(0)
+    whole = resumable(num_workers=2, persistent=True)
+    first = torch.stack(list(whole))
+    states = whole.worker_states().clone()
+    second = batches(whole, restarted[0])
+    expected = [next(second)]
+    within = whole.worker_states().clone()
+    expected += list(second)
+    drawn = torch.rand(())
+    assert not torch.equal(torch.stack(expected), first)
+
+    torch.manual_seed(0)
+    torch.empty((), dtype=torch.int64).random_()  # the workers' seed
+    resumed = resumable(num_workers=2, resuming=True, persistent=True)
+    resumed.continue_workers(states)
+    assert torch.equal(torch.stack(list(batches(resumed, restarted[1]))), torch.stack(expected))
+    assert torch.rand(()) == drawn
+
+    resumed = resumable(num_workers=2, resuming=True, persistent=True)
+    resumed.resume(1, within)
+    assert torch.equal(torch.stack(list(resumed)), torch.stack(expected[1:]))

@@ -77,11 +77,18 @@ STOPS = {
     'epochs': [ANY, LAST],
     'epochs saved by epoch': [VALIDATION],
     'epochs, two persistent workers': [('after_train_iter', 10)],
+    'epochs saved by epoch, two persistent workers': [VALIDATION],
+    'epochs, persistent workers restarted by a hook': [LAST, ('after_train_iter', 10)],
     'iterations, three persistent workers': [('after_train_iter', 9), VALIDATION],
 }
 
 
-@pytest.mark.parametrize('case', others_exhaustive(STOPS, ['epochs', 'iterations, three persistent workers']))
+SHOWN = [
+    'epochs', 'epochs saved by epoch, two persistent workers', 'epochs, persistent workers restarted by a hook',
+    'iterations, three persistent workers']
+
+
+@pytest.mark.parametrize('case', others_exhaustive(STOPS, SHOWN))
 def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
     pytest.importorskip('mmpretrain')
     train(config(fashion_mnist, tmp_path / 'whole', case))

@@ -16,6 +16,7 @@ from mmreviewkd.engine.run_state import (
     run_pending_validation,
 )
 from mmreviewkd.utils import CheckpointError
+from mmreviewkd.utils.random import RANDOM_STATE_BYTES, get_random_state
 
 
 def run(accumulative_counts=1, **loop):
@@ -77,7 +78,8 @@ def test_a_gathered_state_is_valid_and_others_are_refused():
         with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
             check_run_state({**gather_run_state(run(), validated=True), key: value}, '--resume')
     for key, value in (
-            ('random', None), ('position', -1), ('position', 1.0), ('workers', 'x'), ('gradients', [1]),
+            ('random', None), ('random', torch.zeros(RANDOM_STATE_BYTES, dtype=torch.uint8)),
+            ('position', -1), ('position', 1.0), ('workers', 'x'), ('gradients', [1]),
             ('gradients', {'weight': 1})):
         state = gather_run_state(run(), validated=True)
         state['ranks'][0][key] = value
@@ -85,3 +87,18 @@ def test_a_gathered_state_is_valid_and_others_are_refused():
             check_run_state(state, '--resume')
     with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
         check_run_state(None, '--resume')
+
+
+def test_states_that_workers_never_wrote_are_refused_and_the_generators_stay_as_they_are():
+    state = gather_run_state(run(), validated=True)
+    state['num_workers'] = 2
+    written = torch.stack([get_random_state(), get_random_state()])
+    expected = torch.rand(2)
+    restore_random_state(state['ranks'][0])
+    state['ranks'][0]['workers'] = written
+    check_run_state(state, '--resume')
+    for workers in (torch.zeros_like(written), written[:1], written[0], written[:, 1:]):
+        state['ranks'][0]['workers'] = workers
+        with pytest.raises(CheckpointError, match='--resume holds no valid state of a run'):
+            check_run_state(state, '--resume')
+    assert torch.equal(torch.rand(2), expected)

@@ -86,7 +86,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         restore_gradients(runner, state)
         if not state['position']:
             if state['workers'] is not None:
-                runner.train_dataloader.resume(0, state['workers'])
+                runner.train_dataloader.continue_workers(state['workers'])
             restore_random_state(state)
             self._end_resuming(runner)
 
