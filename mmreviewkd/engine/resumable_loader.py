@@ -46,7 +46,9 @@ class ResumableDataLoader(DataLoader):
 
     def worker_states(self) -> Tensor | None:
         """Return the workers' random states before the next batches, ``[num_workers, RANDOM_STATE_BYTES]``."""
-        if self._streams is None or (self.position == 0 and not self.persistent_workers):
+        if self._ended is not None:
+            return self._ended
+        if self._streams is None or (self.position == 0 and self._iterator is None):
             return None
         return self._streams.states_before([made + self.position // self.num_workers for made in self._made])
 
@@ -65,8 +67,6 @@ class ResumableDataLoader(DataLoader):
         if self._streams is not None:
             self._streams.start_from(worker_states, position // lanes)
         self._prepared = super().__iter__()
-        if self._streams is not None:
-            self._streams.start_from(None, 0)
         self._remaining, remaining.skip = None, 0  # persistent workers keep it for the epochs to come
         for _ in range(discarded):
             next(self._prepared)
@@ -93,9 +93,11 @@ class ResumableDataLoader(DataLoader):
         self.position = 0
         ended, self._ended = self._ended, None
         if self._iterator is None and any(self._made):  # a hook has restarted the workers, as to switch the pipeline
-            ended = self.worker_states()
+            ended = self._streams.states_before(self._made)
             self._made = [0] * self.num_workers
         if ended is None:
+            if self._streams is not None and self._iterator is None:
+                self._streams.start_from(None, 0)
             return super().__iter__()
         generator, self.generator = self.generator, Generator()  # persistent workers draw no seed at a later epoch
         self.resume(0, ended)

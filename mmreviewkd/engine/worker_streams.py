@@ -1,5 +1,6 @@
 """The random states of a data loader's worker processes."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,8 @@ import torch
 from torch import Tensor
 
 from mmreviewkd.utils.random import RANDOM_STATE_BYTES, get_random_state, set_random_state
+
+_START_SECONDS = 60
 
 
 class WorkerStreams:
@@ -25,6 +28,7 @@ class WorkerStreams:
     def __init__(self, num_workers: int, prefetch: int, init: Callable | None, collate: Callable) -> None:
         # Of the batches requested from a worker, `prefetch` are waiting, one is in use and one is being loaded.
         self._states = torch.zeros(num_workers, prefetch + 4, RANDOM_STATE_BYTES, dtype=torch.uint8).share_memory_()
+        self._started = torch.zeros(num_workers, dtype=torch.bool).share_memory_()
         self._init, self._collate = init, collate
         self._resumed: Tensor | None = None
         self._made = 0
@@ -32,16 +36,20 @@ class WorkerStreams:
 
     def states_before(self, batches: list[int]) -> Tensor:
         """Return the state of each worker before the batch of this number, ``[num_workers, RANDOM_STATE_BYTES]``."""
+        until = time.monotonic() + _START_SECONDS
+        while not self._started.all() and time.monotonic() < until:  # the first batches come before the last worker
+            time.sleep(0.001)
         return torch.stack([states[batch % len(states)] for states, batch in zip(self._states, batches)])
 
     def start_from(self, states: Tensor | None, batch: int) -> None:
-        """Set the states from which workers resume when they start; ``None`` starts them as the loader does.
+        """Set the states from which the workers that start next resume; ``None`` starts them as the loader does.
 
         Args:
             states (Tensor, optional): The result of :meth:`states_before`.
             batch (int): The number of the batch before which they were taken.
         """
         self._resumed, self._made = states, batch
+        self._started.zero_()
 
     def start(self, worker: int) -> None:
         """Prepare a worker process."""
@@ -51,6 +59,7 @@ class WorkerStreams:
             set_random_state(self._resumed[worker])
         self._worker = worker
         self._record()
+        self._started[worker] = True
 
     def collate(self, samples: Any) -> Any:
         """Collate a batch in a worker process, and record the state before the next one."""

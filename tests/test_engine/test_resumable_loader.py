@@ -1,6 +1,7 @@
 """A data loader that continues in the middle of an epoch."""
 
 import itertools
+import time
 
 import pytest
 import torch
@@ -89,9 +90,29 @@ def test_persistent_workers_go_on_after_an_epoch_also_if_a_hook_restarts_them(re
     torch.empty((), dtype=torch.int64).random_()  # the workers' seed
     resumed = resumable(num_workers=2, resuming=True, persistent=True)
     resumed.continue_workers(states)
+    assert torch.equal(resumed.worker_states(), states)  # for a checkpoint after a validation that was due
     assert torch.equal(torch.stack(list(batches(resumed, restarted[1]))), torch.stack(expected))
     assert torch.rand(()) == drawn
 
     resumed = resumable(num_workers=2, resuming=True, persistent=True)
     resumed.resume(1, within)
     assert torch.equal(torch.stack(list(resumed)), torch.stack(expected[1:]))
+
+
+@pytest.mark.parametrize('epoch', [0, 1])
+def test_states_after_the_first_batch_are_those_of_this_epoch_also_of_a_worker_that_starts_late(epoch):
+    def late(worker):
+        time.sleep(0.3 * worker)
+
+    torch.manual_seed(0)
+    loader = DataLoader(Noisy(), batch_size=2, num_workers=2, worker_init_fn=late)
+    whole = ResumableDataLoader.adopt(loader, resuming=False)
+    for _ in range(epoch):
+        list(whole)
+    batches = iter(whole)
+    next(batches)
+    states = whole.worker_states()
+    rest = torch.stack(list(batches))
+    resumed = resumable(num_workers=2, resuming=True)
+    resumed.resume(1, states)
+    assert torch.equal(torch.stack(list(resumed)), rest)

@@ -20,10 +20,12 @@ def seed(worker):
 
 def test_a_worker_resumes_with_the_numbers_it_would_have_drawn():
     streams = WorkerStreams(2, 2, seed, draw)
+    streams.start(0)
     streams.start(1)
     batches = [streams.collate(None) for _ in range(4)]
     resumed = WorkerStreams(2, 2, seed, draw)
     resumed.start_from(streams.states_before([0, 2]), 2)
+    resumed.start(0)
     resumed.start(1)
     assert [resumed.collate(None) for _ in range(2)] == batches[2:]
     assert torch.equal(resumed.states_before([0, 3])[1], streams.states_before([0, 3])[1])
