@@ -128,13 +128,16 @@ class ResumableRunner(Runner):
             lambda partial: save(str(Path(partial).parent), Path(partial).name, *args, **kwargs),
             Path(out_dir) / filename)
 
+    def _out_dir(self) -> str | None:
+        return next((hook.out_dir for hook in self.hooks if isinstance(hook, MMEngineCheckpointHook)), None)
+
     def _choose_checkpoint(self) -> None:
         """Resume from the newest complete checkpoint if none is named, with the seed of the run that wrote it."""
         if not self._resume or self._load_from is not None:
             return
         chosen = [None, None]
         if is_main_process():
-            found = newest_checkpoint(self.work_dir, self.logger.warning)
+            found = newest_checkpoint(self.work_dir, self.logger.warning, self._out_dir())
             chosen = [found[0], found[1].get('seed')] if found else chosen
         broadcast_object_list(chosen)
         path, seed = chosen

@@ -25,6 +25,7 @@ _AUGMENTED = [
 CASES = {
     'epochs': dict(accumulate=5),
     'epochs saved by epoch': dict(by_epoch=True),
+    'epochs, best checkpoints only': dict(interval=-1),
     'epochs, two workers': dict(workers=2),
     'epochs, two persistent workers': dict(workers=2, persistent=True),
     'epochs saved by epoch, two persistent workers': dict(workers=2, persistent=True, by_epoch=True),
@@ -49,7 +50,7 @@ def small_config(
         persistent (bool): Whether the workers are persistent. Defaults to False.
         by_epoch (bool): Whether to save a checkpoint every epoch instead of every ``interval`` iterations. Defaults to
             False.
-        interval (int): Iterations between checkpoints. Defaults to 3.
+        interval (int): Iterations between checkpoints; -1 for none but the best and the last. Defaults to 3.
         accumulate (int): Number of iterations over which gradients are accumulated. Defaults to 2.
         switch (bool): Whether a hook switches the augmentation at the second epoch, and for that restarts persistent
             workers. Defaults to False.

@@ -1,11 +1,13 @@
 """Which checkpoint a run resumes from when files are damaged or missing."""
 
 import os
+import shutil
 
 import pytest
 import torch
 
 from mmreviewkd.engine.newest_checkpoint import newest_checkpoint
+from mmreviewkd.engine.run_state import KEY
 from mmreviewkd.utils.errors import CheckpointError
 
 
@@ -22,9 +24,9 @@ def work_dir(tmp_path):
     return tmp_path
 
 
-def chosen(work_dir):
+def chosen(work_dir, out_dir=None):
     said = []
-    _, meta = newest_checkpoint(str(work_dir), said.append)
+    _, meta = newest_checkpoint(str(work_dir), said.append, out_dir)
     return meta['epoch'], ' '.join(said)
 
 
@@ -57,3 +59,38 @@ def test_none_complete_is_an_error_and_none_at_all_is_not(work_dir, tmp_path_fac
 def test_what_is_no_checkpoint_of_a_run_is_passed_over(work_dir):
     torch.save(dict(meta=5, state_dict={}), work_dir / 'epoch_3.pth')
     assert chosen(work_dir)[0] == 2
+
+
+def test_checkpoints_in_the_folder_of_out_dir_are_found(work_dir, tmp_path_factory):
+    other = tmp_path_factory.mktemp('other') / work_dir.name
+    other.mkdir()
+    (work_dir / 'last_checkpoint').write_text('')
+    for path in work_dir.glob('epoch_*.pth'):
+        path.rename(other / path.name)
+    assert newest_checkpoint(str(work_dir), print) is None
+    assert chosen(work_dir, str(other.parent))[0] == 3
+    (work_dir / 'last_checkpoint').write_text(str(other / 'epoch_2.pth'))
+    assert chosen(work_dir, str(other.parent)) == (2, '')
+
+
+def test_the_best_is_taken_if_there_is_no_other_and_it_has_all_the_state(work_dir):
+    best = dict(meta=dict(epoch=5), state_dict={})
+    torch.save(best, work_dir / 'best_accuracy_epoch_5.pth')
+    (work_dir / 'last_checkpoint').unlink()
+    assert chosen(work_dir)[0] == 3
+    for path in work_dir.glob('epoch_*.pth'):
+        path.unlink()
+    assert newest_checkpoint(str(work_dir), print) is None
+    torch.save({**best, KEY: {}}, work_dir / 'best_accuracy_epoch_5.pth')
+    assert chosen(work_dir)[0] == 5
+
+
+def test_a_copied_work_dir_resumes_from_its_own_files(work_dir, tmp_path_factory):
+    copy = tmp_path_factory.mktemp('copies') / 'copy'
+    shutil.copytree(work_dir, copy)
+    said = []
+    assert newest_checkpoint(str(copy), said.append)[0] == str(copy / 'epoch_3.pth') and not said
+    for path in copy.glob('epoch_*.pth'):
+        path.unlink()
+    assert newest_checkpoint(str(copy), said.append)[0] == str(work_dir / 'epoch_3.pth')
+    assert len(said) == 1 and 'lies in another folder' in said[0]

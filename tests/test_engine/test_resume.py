@@ -76,6 +76,7 @@ ANY, LAST, VALIDATION = ('after_train_iter', 4), ('after_train_iter', 6), ('afte
 STOPS = {
     'epochs': [ANY, LAST],
     'epochs saved by epoch': [VALIDATION],
+    'epochs, best checkpoints only': [('after_train_iter', 8)],
     'epochs, two persistent workers': [('after_train_iter', 10)],
     'epochs saved by epoch, two persistent workers': [VALIDATION],
     'epochs, persistent workers restarted by a hook': [LAST, ('after_train_iter', 10)],
@@ -84,8 +85,8 @@ STOPS = {
 
 
 SHOWN = [
-    'epochs', 'epochs saved by epoch, two persistent workers', 'epochs, persistent workers restarted by a hook',
-    'iterations, three persistent workers']
+    'epochs', 'epochs saved by epoch, two persistent workers', 'epochs, best checkpoints only',
+    'epochs, persistent workers restarted by a hook', 'iterations, three persistent workers']
 
 
 @pytest.mark.parametrize('case', others_exhaustive(STOPS, SHOWN))
@@ -97,7 +98,7 @@ def test_resumes_bit_for_bit(case, fashion_mnist, tmp_path):
         work_dir = tmp_path / str(index)
         train(config(fashion_mnist, work_dir, case), interrupt=stop)
         resumed = train(config(fashion_mnist, work_dir, case), resume=True)
-        assert resumed.iter == 12
+        assert resumed.iter == 12 and resumed._resume
         assert_bit_equal(student(work_dir), expected)
         files = sorted(path.name for path in work_dir.glob('*.pth'))
         assert files == sorted(path.name for path in (tmp_path / 'whole').glob('*.pth')), stop

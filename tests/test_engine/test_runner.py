@@ -1,4 +1,4 @@
-"""What the runner refuses when it builds data loaders and schedules, and what it warns of."""
+"""What the runner refuses when it builds data loaders and schedules, what it warns of, and where it resumes."""
 
 import itertools
 
@@ -22,9 +22,10 @@ class Line(BaseModel):
         return dict(loss=self.layer(inputs[0]).sum())
 
 
-def train(work_dir, images=4, drop_last=False, schedule=None, **optim_wrapper):
+def train(work_dir, images=4, drop_last=False, schedule=None, epochs=2, resume=False, out_dir=None, **optim_wrapper):
     runner = ResumableRunner(
-        Line(), str(work_dir), train_cfg=dict(by_epoch=True, max_epochs=2), default_hooks=dict(logger=None),
+        Line(), str(work_dir), train_cfg=dict(by_epoch=True, max_epochs=epochs), resume=resume,
+        default_hooks=dict(logger=None, checkpoint=dict(type='CheckpointHook', interval=1, out_dir=out_dir)),
         train_dataloader=dict(
             dataset=TensorDataset(torch.ones(images, 1)), batch_size=3, drop_last=drop_last,
             sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=dict(type='default_collate')),
@@ -65,3 +66,13 @@ def test_custom_keys_of_no_parameter_are_warned_of(tmp_path):
     keys = {'layer': dict(lr_mult=0.1), 'laier': dict(lr_mult=0.1)}
     said = [line for line in train(tmp_path, paramwise_cfg=dict(custom_keys=keys)) if 'custom_keys' in line]
     assert said == ["optim_wrapper.paramwise_cfg.custom_keys: 'laier' is in the name of no parameter"]
+
+
+def test_a_run_resumes_from_the_folder_of_out_dir(tmp_path):
+    work_dir, out_dir = tmp_path / 'run', tmp_path / 'checkpoints'
+    train(work_dir, out_dir=str(out_dir))
+    (work_dir / 'last_checkpoint').write_text('')
+    first = (out_dir / 'run' / 'epoch_1.pth').stat().st_mtime_ns
+    train(work_dir, out_dir=str(out_dir), epochs=3, resume=True)
+    assert (out_dir / 'run' / 'epoch_3.pth').exists()
+    assert (out_dir / 'run' / 'epoch_1.pth').stat().st_mtime_ns == first

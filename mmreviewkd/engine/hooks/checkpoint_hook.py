@@ -39,7 +39,8 @@ class CheckpointHook(MMEngineCheckpointHook):
     An old checkpoint is deleted only after the new one is complete. Checkpoints also have the random state of every
     process and data worker, the position in the epoch and the accumulated gradients. A killed run therefore resumes at
     the iteration of its checkpoint with the same augmentation, and ends with the same weights. A validation that was
-    due when the run was killed is run on resuming.
+    due when the run was killed is run on resuming. Without checkpoints at an interval (``interval=-1``), a run resumes
+    from its best checkpoint, which then has this state, too.
 
     Raises:
         ConfigError: If an argument is unknown or of the wrong type, or ``filename_tmpl`` has no number.
@@ -108,8 +109,13 @@ class CheckpointHook(MMEngineCheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add the state of the run to the checkpoint."""
-        if self._saving is not None:
-            checkpoint[KEY] = self._saving
+        if self._saving is None:
+            return
+        checkpoint[KEY] = self._saving
+        if self.save_optimizer and 'optimizer' not in checkpoint:  # MMEngine leaves both out of best checkpoints
+            checkpoint['optimizer'] = runner.optim_wrapper.state_dict()
+        if self.save_param_scheduler and 'param_schedulers' not in checkpoint:
+            checkpoint['param_schedulers'] = _states(runner.param_schedulers)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Keep the state of the run until its loop starts."""
@@ -175,10 +181,12 @@ class CheckpointHook(MMEngineCheckpointHook):
         before = self._best()
         self._set_best(dict.fromkeys(before))  # delete nothing yet
         self._validated = True
+        if self.interval < 0:
+            self._saving = gather_run_state(runner, self._validated)
         try:
             super()._save_best_checkpoint(runner, metrics)
         finally:
-            self._validated = False
+            self._validated, self._saving = False, None
             self._set_best({key: path or before[key] for key, path in self._best().items()})
         for key, path in self._best().items():
             if before[key] and before[key] != path:
@@ -211,6 +219,12 @@ class CheckpointHook(MMEngineCheckpointHook):
             self.file_backend.remove(path)
         elif self.file_backend.isdir(path):  # as DeepSpeed saves
             self.file_backend.rmtree(path)
+
+
+def _states(schedulers: Any) -> Any:
+    if isinstance(schedulers, dict):
+        return {name: _states(some) for name, some in schedulers.items()}
+    return [scheduler.state_dict() for scheduler in schedulers or ()]
 
 
 def _check_template(template: Any) -> None:
