@@ -1,11 +1,14 @@
-"""Check that loaded weights and the optimizer fit the model."""
+"""Check that loaded weights, the optimizer and its schedules fit the run."""
+
+import inspect
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import Runner
 
 from mmreviewkd.engine.class_names import check_class_names
+from mmreviewkd.engine.run_state import KEY
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.models.distillers.parameter_groups import check_optimizer
 from mmreviewkd.registry import HOOKS
@@ -23,7 +26,7 @@ class CheckFitHook(Hook):
     priority = 'HIGHEST'
 
     def before_train(self, runner: Runner) -> None:
-        """Check the optimizer of a distillation, and the classes whose logits it distils.
+        """Check optimizer and classes of a distillation, and continue schedules that had ended with a shorter run.
 
         Args:
             runner (Runner): The runner.
@@ -39,6 +42,9 @@ class CheckFitHook(Hook):
             if model.logit_loss is not None:
                 data = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
                 check_class_names(model.frozen_teacher.classes, data.get('classes') or ())
+        if runner._resume and isinstance(runner.param_schedulers, list):
+            for schedule in runner.param_schedulers:
+                _catch_up(schedule)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check a checkpoint before it is loaded into the model.
@@ -49,7 +55,7 @@ class CheckFitHook(Hook):
                 where MMEngine expects them.
 
         Raises:
-            CheckpointError: If the weights do not fit, or training cannot resume from the checkpoint.
+            CheckpointError: If the weights do not fit, or training cannot resume from the checkpoint as configured.
         """
         key = '--resume' if runner._resume else 'load_from'
         source = repr(runner._load_from) if runner._load_from else f'the latest checkpoint in {runner.work_dir!r}'
@@ -58,6 +64,7 @@ class CheckFitHook(Hook):
         if runner._resume:
             _check_resumable(checkpoint, where)
             _check_optimizer(runner, checkpoint, where)
+            _check_schedules(runner, checkpoint, where)
         check_fit(runner.model.module if is_model_wrapper(runner.model) else runner.model, state, where)
         if 'state_dict' not in checkpoint:
             checkpoint['state_dict'] = state
@@ -96,3 +103,45 @@ def _check_optimizer(runner: Runner, checkpoint: dict, where: str) -> None:
         raise CheckpointError(
             f'{where} was saved with another optimizer than {type(optimizer).__name__} with its settings ({found}); '
             'resume with the config that the run was started with, or start from its weights with load_from')
+
+
+def _check_schedules(runner: Runner, checkpoint: dict, where: str) -> None:
+    """Refuse the state of other schedules, with which MMEngine would replace the settings of the config."""
+    built, saved = runner.param_schedulers, checkpoint.get('param_schedulers')
+    if built and not saved:
+        runner.logger.warning(f'{where} holds no state of the schedules, which start anew')
+        return
+    if not (isinstance(built, list) and isinstance(saved, list)):
+        return
+    state = checkpoint.get(KEY)
+    batches = state.get('batches') if isinstance(state, dict) else None
+    same_length = batches in (None, len(runner.train_dataloader))
+    found = f'{len(saved)} schedules, not {len(built)}' if len(saved) != len(built) else None
+    for schedule, values in zip(built, saved):
+        # What MMEngine converts from epochs to iterations changes with the number of images.
+        if found or not isinstance(values, dict) or not (schedule.by_epoch or same_length):
+            continue
+        own = schedule.state_dict()
+        changed = [key for key in _settings(schedule) if key in own and values.get(key) != own[key]]
+        found = ', '.join(f'{key}={values.get(key)!r:.60}, not {own[key]!r:.60}' for key in changed)
+        values['end'] = own['end']  # by default that of the run, which may be longer now, see _catch_up
+    if found:
+        raise CheckpointError(
+            f'{where} was saved with another param_scheduler ({found}), which would be kept; resume with the config '
+            'that the run was started with, or start from its weights with load_from')
+
+
+def _settings(schedule: _ParamScheduler) -> list[str]:
+    """Names of what shapes a schedule: the arguments of its classes, and what several of them infer from `end`."""
+    names = {name: None for part in type(schedule).__mro__ for name in inspect.signature(part.__init__).parameters}
+    return [name for name in (*names, 'total_iters') if name not in ('last_step', 'verbose', 'end')]
+
+
+def _catch_up(schedule: _ParamScheduler) -> None:
+    """Take the steps that a schedule left out because it had ended, and has a later end now."""
+    due = min(schedule._global_step, schedule.end - 1) - schedule.begin
+    missed = due - schedule.last_step
+    if schedule.last_step >= 0 and missed > 0:
+        schedule._global_step -= missed
+        for _ in range(missed):
+            schedule.step()

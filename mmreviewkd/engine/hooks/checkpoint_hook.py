@@ -114,7 +114,7 @@ class CheckpointHook(MMEngineCheckpointHook):
         checkpoint[KEY] = self._saving
         if self.save_optimizer and 'optimizer' not in checkpoint:  # MMEngine leaves both out of best checkpoints
             checkpoint['optimizer'] = runner.optim_wrapper.state_dict()
-        if self.save_param_scheduler and 'param_schedulers' not in checkpoint:
+        if self.save_param_scheduler and runner.param_schedulers and 'param_schedulers' not in checkpoint:
             checkpoint['param_schedulers'] = _states(runner.param_schedulers)
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
@@ -224,7 +224,7 @@ class CheckpointHook(MMEngineCheckpointHook):
 def _states(schedulers: Any) -> Any:
     if isinstance(schedulers, dict):
         return {name: _states(some) for name, some in schedulers.items()}
-    return [scheduler.state_dict() for scheduler in schedulers or ()]
+    return [scheduler.state_dict() for scheduler in schedulers]
 
 
 def _check_template(template: Any) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import small_run
+from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS
 from mmengine.runner import Runner
 
@@ -123,3 +124,35 @@ def test_a_teacher_of_the_same_classes_in_another_order_teaches_no_logits(fashio
     cfg.dump(tmp_path / 'kd.py')
     with pytest.raises(ConfigError, match=r"order \(class 0 is 'Ankle boot', in the training data 'T-shirt/top'"):
         train(str(tmp_path / 'kd.py'), work_dir=str(tmp_path / 'run'))
+
+
+def test_the_state_of_another_schedule_is_refused_and_of_the_same_is_not(run, tmp_path):
+    config, checkpoint, _ = run
+
+    def resume(load=checkpoint, images=None, out='changed', **schedule):
+        dataset = dict(indices=images) if images else {}
+        train(str(config), work_dir=str(tmp_path / out), resume=str(load), cfg_options=dict(
+            param_scheduler=schedule, train_dataloader=dict(dataset=dataset), train_cfg=dict(max_epochs=2)))
+
+    cosine = dict(_delete_=True, type='CosineAnnealingLR', convert_to_iter_based=True, by_epoch=True)
+    steps = dict(_delete_=True, type='MultiStepLR', by_epoch=True, gamma=0.5)
+    batches = torch.load(checkpoint, weights_only=False)[KEY]['batches']
+    refused = [
+        (checkpoint, dict(total_steps=3), f'total_steps={2 * batches}, not {3 * batches}'),
+        (checkpoint, dict(cosine, T_max=2), f'T_max=None, not {2 * batches}'),
+    ]
+    first, base = {}, Config.fromfile(config).optim_wrapper.optimizer.lr
+    for name, schedule in (('cosine', dict(cosine, T_max=2)), ('steps', dict(steps, milestones=[1, 2]))):
+        train(str(config), work_dir=str(tmp_path / name), cfg_options=dict(param_scheduler=schedule))
+        first[name] = tmp_path / name / 'epoch_1.pth'
+    refused += [
+        (first['cosine'], dict(cosine, T_max=6), f'T_max={2 * batches}, not {6 * batches}'),
+        (first['steps'], dict(steps, milestones=[1, 3]), r'milestones=Counter.*, not Counter.*3: 1'),
+    ]
+    for path, schedule, message in refused:
+        with pytest.raises(CheckpointError, match=rf'another param_scheduler \({message}.*, which would be kept; '):
+            resume(path, **schedule)
+    resume(first['steps'], out='longer', **steps, milestones=[1, 2])
+    lr, = torch.load(tmp_path / 'longer' / 'epoch_2.pth', weights_only=False)['param_schedulers'][0]['_last_value']
+    assert lr == base / 2  # as in a run of two epochs from the start
+    resume(first['cosine'], images=64, **cosine, T_max=2)
