@@ -134,7 +134,7 @@ def _check_schedules(runner: Runner, checkpoint: dict, where: str) -> None:
 def _settings(schedule: _ParamScheduler) -> list[str]:
     """Names of what shapes a schedule: the arguments of its classes, and what several of them infer from `end`."""
     names = {name: None for part in type(schedule).__mro__ for name in inspect.signature(part.__init__).parameters}
-    return [name for name in (*names, 'total_iters') if name not in ('last_step', 'verbose', 'end')]
+    return [name for name in {**names, 'total_iters': None} if name not in ('last_step', 'verbose', 'end')]
 
 
 def _catch_up(schedule: _ParamScheduler) -> None:
