@@ -30,9 +30,11 @@ def recorded(monkeypatch, tmp_path):
     return asked
 
 
-@pytest.mark.parametrize(('name', 'first', 'tuned_on'), [
-    ('few images', '1: 81.0 · ', {}), ('all images', '', {'train': 50000})])
-def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(recorded, tmp_path, name, first, tuned_on):
+@pytest.mark.parametrize(('name', 'weights', 'best', 'images_of_tuning'), [
+    ('few images', '1: 81.0 · **3: 83.0** · 10: 83.0 · 30: 82.0', 3, None),
+    ('all images', '**10: 83.0** · 30: 82.0 · 100: 82.0', 10, 50000)])
+def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(
+        recorded, tmp_path, name, weights, best, images_of_tuning):
     pytest.importorskip('mmpretrain')
     page, setting = tmp_path / 'demo.md', comparison.SETTINGS[name]
     page.write_text(f'<!-- {name}: loss weights -->\n<!-- end -->\n<!-- {name}: methods -->\n<!-- end -->\n')
@@ -43,10 +45,10 @@ def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(rec
         assert training.options['val_dataloader.dataset.indices'] == (None if test else -10000)
         assert training.options['randomness.seed'] in (setting.seeds if test else setting.tuning_seeds)
         images = training.options.get('train_dataloader.dataset.indices')
-        assert images == (None if test else tuned_on.get('train'))
+        assert images == (None if test else images_of_tuning)
     text = page.read_text()
-    assert f'| Knowledge Review | {first}**3: 83.0** · 10: 83.0 · 30: 82.0 |' in text
-    assert '| Knowledge Review + logit KD | 3 + 3 |' in text
+    assert f'| Knowledge Review | {weights} |' in text
+    assert f'| Knowledge Review + logit KD | {best} + 3 |' in text
     assert ('| Knowledge Review + DKD | 3 + 1 |' in text) == (name == 'few images')
     assert ('| student alone, twice the epochs |' in text) == (name == 'all images')
 
