@@ -1,4 +1,4 @@
-"""Whether a metric is the better the lower it is."""
+"""Find out whether a lower value of a metric is better."""
 
 import re
 
@@ -12,7 +12,7 @@ _NAMES = re.compile(
 
 
 def is_lower_better(metric: str, cfg: Config | None = None) -> bool:
-    """Whether a metric is the better the lower it is.
+    """Whether a lower value of a metric is better.
 
     The ``rule`` of the config's ``CheckpointHook`` says so of a metric by which it saves the best checkpoint; of any
     other one, its name says so.

@@ -1,4 +1,4 @@
-"""Check that the teacher's images are normalized as it was trained, where pipelines normalize them."""
+"""Check that the teacher sees images normalized as in its training, where a pipeline normalizes them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +12,7 @@ _LOADERS = 'test_dataloader', 'val_dataloader', 'train_dataloader'
 
 
 def check_normalization(cfg: Config) -> None:
-    """Refuse a distillation one of whose pipelines normalizes images, and the other one does not, or differently.
+    """Refuse a distillation in which the pipelines of student and teacher normalize images differently.
 
     The teacher sees the images of the student's pipeline, converted from the student's ``data_preprocessor`` to its
     own. What a ``Normalize`` in a pipeline does, it cannot know.

@@ -98,7 +98,7 @@ class FindWeightsHook(Hook):
     """Move weights that a checkpoint keeps under another name to 'state_dict', where MMEngine reads them."""
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Move the weights.
+        """Move the weights to 'state_dict' if they are elsewhere.
 
         Args:
             runner (Runner): The runner.

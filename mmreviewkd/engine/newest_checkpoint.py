@@ -67,7 +67,10 @@ def newest_checkpoint(
 
 
 def _own(named: Path, folders: list[Path]) -> Path:
-    """Prefer the file of this name in the run's own folders: the note names the original in a copied work dir."""
+    """The file of this name in the run's own folders, if there is one, else the named file itself.
+
+    In a copied work dir, ``last_checkpoint`` names the original's file.
+    """
     own = [folder / named.name for folder in folders if (folder / named.name).is_file()]
     return own[0] if own and not _within(named, folders) else named
 

@@ -42,7 +42,7 @@ class WorkerStreams:
         return torch.stack([states[batch % len(states)] for states, batch in zip(self._states, batches)])
 
     def start_from(self, states: Tensor | None, batch: int) -> None:
-        """Set the states from which the workers that start next resume; ``None`` starts them as the loader does.
+        """Set the random states of the workers that start next; with ``None`` they get the loader's seeds.
 
         Args:
             states (Tensor, optional): The result of :meth:`states_before`.

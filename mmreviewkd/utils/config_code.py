@@ -84,7 +84,7 @@ def with_names(node: Any) -> Any:
 
 
 def _writable(node: Any, where: str) -> Any:
-    """Copy a config with the values that MMEngine does not write as code as such; refuse what has no code."""
+    """Copy a config so that MMEngine writes infinity and NaN as code; refuse values that have no literal."""
     if isinstance(node, Mapping):
         for name in node:
             if isinstance(name, str) and (keyword.iskeyword(name) or repr(name) != f"'{name}'"):

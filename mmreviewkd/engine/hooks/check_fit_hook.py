@@ -132,13 +132,13 @@ def _check_schedules(runner: Runner, checkpoint: dict, where: str) -> None:
 
 
 def _settings(schedule: _ParamScheduler) -> list[str]:
-    """Names of what shapes a schedule: the arguments of its classes, and what several of them infer from `end`."""
+    """Names of the settings of a schedule: the arguments of its constructors, and `total_iters`."""
     names = {name: None for part in type(schedule).__mro__ for name in inspect.signature(part.__init__).parameters}
     return [name for name in {**names, 'total_iters': None} if name not in ('last_step', 'verbose', 'end')]
 
 
 def _catch_up(schedule: _ParamScheduler) -> None:
-    """Take the steps that a schedule left out because it had ended, and has a later end now."""
+    """Advance a schedule that had ended, and now ends later, to the step of the run."""
     due = min(schedule._global_step, schedule.end - 1) - schedule.begin
     missed = due - schedule.last_step
     if schedule.last_step >= 0 and missed > 0:

@@ -67,7 +67,7 @@ class FrozenNetwork:
     def model(self) -> nn.Module:
         """The network in eval mode, without gradients."""
         if self._moves:
-            # An averaged copy of the student, which may be on another device, never gets here.
+            # An EMA copy, which may be moved to another device, never runs the teacher, so it copies no weights.
             moves, self._moves = self._moves, None
             self._model, self._compiled = copy.deepcopy(self._model), None
             for move in moves:

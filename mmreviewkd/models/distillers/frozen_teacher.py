@@ -167,7 +167,7 @@ class FrozenTeacher:
 
 
 def _class_names(checkpoint: dict) -> tuple[str, ...]:
-    """The classes that MMEngine, and OpenMMLab's older libraries, note in a checkpoint."""
+    """The class names in a checkpoint's ``meta``, where MMEngine or older OpenMMLab libraries write them."""
     meta = checkpoint.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     data = meta.get('dataset_meta')
