@@ -35,7 +35,7 @@ ATTENTION_TRANSFER = {
     'model.connector': None, 'model.distill_loss.type': 'AttentionTransferLoss',
     'model.student.taps': [f'backbone.layer{stage}' for stage in (1, 2, 3)],
     'model.teacher.taps': [f'backbone.layer{stage}[-1].relu:input' for stage in (1, 2, 3)]}
-FEATURE_WEIGHTS = {WEIGHT: (1.0, 3.0, 10.0, 30.0)}
+FEATURE_WEIGHTS = {WEIGHT: (3.0, 10.0, 30.0, 100.0)}
 
 
 def review(
@@ -56,9 +56,9 @@ METHODS = [
     review('nested, addition, HCL', ADDITION, weights=FEATURE_WEIGHTS),
     review('paths, HCL', PAIRWISE, weights=FEATURE_WEIGHTS),
     review('same level, HCL', SAME_LEVEL, weights=FEATURE_WEIGHTS),
-    review('logit KD', NO_FEATURES, LOGITS, weights={LOGIT_WEIGHT: (0.3, 1.0, 3.0, 10.0, 30.0)}),
+    review('logit KD', NO_FEATURES, LOGITS, weights={LOGIT_WEIGHT: (0.3, 1.0, 3.0, 10.0)}),
     review('FitNets', FITNETS, weights=FEATURE_WEIGHTS),
-    review('attention transfer', ATTENTION_TRANSFER, weights={WEIGHT: (30.0, 100.0, 300.0, 1000.0, 3000.0)}),
+    review('attention transfer', ATTENTION_TRANSFER, weights={WEIGHT: (100.0, 300.0, 1000.0, 3000.0)}),
     review('Knowledge Review + logit KD', LOGITS, weights_of=('Knowledge Review', 'logit KD')),
 ]
 LIKE_OURS = dict(weights_of=('Knowledge Review',))
