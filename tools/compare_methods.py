@@ -1,4 +1,4 @@
-"""Compare the methods of the demo on Fashion-MNIST, each at its own best loss weight.
+"""Compare distillation methods on Fashion-MNIST, each at its own best loss weight.
 
 Finished trainings are not repeated, so an interrupted study is continued.
 """
@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from mmreviewkd.studies.fashion_mnist import prepare_fashion_mnist
+from mmreviewkd.studies.fashion_scenes import make_fashion_scenes
 from mmreviewkd.studies.method_comparison import SETTINGS, compare_methods
 from mmreviewkd.utils.errors import one_line_errors
 
@@ -16,13 +17,15 @@ def main() -> None:
     parser.add_argument('--out', type=Path, help='the folder for all trainings')
     parser.add_argument(
         '--setting', choices=[name.replace(' ', '-') for name in SETTINGS], default='few-images',
-        help='500 images as in the demo, or all 60,000, reduced to 7 x 7 pixels')
+        help='classifiers with 500 images, as in the demo, or all 60,000; or the detectors of the other demo')
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
-    parser.add_argument('--docs', type=Path, help='a folder with demo.md, to fill with the tables')
+    parser.add_argument('--docs', type=Path, help='a folder with demo.md and demo_detection.md, to fill with the tables')
     parser.add_argument('--workers', type=int, default=1, help='how many trainings run at once, a thread each')
     args = parser.parse_args()
     with one_line_errors():
-        prepare_fashion_mnist('data/fashion_mnist', args.data)
+        images = prepare_fashion_mnist('data/fashion_mnist', args.data)
+        if args.setting == 'scenes':
+            make_fashion_scenes('data/fashion_scenes', images)
         compare_methods(
             args.out or Path('work_dirs/methods') / args.setting, args.workers, args.docs,
             args.setting.replace('-', ' '))

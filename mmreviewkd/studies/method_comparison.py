@@ -1,16 +1,17 @@
-"""The methods of the demo on Fashion-MNIST, each at its own best loss weight, with few images and with all."""
+"""Methods compared, each at its own best loss weight: classifiers with few images and with all, and a detector."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .ablation.study import Ablation, Variant
+from .ablation.study import TOP1, Ablation, Metric, Variant
 from .ablation.tables import tuning_table, variants_table
 from .ablation.variants import LOGIT_WEIGHT, WEIGHT
 from .output import fill_marks, write_json
 
 CONFIGS = 'configs/fashion_mnist'
-ALONE = 'student alone'
+SCENES = 'configs/fashion_scenes'
+ALONE, REVIEW = 'student alone', 'Knowledge Review'
 # The reported trainings are tested on the test images, those that choose a weight on the validation images.
 TEST = {
     'val_dataloader.dataset.split': 'test', 'val_dataloader.dataset.test_mode': True,
@@ -18,66 +19,106 @@ TEST = {
 VALIDATION = {
     'val_dataloader.dataset.split': 'train', 'val_dataloader.dataset.test_mode': False,
     'val_dataloader.dataset.indices': -10000}
-# Name, config and candidate loss weights.
-SINGLE = [
-    ('Knowledge Review', 'resnet8_review-resnet14', {WEIGHT: (1.0, 3.0, 10.0, 30.0)}),
-    ('logit KD', 'resnet8_kd-resnet14', {LOGIT_WEIGHT: (0.3, 1.0, 3.0)}),
-    ('DKD', 'resnet8_dkd-resnet14', {LOGIT_WEIGHT: (0.1, 0.3, 1.0)}),
-    ('same-level L2', 'resnet8_l2-resnet14', {WEIGHT: (3.0, 10.0, 30.0)}),
-    ('PKD', 'resnet8_pkd-resnet14', {WEIGHT: (1.0, 3.0, 10.0)}),
-]
-JOINED = {'logit KD': 'LogitDistillationLoss', 'DKD': 'DecoupledLogitLoss'}
+_TEST_SCENES = {
+    'val_dataloader.dataset.ann_file': 'annotations/test.json', 'val_dataloader.dataset.data_prefix.img': 'test/',
+    'val_evaluator.ann_file': 'data/fashion_scenes/annotations/test.json'}
+_VALIDATION_SCENES = {
+    'val_dataloader.dataset.ann_file': 'annotations/val.json', 'val_dataloader.dataset.data_prefix.img': 'val/',
+    'val_evaluator.ann_file': 'data/fashion_scenes/annotations/val.json'}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A distillation method.
+
+    Args:
+        name (str): Its name in tables.
+        config (str): The config file of the distilled student.
+        weights (Mapping[str, Sequence[float]]): Candidate loss weights, by dotted key.
+        options (Mapping): Settings that override the config's, by dotted keys.
+        weights_of (Sequence[str]): Methods whose chosen loss weights it takes over.
+    """
+
+    name: str
+    config: str
+    weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    options: Mapping = field(default_factory=dict)
+    weights_of: Sequence[str] = ()
+
+
+def _joined(name: str, loss: str) -> Method:
+    """Knowledge Review together with a logit loss, each at the weight that suits it alone."""
+    return Method(
+        f'{REVIEW} + {name}', f'{CONFIGS}/resnet8_review-resnet14.py', weights_of=(REVIEW, name), options={
+            'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
+            'model.logit_loss': dict(type=loss)})
+
+
+def _classifiers(
+        review: Sequence[float], kd: Sequence[float], dkd: Sequence[float], l2: Sequence[float],
+        pkd: Sequence[float]) -> list[Method]:
+    """The methods of the settings of classifiers, with their candidate loss weights."""
+    return [
+        Method(REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', {WEIGHT: review}),
+        Method('logit KD', f'{CONFIGS}/resnet8_kd-resnet14.py', {LOGIT_WEIGHT: kd}),
+        Method('DKD', f'{CONFIGS}/resnet8_dkd-resnet14.py', {LOGIT_WEIGHT: dkd}),
+        *([Method('same-level L2', f'{CONFIGS}/resnet8_l2-resnet14.py', {WEIGHT: l2})] if l2 else []),
+        Method('PKD', f'{CONFIGS}/resnet8_pkd-resnet14.py', {WEIGHT: pkd}),
+        _joined('logit KD', 'LogitDistillationLoss')]
+
+
+def _detectors() -> list[Method]:
+    """The methods of the setting of detectors: the features of both pyramids, by other connectors and losses."""
+    config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
+    same_level = {'model.connector': dict(_delete_=True, type='SameLevelConnector')}
+    return [
+        Method(REVIEW, config, {WEIGHT: (10.0, 30.0, 100.0)}),
+        Method('same-level L2', config, {WEIGHT: (3.0, 10.0, 30.0)}, {
+            **same_level, 'model.distill_loss.type': 'FeatureL2Loss'}),
+        Method('PKD', config, {WEIGHT: (3.0, 10.0, 30.0)}, {
+            **same_level, 'model.distill_loss.type': 'PearsonCorrelationLoss'})]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Data and schedule that the methods are compared with.
+    """Data, schedule and methods of a comparison.
 
     Args:
+        alone (str): The config file of the student alone.
         teacher (str): The config file of the teacher.
+        methods (Sequence[Method]): The methods.
+        page (str): The page in the docs whose tables are filled.
         seeds (Sequence[int]): Seeds of the reported trainings.
         tuning_seeds (Sequence[int]): Seeds of the trainings that choose loss weights.
-        options (Mapping): Settings of all students, by dotted keys.
-        distilled (Mapping): Settings of the distilled students alone, by dotted keys.
+        options (Mapping): Settings of all students, by dotted keys, the test images among them.
         tuning_options (Mapping): Settings of the trainings that choose loss weights.
-        weights (Mapping[str, Sequence[float]]): Candidate loss weights, by method, in place of those in ``SINGLE``.
-        without (Sequence[str]): Methods that are not compared.
+        distilled (Mapping): Settings of the distilled students alone, by dotted keys.
         doubled (Mapping): Settings that double the schedule; a student alone is trained with them, too.
+        metric (Metric): What is compared. Defaults to top-1 accuracy.
     """
 
+    alone: str
     teacher: str
+    methods: Sequence[Method]
+    page: str
     seeds: Sequence[int]
     tuning_seeds: Sequence[int]
     options: Mapping
+    tuning_options: Mapping
     distilled: Mapping = field(default_factory=dict)
-    tuning_options: Mapping = field(default_factory=lambda: VALIDATION)
-    weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    without: Sequence[str] = ()
     doubled: Mapping = field(default_factory=dict)
+    metric: Metric = TOP1
 
-    def methods(self) -> list[Variant]:
+    def variants(self) -> list[Variant]:
         """The student alone and the distilled students."""
-        alone = {**TEST, **self.options}
-        variants = [Variant(ALONE, f'{CONFIGS}/resnet8.py', alone)]
+        variants = [Variant(ALONE, self.alone, self.options)]
         if self.doubled:
-            variants.append(Variant('student alone, twice the epochs', variants[0].config, {**alone, **self.doubled}))
-        variants += [
-            self._distilled(name, config, weights={key: self.weights.get(name, usual) for key, usual in keys.items()})
-            for name, config, keys in SINGLE]
-        variants += [
-            self._distilled(
-                f'Knowledge Review + {name}', 'resnet8_review-resnet14', weights_of=('Knowledge Review', name), **{
-                    'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
-                    'model.logit_loss': dict(type=loss)})
-            for name, loss in JOINED.items()]
-        return [variant for variant in variants if variant.name not in self.without]
-
-    def _distilled(
-            self, name: str, config: str, weights: Mapping | None = None, weights_of: tuple = (),
-            **options: object) -> Variant:
-        return Variant(
-            name, f'{CONFIGS}/{config}.py', {**TEST, **self.options, **self.distilled, **options}, self.teacher,
-            weights or {}, weights_of)
+            variants.append(Variant(f'{ALONE}, twice the epochs', self.alone, {**self.options, **self.doubled}))
+        return variants + [
+            Variant(
+                method.name, method.config, {**self.options, **self.distilled, **method.options}, self.teacher,
+                method.weights, method.weights_of)
+            for method in self.methods]
 
 
 def _schedule(epochs: int) -> dict:
@@ -89,21 +130,31 @@ def _schedule(epochs: int) -> dict:
 _SMALLER = dict(type='Resize', scale=7, backend='cv2', interpolation='area')
 SETTINGS = {
     'few images': Setting(
-        f'{CONFIGS}/resnet14.py', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
-        options={'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}),
+        f'{CONFIGS}/resnet8.py', f'{CONFIGS}/resnet14.py',
+        [
+            *_classifiers(
+                review=(1.0, 3.0, 10.0, 30.0), kd=(0.3, 1.0, 3.0), dkd=(0.1, 0.3, 1.0), l2=(3.0, 10.0, 30.0),
+                pkd=(1.0, 3.0, 10.0)),
+            _joined('DKD', 'DecoupledLogitLoss'),
+        ], 'demo.md', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
+        options={**TEST, 'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}, tuning_options=VALIDATION),
     # Images of 7 x 7 pixels, so that a CPU needs two hours, not augmented, so that the student alone converges sooner.
     'all images': Setting(
-        f'{CONFIGS}/resnet14_all-images.py', seeds=(0, 1, 2), tuning_seeds=(100,),
+        f'{CONFIGS}/resnet8.py', f'{CONFIGS}/resnet14_all-images.py',
+        _classifiers(
+            review=(10.0, 30.0, 100.0), kd=(0.3, 1.0, 3.0), dkd=(0.1, 0.3, 1.0), l2=(), pkd=(0.3, 1.0, 3.0)),
+        'demo.md', seeds=(0, 1, 2), tuning_seeds=(100,),
         options={
-            'train_dataloader.dataset.indices': None, 'train_dataloader.batch_size': 128,
+            **TEST, 'train_dataloader.dataset.indices': None, 'train_dataloader.batch_size': 128,
             'train_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs', meta_keys=())],
             'val_dataloader.dataset.pipeline': [_SMALLER, dict(type='PackInputs')], **_schedule(32)},
-        distilled={'model.warmup_iters': 0, 'model.warmup_ratio': 0.05},
         tuning_options={**VALIDATION, 'train_dataloader.dataset.indices': 50000, **_schedule(8)},
-        weights={
-            'Knowledge Review': (10.0, 30.0, 100.0), 'logit KD': (0.3, 1.0, 3.0), 'DKD': (0.1, 0.3, 1.0),
-            'PKD': (0.3, 1.0, 3.0)},
-        without=('same-level L2', 'Knowledge Review + DKD'), doubled=_schedule(64)),
+        distilled={'model.warmup_iters': 0, 'model.warmup_ratio': 0.05}, doubled=_schedule(64)),
+    'scenes': Setting(
+        f'{SCENES}/mask-rcnn_r18.py', f'{SCENES}/mask-rcnn_r34.py', _detectors(), 'demo_detection.md',
+        seeds=(0, 1, 2), tuning_seeds=(100,),
+        options={**_TEST_SCENES, 'train_cfg.val_interval': 80, 'default_hooks.checkpoint': None},
+        tuning_options=_VALIDATION_SCENES, metric=Metric('coco/bbox_mAP', 'box AP', 100.0)),
 }
 
 
@@ -115,18 +166,19 @@ def compare_methods(out: Path, workers: int = 1, docs: Path | None = None, setti
     Args:
         out (Path): The folder for all trainings.
         workers (int): Number of trainings that run at the same time. Defaults to 1.
-        docs (Path, optional): The folder of ``demo.md``, whose tables are filled. Defaults to None.
+        docs (Path, optional): The folder of the page whose tables are filled. Defaults to None.
         setting (str): A name in ``SETTINGS``. Defaults to 'few images'.
 
     Returns:
         dict: The results, see :meth:`~mmreviewkd.studies.ablation.study.Ablation.results`.
     """
     chosen = SETTINGS[setting]
-    study = Ablation(out, chosen.methods(), chosen.seeds, chosen.tuning_seeds, chosen.tuning_options)
+    study = Ablation(
+        out, chosen.variants(), chosen.seeds, chosen.tuning_seeds, chosen.tuning_options, chosen.metric)
     results = study.run(workers, lambda results: write_json(results, out / 'results.json'))
     write_json(results, out / 'results.json')
     if docs:
-        fill_marks(docs / 'demo.md', {
+        fill_marks(docs / chosen.page, {
             f'<!-- {setting}: {name} -->': table for name, table in tables(results).items()}, '<!-- end -->')
     return results
 

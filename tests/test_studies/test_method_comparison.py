@@ -10,6 +10,8 @@ from mmengine.registry import MODELS
 from mmreviewkd.studies import method_comparison as comparison
 from mmreviewkd.studies.ablation import study
 
+METRICS = [setting.metric.key for setting in comparison.SETTINGS.values()]
+
 
 @pytest.fixture
 def recorded(monkeypatch, tmp_path):
@@ -22,7 +24,8 @@ def recorded(monkeypatch, tmp_path):
             training.work_dir.mkdir(parents=True, exist_ok=True)
             (training.work_dir / 'last_checkpoint').write_text('epoch_3.pth')
             training.result_file.write_text(json.dumps(dict(
-                metrics={study.METRIC: 80 + sum(weight) % 7}, parameters=1, flops=1, cpu_seconds=1, wall_seconds=1)))
+                metrics={key: 80 + sum(weight) % 7 for key in METRICS},
+                parameters=1, flops=1, cpu_seconds=1, wall_seconds=1)))
             asked.append(training)
             yield {}
 
@@ -53,14 +56,34 @@ def test_weights_are_chosen_on_validation_images_and_reported_on_test_images(
     assert ('| student alone, twice the epochs |' in text) == (name == 'all images')
 
 
+def test_detectors_are_chosen_on_validation_scenes_and_reported_on_test_scenes(recorded, tmp_path):
+    pytest.importorskip('mmpretrain')
+    page = tmp_path / 'demo_detection.md'
+    page.write_text('<!-- scenes: loss weights -->\n<!-- end -->\n<!-- scenes: methods -->\n<!-- end -->\n')
+    comparison.compare_methods(tmp_path / 'out', docs=tmp_path, setting='scenes')
+    teacher, *students = recorded
+    assert teacher.config == 'configs/fashion_scenes/mask-rcnn_r34.py' and len(students) == 3 * 3 + 4 * 3
+    for training in students:
+        part = 'test' if training.work_dir.parent.name == 'runs' else 'val'
+        assert training.options['val_dataloader.dataset.ann_file'] == f'annotations/{part}.json'
+        assert training.options['val_dataloader.dataset.data_prefix.img'] == f'{part}/'
+        assert training.options['val_evaluator.ann_file'] == f'data/fashion_scenes/annotations/{part}.json'
+    text = page.read_text()
+    assert '| method | loss weight | box AP | gain | by seed |' in text
+    # The made-up scores, 80 plus the weight modulo 7, as a share of one.
+    assert '| PKD | **3: 8300.0** · 10: 8300.0 · 30: 8200.0 |' in text
+
+
 VARIANTS = {
     f'{name}, {variant.name}': variant
-    for name, setting in comparison.SETTINGS.items() for variant in setting.methods()}
+    for name, setting in comparison.SETTINGS.items() for variant in setting.variants()}
 
 
 @pytest.mark.parametrize('variant', VARIANTS.values(), ids=VARIANTS)
 def test_every_method_can_be_built(variant, monkeypatch):
     pytest.importorskip('mmpretrain')
+    if 'scenes' in variant.config:
+        pytest.importorskip('mmdet')
     monkeypatch.chdir(ROOT)
     cfg = Config.fromfile(variant.config)
     cfg.merge_from_dict({**variant.options, **{key: values[0] for key, values in variant.weights.items()}})
@@ -73,5 +96,8 @@ def test_every_method_can_be_built(variant, monkeypatch):
         'PKD': ['PearsonCorrelationLoss'],
         'Knowledge Review + logit KD': ['HierarchicalContextLoss', 'LogitDistillationLoss'],
         'Knowledge Review + DKD': ['HierarchicalContextLoss', 'DecoupledLogitLoss']}[variant.name]
+    for weight_of in variant.weights:
+        part = weight_of.split('.')[1]
+        assert getattr(model, part).loss_weight == variant.weights[weight_of][0]
     schedulers, epochs = cfg.param_scheduler, cfg.train_cfg.max_epochs
     assert schedulers.total_steps == epochs == cfg.train_cfg.val_interval

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmreviewkd.studies.output import pyplot, save_figure
 
-from .tables import gains, spread, top1
+from .tables import gains, scores, spread
 
 
 def draw_matrix(
@@ -39,7 +39,7 @@ def draw_matrix(
 
 
 def draw_bars(results: Mapping, groups: Mapping[str, Mapping[str, str]], baseline: str, file: Path) -> None:
-    """Draw mean accuracies as bars, one panel for each group, with a dot for each seed and a line for the baseline.
+    """Draw mean scores as bars, one panel for each group, with a dot for each seed and a line for the baseline.
 
     Args:
         results (Mapping): The study's results.
@@ -53,20 +53,20 @@ def draw_bars(results: Mapping, groups: Mapping[str, Mapping[str, str]], baselin
         sharex=True)
     for axes, (title, bars) in zip(panels[0], groups.items()):
         for row, variant in enumerate(bars):
-            values = list(top1(results, variant).values())
+            values = list(scores(results, variant).values())
             if values:
                 axes.barh(row, statistics.mean(values), xerr=spread(values), color='tab:blue', alpha=0.6)
                 axes.plot(values, [row] * len(values), 'k.', markersize=4)
         _baseline(axes.axvline, results, baseline)
-        axes.set(yticks=range(len(bars)), yticklabels=bars.values(), title=title, xlabel='top-1 (%)')
+        axes.set(yticks=range(len(bars)), yticklabels=bars.values(), title=title, xlabel=results['metric'])
         axes.invert_yaxis()
-    everything = [value for bars in groups.values() for name in bars for value in top1(results, name).values()]
+    everything = [value for bars in groups.values() for name in bars for value in scores(results, name).values()]
     panels[0][0].set_xlim(min(everything) - 1, max(everything) + 1)
     save_figure(figure, file)
 
 
 def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseline: str, file: Path) -> None:
-    """Draw mean accuracies over the values of a setting, one panel for each setting, with error bars.
+    """Draw mean scores over the values of a setting, one panel for each setting, with error bars.
 
     Values more than 10 points below the baseline, such as those of a diverged training, lie outside the axes.
 
@@ -79,7 +79,7 @@ def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseli
     figure, panels = pyplot().subplots(
         1, len(groups), figsize=(3.4 * len(groups), 3.4), layout='constrained', squeeze=False, sharey=True)
     for axes, (title, points) in zip(panels[0], groups.items()):
-        found = {label: values for name, label in points.items() if (values := list(top1(results, name).values()))}
+        found = {label: values for name, label in points.items() if (values := list(scores(results, name).values()))}
         axes.errorbar(
             range(len(found)), list(map(statistics.mean, found.values())), list(map(spread, found.values())),
             marker='o', capsize=3)
@@ -87,14 +87,14 @@ def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseli
         axes.set(xticks=range(len(found)), title=title)
         axes.set_xticklabels(found, fontsize=8)
         axes.grid(alpha=0.3)
-    panels[0][0].set_ylabel('top-1 (%)')
-    everything = [value for points in groups.values() for name in points for value in top1(results, name).values()]
-    lowest = statistics.mean(top1(results, baseline).values()) - 10 if top1(results, baseline) else 0
+    panels[0][0].set_ylabel(results['metric'])
+    everything = [value for points in groups.values() for name in points for value in scores(results, name).values()]
+    lowest = statistics.mean(scores(results, baseline).values()) - 10 if scores(results, baseline) else 0
     panels[0][0].set_ylim(max(lowest, min(everything) - 1), max(everything) + 1)
     save_figure(figure, file)
 
 
 def _baseline(line: Any, results: Mapping, baseline: str) -> None:
-    values = top1(results, baseline)
+    values = scores(results, baseline)
     if values:
         line(statistics.mean(values.values()), color='gray', linestyle='--', linewidth=1)

@@ -19,10 +19,31 @@ from mmreviewkd.utils.errors import ConfigError, did_you_mean
 from mmreviewkd.utils.progress import tracked
 from mmreviewkd.version import __version__
 
-METRIC = 'accuracy/top1'
 # Imported once in the fork server, as every training needs them.
 _PRELOADED = ['mmpretrain.models', 'mmpretrain.datasets', 'mmpretrain.evaluation', 'mmreviewkd.models',
               'mmreviewkd.engine', 'mmreviewkd.studies.ablation.study']
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The metric that a study compares, higher is better.
+
+    Args:
+        key (str): The evaluator's name.
+        name (str): Its name in tables, with its unit.
+        scale (float): Factor from the evaluator's unit to that of the tables. Defaults to 1.0.
+    """
+
+    key: str
+    name: str
+    scale: float = 1.0
+
+    def of(self, result: Mapping) -> float:
+        """The score of a training, from its result."""
+        return self.scale * result['metrics'][self.key]
+
+
+TOP1 = Metric('accuracy/top1', 'top-1 (%)')
 
 
 @dataclass(frozen=True)
@@ -59,6 +80,7 @@ class Ablation:
         seeds (Sequence[int]): Seeds of the reported trainings.
         tuning_seeds (Sequence[int]): Seeds of the trainings that select loss weights.
         tuning_options (Mapping): Settings that replace the test images by validation images.
+        metric (Metric): What is compared. Defaults to top-1 accuracy.
 
     Raises:
         ConfigError: If two variants share a name, ``weights_of`` names an unknown variant, or a tuning seed is
@@ -70,6 +92,7 @@ class Ablation:
     seeds: Sequence[int]
     tuning_seeds: Sequence[int]
     tuning_options: Mapping
+    metric: Metric = TOP1
 
     def __post_init__(self) -> None:
         names = [variant.name for variant in self.variants]
@@ -130,7 +153,7 @@ class Ablation:
         return list(trainings.values())
 
     def weights(self, variant: Variant) -> dict[str, float]:
-        """The loss weights selected for a variant, by dotted key: those of the best mean validation accuracy.
+        """The loss weights selected for a variant, by dotted key: those of the best mean validation score.
 
         Raises:
             ConfigError: If a training that selects them has no result yet.
@@ -141,13 +164,13 @@ class Ablation:
         return chosen | max(_choices(variant), key=lambda weights: self._tuned(variant, weights), default={})
 
     def results(self) -> dict:
-        """Accuracies, costs and settings of all finished trainings, and library versions, as JSON-compatible data."""
+        """Scores, costs and settings of all finished trainings, and library versions, as JSON-compatible data."""
         teachers = [
-            dict(config=config, top1=found['metrics'][METRIC], parameters=found['parameters'], flops=found['flops'],
+            dict(config=config, score=self.metric.of(found), parameters=found['parameters'], flops=found['flops'],
                  **_cost(found))
             for config, training in self.teachers().items() if (found := _found(training))]
         tunings = [
-            dict(variant=variant.name, weights=weights, seed=seed, top1=found['metrics'][METRIC], **_cost(found))
+            dict(variant=variant.name, weights=weights, seed=seed, score=self.metric.of(found), **_cost(found))
             for variant in self.variants for weights in _choices(variant) for seed in self.tuning_seeds
             if (found := _found(self._tuning(variant, weights, seed)))]
         complete = len(tunings) == len(self.tunings())
@@ -158,13 +181,14 @@ class Ablation:
             done = {seed: found for seed, training in trainings.items() if (found := _found(training))}
             variants[variant.name] = dict(
                 config=variant.config, options=_plain(variant.options), teacher=variant.teacher, weights=weights,
-                top1={str(seed): found['metrics'][METRIC] for seed, found in done.items()})
+                score={str(seed): self.metric.of(found) for seed, found in done.items()})
             runs |= {trainings[seed].work_dir: found for seed, found in done.items()}
         costs = [*teachers, *tunings, *map(_cost, runs.values())]
         return dict(
             versions=dict(
                 mmreviewkd=__version__, torch=torch.__version__, mmengine=mmengine.__version__,
                 mmpretrain=_version('mmpretrain'), python=platform.python_version()),
+            metric=self.metric.name,
             seeds=list(self.seeds), tuning_seeds=list(self.tuning_seeds), tuning_options=_plain(self.tuning_options),
             trainings=len(costs), cpu_minutes=sum(cost['cpu_seconds'] for cost in costs) / 60,
             wall_minutes=sum(cost['wall_seconds'] for cost in costs) / 60,
@@ -176,7 +200,7 @@ class Ablation:
         if None in found:
             raise ConfigError(f'the loss weight of {variant.name!r} is not selected yet: '
                               f'{trainings[found.index(None)].work_dir} has no result')
-        return statistics.mean(result['metrics'][METRIC] for result in found)
+        return statistics.mean(map(self.metric.of, found))
 
     def _tuning(self, variant: Variant, weights: Mapping[str, float], seed: int) -> Training:
         return self._training(variant, 'tuning', {**weights, **self.tuning_options}, seed)

@@ -4,26 +4,26 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 
-def top1(results: Mapping, variant: str) -> dict[str, float]:
-    """Top-1 accuracy (%) of a variant by seed; empty unless all seeds are finished.
+def scores(results: Mapping, variant: str) -> dict[str, float]:
+    """The scores of a variant by seed; empty unless all seeds are finished.
 
     Args:
         results (Mapping): As :meth:`~mmreviewkd.studies.ablation.study.Ablation.results` returns them.
         variant (str): The variant's name.
     """
-    found = results['variants'].get(variant, {}).get('top1', {})
+    found = results['variants'].get(variant, {}).get('score', {})
     return found if len(found) == len(results['seeds']) else {}
 
 
 def gains(results: Mapping, variant: str, baseline: str) -> list[float]:
-    """Difference in top-1 accuracy between a variant and a baseline for each seed; empty unless all are finished."""
-    ours, theirs = top1(results, variant), top1(results, baseline)
+    """Difference in score between a variant and a baseline for each seed; empty unless all are finished."""
+    ours, theirs = scores(results, variant), scores(results, baseline)
     return [ours[seed] - theirs[seed] for seed in ours] if ours and theirs else []
 
 
 def variants_table(
         results: Mapping, header: Sequence[str], rows: Mapping[str, Sequence[str]], baseline: str) -> str:
-    """A table with one row for each variant: its description, loss weight, accuracy and gain over the baseline.
+    """A table with one row for each variant: its description, loss weight, score and gain over the baseline.
 
     Args:
         results (Mapping): The study's results.
@@ -31,16 +31,16 @@ def variants_table(
         rows (Mapping[str, Sequence[str]]): The cells of those columns, by the variant's name.
         baseline (str): The variant to compare with.
     """
-    lines = [[*header, 'loss weight', 'top-1 (%)', 'gain', 'by seed']]
+    lines = [[*header, 'loss weight', results['metric'], 'gain', 'by seed']]
     for variant, cells in rows.items():
-        accuracy = top1(results, variant)
+        found = scores(results, variant)
         weights = results['variants'].get(variant, {}).get('weights', {})
         explicit = results['variants'].get(variant, {}).get('options', {}).get('model.distill_loss.loss_weight')
         shown = ' + '.join(f'{value:g}' for value in weights.values()) or (f'{explicit:g}' if explicit else '')
         lines.append([
-            *cells, shown, _mean_and_spread(list(accuracy.values())),
+            *cells, shown, _mean_and_spread(list(found.values())),
             '' if variant == baseline else _mean_and_spread(gains(results, variant, baseline), signed=True),
-            ' '.join(f'{value:.1f}' for value in accuracy.values())])
+            ' '.join(f'{value:.1f}' for value in found.values())])
     return markdown(lines, left=len(header))
 
 
@@ -61,14 +61,14 @@ def matrix_table(results: Mapping, labels: Sequence[str], names: Mapping[tuple[i
 
 
 def tuning_table(results: Mapping) -> str:
-    """A table with one row for each method: mean validation accuracy by loss weight, the best in bold."""
+    """A table with one row for each method: mean validation score by loss weight, the best in bold."""
     methods: dict[str, dict[str, list[float]]] = {}
     for run in results['tunings']:
         weight = ' + '.join(f'{value:g}' for value in run['weights'].values())
-        methods.setdefault(run['variant'], {}).setdefault(weight, []).append(run['top1'])
-    lines = [['method', 'loss weight: validation top-1 (%)']]
+        methods.setdefault(run['variant'], {}).setdefault(weight, []).append(run['score'])
+    lines = [['method', f'loss weight: validation {results["metric"]}']]
     for method, tried in methods.items():
-        means = {weight: statistics.mean(accuracies) for weight, accuracies in tried.items()}
+        means = {weight: statistics.mean(found) for weight, found in tried.items()}
         best = max(means, key=means.get)
         cells = {weight: f'{weight}: {mean:.1f}' for weight, mean in means.items()}
         cells[best] = f'**{cells[best]}**'
@@ -77,16 +77,16 @@ def tuning_table(results: Mapping) -> str:
 
 
 def teachers_table(results: Mapping, names: Mapping[str, str]) -> str:
-    """A table with one row for each teacher: name, config, accuracy, parameters and FLOPs.
+    """A table with one row for each teacher: name, config, score, parameters and FLOPs.
 
     Args:
         results (Mapping): The study's results.
         names (Mapping[str, str]): The teachers' names, by config.
     """
-    lines = [['teacher', 'config', 'top-1 (%)', 'parameters', 'MFLOPs']]
+    lines = [['teacher', 'config', results['metric'], 'parameters', 'MFLOPs']]
     for teacher in results['teachers']:
         lines.append([
-            names[teacher['config']], f'`{teacher["config"]}`', f'{teacher["top1"]:.2f}',
+            names[teacher['config']], f'`{teacher["config"]}`', f'{teacher["score"]:.2f}',
             f'{teacher["parameters"]:,}', f'{teacher["flops"] / 1e6:.2f}'])
     return markdown(lines, left=2)
 

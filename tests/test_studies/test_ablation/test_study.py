@@ -49,7 +49,7 @@ def test_each_training_is_done_once(config, tmp_path):
         ('chosen', {LR: 1e-9}), ('chosen', {LR: 0.1})]
     chosen, same, follows = (results['variants'][name] for name in ('chosen', 'the same', 'follows'))
     assert chosen['weights'] == follows['weights'] == {LR: 0.1}
-    assert chosen['top1'] == same['top1'] and set(same['top1']) == {'0', '1'}
+    assert chosen['score'] == same['score'] and set(same['score']) == {'0', '1'}
     assert results['cpu_minutes'] > 0 and results['versions']['torch'] == torch.__version__
     tuned = json.loads((study.tunings()[1].work_dir / 'result.json').read_text())
     assert tuned['options']['randomness.seed'] == '7' and tuned['options']['val_dataloader.dataset.indices'] == '-100'
@@ -60,7 +60,7 @@ def test_each_training_is_done_once(config, tmp_path):
     # One that was interrupted, and only that one, is done again.
     interrupted = study.reported()[0].result_file
     interrupted.unlink()
-    assert study.run()['variants']['chosen']['top1'] == chosen['top1']
+    assert study.run()['variants']['chosen']['score'] == chosen['score']
     assert {file for file, time in finished(tmp_path / 'out').items() if time != before[file]} == {interrupted}
 
 
