@@ -10,5 +10,6 @@ RESULTS = dict(
         'alone': dict(options={}, weights={}, score={'0': 50.0, '1': 52.0}),
         'ours': dict(options={}, weights={'w': 3.0}, score={'0': 55.0, '1': 54.0}),
         'fixed': dict(options={'model.distill_loss.loss_weight': 100.0}, weights={}, score={'0': 49.0, '1': 51.0}),
+        'broken': dict(options={}, weights={'w': 3.0}, score={'0': 55.0, '1': None}),
         'half done': dict(options={}, weights={'w': 3.0}, score={'0': 55.0}),
     })

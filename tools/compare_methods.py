@@ -17,9 +17,9 @@ def main() -> None:
     parser.add_argument('--out', type=Path, help='the folder for all trainings')
     parser.add_argument(
         '--setting', choices=[name.replace(' ', '-') for name in SETTINGS], default='few-images',
-        help='classifiers with 500 images, as in the demo, or all 60,000; or the detectors of the other demo')
+        help='classifiers with 500 or all 60,000 images, or the detectors of the demo on scenes')
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
-    parser.add_argument('--docs', type=Path, help='a folder with demo.md and demo_detection.md, to fill with the tables')
+    parser.add_argument('--docs', type=Path, help='a folder with demo.md, demo_detection.md; their tables are filled')
     parser.add_argument('--workers', type=int, default=1, help='how many trainings run at once, a thread each')
     args = parser.parse_args()
     with one_line_errors():

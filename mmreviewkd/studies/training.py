@@ -22,7 +22,7 @@ from mmengine.registry import DefaultScope
 from mmreviewkd.apis import train
 from mmreviewkd.models.build import build_model
 from mmreviewkd.utils.config import load_config, model_config
-from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.errors import ConfigError, DivergenceError
 from mmreviewkd.utils.progress import progress
 from mmreviewkd.utils.random import preserved_random_state
 
@@ -132,7 +132,8 @@ class Training:
 class ShortTraining(Training):
     """A training that is shorter than starting a process, and runs in this process.
 
-    Its metrics are those of its last validation. It writes no checkpoint, so it restarts after an interruption.
+    Its metrics are those of its last validation, none if it diverged. It writes no checkpoint, so it restarts after an
+    interruption.
     """
 
     def _train_and_test(self, trained: Callable[[], None]) -> tuple[dict, float]:
@@ -143,6 +144,9 @@ class ShortTraining(Training):
                 contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 train(self.config, str(self.work_dir), cfg_options=dict(self.options))
+            except DivergenceError:
+                traceback.print_exc()
+                return {}, _cpu_seconds() - cpu
             except Exception as error:
                 traceback.print_exc()
                 raise ConfigError(

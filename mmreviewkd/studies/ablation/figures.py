@@ -53,14 +53,14 @@ def draw_bars(results: Mapping, groups: Mapping[str, Mapping[str, str]], baselin
         sharex=True)
     for axes, (title, bars) in zip(panels[0], groups.items()):
         for row, variant in enumerate(bars):
-            values = list(scores(results, variant).values())
+            values = _finite(results, variant)
             if values:
                 axes.barh(row, statistics.mean(values), xerr=spread(values), color='tab:blue', alpha=0.6)
                 axes.plot(values, [row] * len(values), 'k.', markersize=4)
         _baseline(axes.axvline, results, baseline)
         axes.set(yticks=range(len(bars)), yticklabels=bars.values(), title=title, xlabel=results['metric'])
         axes.invert_yaxis()
-    everything = [value for bars in groups.values() for name in bars for value in scores(results, name).values()]
+    everything = [value for bars in groups.values() for name in bars for value in _finite(results, name)]
     panels[0][0].set_xlim(min(everything) - 1, max(everything) + 1)
     save_figure(figure, file)
 
@@ -68,7 +68,7 @@ def draw_bars(results: Mapping, groups: Mapping[str, Mapping[str, str]], baselin
 def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseline: str, file: Path) -> None:
     """Draw mean scores over the values of a setting, one panel for each setting, with error bars.
 
-    Values more than 10 points below the baseline, such as those of a diverged training, lie outside the axes.
+    Values more than 10 points below the baseline lie outside the axes; a setting with a diverged training is not drawn.
 
     Args:
         results (Mapping): The study's results.
@@ -79,7 +79,7 @@ def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseli
     figure, panels = pyplot().subplots(
         1, len(groups), figsize=(3.4 * len(groups), 3.4), layout='constrained', squeeze=False, sharey=True)
     for axes, (title, points) in zip(panels[0], groups.items()):
-        found = {label: values for name, label in points.items() if (values := list(scores(results, name).values()))}
+        found = {label: values for name, label in points.items() if (values := _finite(results, name))}
         axes.errorbar(
             range(len(found)), list(map(statistics.mean, found.values())), list(map(spread, found.values())),
             marker='o', capsize=3)
@@ -88,13 +88,19 @@ def draw_lines(results: Mapping, groups: Mapping[str, Mapping[str, Any]], baseli
         axes.set_xticklabels(found, fontsize=8)
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel(results['metric'])
-    everything = [value for points in groups.values() for name in points for value in scores(results, name).values()]
-    lowest = statistics.mean(scores(results, baseline).values()) - 10 if scores(results, baseline) else 0
+    everything = [value for points in groups.values() for name in points for value in _finite(results, name)]
+    lowest = statistics.mean(_finite(results, baseline)) - 10 if _finite(results, baseline) else 0
     panels[0][0].set_ylim(max(lowest, min(everything) - 1), max(everything) + 1)
     save_figure(figure, file)
 
 
 def _baseline(line: Any, results: Mapping, baseline: str) -> None:
-    values = scores(results, baseline)
+    values = _finite(results, baseline)
     if values:
-        line(statistics.mean(values.values()), color='gray', linestyle='--', linewidth=1)
+        line(statistics.mean(values), color='gray', linestyle='--', linewidth=1)
+
+
+def _finite(results: Mapping, variant: str) -> list[float]:
+    """The scores of a variant; none if one of its trainings is unfinished or diverged."""
+    found = list(scores(results, variant).values())
+    return [] if None in found else found

@@ -38,9 +38,9 @@ class Metric:
     name: str
     scale: float = 1.0
 
-    def of(self, result: Mapping) -> float:
-        """The score of a training, from its result."""
-        return self.scale * result['metrics'][self.key]
+    def of(self, result: Mapping) -> float | None:
+        """The score of a training, from its result; None if it diverged."""
+        return self.scale * result['metrics'][self.key] if result['metrics'] else None
 
 
 TOP1 = Metric('accuracy/top1', 'top-1 (%)')
@@ -155,6 +155,8 @@ class Ablation:
     def weights(self, variant: Variant) -> dict[str, float]:
         """The loss weights selected for a variant, by dotted key: those of the best mean validation score.
 
+        A weight with which a training diverged is not selected, unless there is no other.
+
         Raises:
             ConfigError: If a training that selects them has no result yet.
         """
@@ -200,7 +202,8 @@ class Ablation:
         if None in found:
             raise ConfigError(f'the loss weight of {variant.name!r} is not selected yet: '
                               f'{trainings[found.index(None)].work_dir} has no result')
-        return statistics.mean(map(self.metric.of, found))
+        scores = list(map(self.metric.of, found))
+        return float('-inf') if None in scores else statistics.mean(scores)
 
     def _tuning(self, variant: Variant, weights: Mapping[str, float], seed: int) -> Training:
         return self._training(variant, 'tuning', {**weights, **self.tuning_options}, seed)

@@ -3,9 +3,11 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
+_DIVERGED = 'diverged'
 
-def scores(results: Mapping, variant: str) -> dict[str, float]:
-    """The scores of a variant by seed; empty unless all seeds are finished.
+
+def scores(results: Mapping, variant: str) -> dict[str, float | None]:
+    """The scores of a variant by seed, None of a training that diverged; empty unless all seeds are finished.
 
     Args:
         results (Mapping): As :meth:`~mmreviewkd.studies.ablation.study.Ablation.results` returns them.
@@ -16,9 +18,11 @@ def scores(results: Mapping, variant: str) -> dict[str, float]:
 
 
 def gains(results: Mapping, variant: str, baseline: str) -> list[float]:
-    """Difference in score between a variant and a baseline for each seed; empty unless all are finished."""
+    """Difference in score between a variant and a baseline for each seed; empty if one is unfinished or diverged."""
     ours, theirs = scores(results, variant), scores(results, baseline)
-    return [ours[seed] - theirs[seed] for seed in ours] if ours and theirs else []
+    if not ours or not theirs or None in [*ours.values(), *theirs.values()]:
+        return []
+    return [ours[seed] - theirs[seed] for seed in ours]
 
 
 def variants_table(
@@ -40,7 +44,7 @@ def variants_table(
         lines.append([
             *cells, shown, _mean_and_spread(list(found.values())),
             '' if variant == baseline else _mean_and_spread(gains(results, variant, baseline), signed=True),
-            ' '.join(f'{value:.1f}' for value in found.values())])
+            ' '.join('–' if value is None else f'{value:.1f}' for value in found.values())])
     return markdown(lines, left=len(header))
 
 
@@ -68,9 +72,10 @@ def tuning_table(results: Mapping) -> str:
         methods.setdefault(run['variant'], {}).setdefault(weight, []).append(run['score'])
     lines = [['method', f'loss weight: validation {results["metric"]}']]
     for method, tried in methods.items():
-        means = {weight: statistics.mean(found) for weight, found in tried.items()}
+        means = {weight: float('-inf') if None in found else statistics.mean(found) for weight, found in tried.items()}
         best = max(means, key=means.get)
-        cells = {weight: f'{weight}: {mean:.1f}' for weight, mean in means.items()}
+        cells = {weight: f'{weight}: {mean:.1f}' if mean > float('-inf') else f'{weight}: {_DIVERGED}'
+                 for weight, mean in means.items()}
         cells[best] = f'**{cells[best]}**'
         lines.append([method, ' · '.join(cells.values())])
     return markdown(lines, left=2)
@@ -112,7 +117,9 @@ def spread(values: Sequence[float]) -> float:
     return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def _mean_and_spread(values: Sequence[float], signed: bool = False) -> str:
+def _mean_and_spread(values: Sequence[float | None], signed: bool = False) -> str:
     if not values:
         return '–'
+    if None in values:
+        return _DIVERGED
     return f'{statistics.mean(values):{"+" if signed else ""}.2f} ± {spread(values):.2f}'

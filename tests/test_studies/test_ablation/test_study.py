@@ -64,6 +64,16 @@ def test_each_training_is_done_once(config, tmp_path):
     assert {file for file, time in finished(tmp_path / 'out').items() if time != before[file]} == {interrupted}
 
 
+def test_a_training_that_diverges_is_recorded_and_its_weight_not_selected(config, tmp_path):
+    study = Ablation(
+        tmp_path / 'out', [Variant('tuned', config, weights={LR: (1e30, 1e-9)}), Variant('too fast', config, {LR: 1e30})],
+        seeds=(0,), tuning_seeds=(7,), tuning_options=VALIDATION)
+    results = study.run()
+    assert [run['score'] is None for run in results['tunings']] == [True, False]
+    tuned, too_fast = results['variants'].values()
+    assert tuned['weights'] == {LR: 1e-9} and tuned['score']['0'] >= 0 and too_fast['score'] == {'0': None}
+
+
 @pytest.mark.parametrize(('options', 'message'), [
     ({'val_cfg': None, 'val_dataloader': None, 'val_evaluator': None}, "'odd, seed 0' ended without a validation"),
     ({'model.head.in_channels': 3}, r"'odd, seed 0' failed, see .*train\.log: RuntimeError: mat1 and mat2"),
