@@ -66,7 +66,8 @@ def test_each_training_is_done_once(config, tmp_path):
 
 def test_a_training_that_diverges_is_recorded_and_its_weight_not_selected(config, tmp_path):
     study = Ablation(
-        tmp_path / 'out', [Variant('tuned', config, weights={LR: (1e30, 1e-9)}), Variant('too fast', config, {LR: 1e30})],
+        tmp_path / 'out',
+        [Variant('tuned', config, weights={LR: (1e30, 1e-9)}), Variant('too fast', config, {LR: 1e30})],
         seeds=(0,), tuning_seeds=(7,), tuning_options=VALIDATION)
     results = study.run()
     assert [run['score'] is None for run in results['tunings']] == [True, False]
