@@ -11,7 +11,7 @@ TEACHER = f'{CONFIGS}/ablation/resnet14-half.py'
 TEACHERS = {'ResNet-8, 8-8-16-32': f'{CONFIGS}/ablation/resnet8-half.py', 'ResNet-14, 8-8-16-32': TEACHER,
             'ResNet-14, 16-16-32-64': f'{CONFIGS}/ablation/resnet14-wide.py'}
 LEVELS = ['1', '2', '3', 'pooled']
-SEEDS, TUNING_SEEDS = (0, 1, 2), (100, 101)
+SEEDS, TUNING_SEEDS = (0, 1, 2), (100,)
 # The last 5,000 of the 60,000 training images, of which the students see the first 2,000 and the teachers 12,000.
 VALIDATION = {
     'val_dataloader.dataset.split': 'train', 'val_dataloader.dataset.test_mode': False,
