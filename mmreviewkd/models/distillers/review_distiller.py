@@ -69,8 +69,10 @@ class ReviewDistiller(BaseModel):
         warmup_iters (int): The same in iterations. Defaults to 0.
         warmup_ratio (float): The same as a share of the iterations of the training, from 0 to 1. Only one of the three
             can be given. Defaults to 0.
-        compile (bool or dict): Whether to compile teacher and connector with ``torch.compile``; a dict sets its
-            options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
+        compile (bool or dict): Whether to compile the teacher with ``torch.compile``, and the connector, unless it is
+            a :class:`~mmreviewkd.models.connectors.review_connector.ReviewConnector` whose ``implementation`` is not
+            ``'plain'``: the compiler would compute its levels by their modules, in more time and memory. A dict sets
+            the options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
             compiled. Defaults to False.
         image_shape (tuple[int, ...], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
             package's tools find it in the training pipeline. For models whose inputs are no images, such as
@@ -166,7 +168,11 @@ class ReviewDistiller(BaseModel):
         options = options_that_work(self.compile_options, next(self.student.parameters()).device, 'model.compile')
         self.frozen_teacher.load(self.student, options)
         if options is not None and self.connector is not None:
-            self.connector.compile(**options)
+            if getattr(self.connector, 'implementation', 'plain') == 'plain':
+                self.connector.compile(**options)
+            else:
+                print_log("model.compile: the teacher is compiled; the connector, only with implementation='plain'",
+                          'current')
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
         """Run :meth:`loss` in ``loss`` mode, and the student's ``forward`` in any other.
