@@ -1,6 +1,6 @@
 """Rename published weights for a model that has the same layers under other names."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from torch import Tensor, nn
 
@@ -15,6 +15,8 @@ def match_layout(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict
     in the order of computation. A layer is first matched by its name without the model's first component
     (``layer1.0.conv1`` with ``backbone.layer1.0.conv1``); the remaining layers are matched in order if there are
     equally many, with the same entries. Shapes are not compared, see :func:`~mmreviewkd.utils.checkpoint.check_fit`.
+    A file that lists its entries by name, as safetensors files do, gives no order of computation; its remaining layers
+    are matched by shape, where no other layer has the same.
 
     Args:
         own (Mapping[str, Tensor]): The model's ``state_dict``.
@@ -26,13 +28,16 @@ def match_layout(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> dict
     """
     if not own.keys().isdisjoint(other):
         return {}
+    tensors = own, other
     own, entries, other = _layers(own), other, _layers(other)
     within = {layer.partition('.')[2]: layer for layer in reversed(own)}
     pairs = {layer: within[layer] for layer in other if layer in within}
     matched = set(pairs.values())
     rest = [layer for layer in other if layer not in pairs]
     free = [layer for layer in own if layer not in matched]
-    if [other[layer] for layer in rest] == [own[layer] for layer in free]:
+    if _is_sorted(entries):
+        pairs.update(_matched_by_shape(*(_shapes(state, layers) for state, layers in zip(tensors, (free, rest)))))
+    elif [other[layer] for layer in rest] == [own[layer] for layer in free]:
         pairs.update(zip(rest, free))
     split = ((entry, *entry.rpartition('.')[::2]) for entry in entries)
     return {entry: '.'.join(filter(None, [pairs[layer], name])) for entry, layer, name in split if layer in pairs}
@@ -69,6 +74,31 @@ def _layers(state: Mapping[str, Tensor]) -> dict[str, dict[str, int]]:
         if name != _COUNTER:
             held[name] = value.dim()
     return layers
+
+
+def _is_sorted(entries: Iterable[str]) -> bool:
+    """Whether entries are listed by name. In the order of a module, a ``weight`` comes before its ``bias``."""
+    names = [entry for entry in entries if not entry.endswith(_COUNTER)]
+    return len(names) > 1 and names == sorted(names)
+
+
+def _shapes(state: Mapping[str, Tensor], layers: Collection[str]) -> dict[str, list[tuple[str, tuple[int, ...]]]]:
+    """The names and shapes of the entries of some layers, in alphabetical order."""
+    found: dict[str, list] = {layer: [] for layer in layers}
+    for entry in sorted(state):
+        layer, _, name = entry.rpartition('.')
+        if layer in found and name != _COUNTER:
+            found[layer].append((name, tuple(state[entry].shape)))
+    return found
+
+
+def _matched_by_shape(own: Mapping[str, list], other: Mapping[str, list]) -> dict[str, str]:
+    """Match layers whose entries have shapes that no other layer has; empty if there is any other layer."""
+    owners = {str(shapes): layer for layer, shapes in own.items()}
+    distinct = len(owners) == len(own) and len({str(shapes) for shapes in other.values()}) == len(other)
+    if not distinct or owners.keys() != {str(shapes) for shapes in other.values()}:
+        return {}
+    return {layer: owners[str(shapes)] for layer, shapes in other.items()}
 
 
 def _without_common_end(other: str, own: str) -> tuple[str, str]:

@@ -91,3 +91,15 @@ def test_misfits_are_counted_and_named(of, into, message):
     with pytest.raises(CheckpointError) as error:
         load_weights(model, convert_state(model, public_state(of))[0], 'teacher.checkpoint')
     assert 'does not fit ImageClassifier' in str(error.value) and message in str(error.value)
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_a_file_that_lists_entries_by_name_is_matched_as_in_the_order_of_computation_or_not_at_all(name):
+    """As safetensors files list them: ``0, 1, 10, 11, 2``."""
+    public = public_state(name)
+    expected = match_layout(network(name).state_dict(), public)
+    names = match_layout(network(name).state_dict(), {entry: public[entry] for entry in sorted(public)})
+    assert names.items() <= expected.items()
+    # The CIFAR ResNets have the published names of layers but for `fc`, whose shape no other layer has.
+    if name.startswith('resnet'):
+        assert names == expected
