@@ -1,6 +1,7 @@
 """Export a distilled student as a plain config and checkpoint."""
 
 import functools
+import importlib.util
 import inspect
 import re
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from mmreviewkd.models import backbones
 from mmreviewkd.models.build import build_model
 from mmreviewkd.registry import HOOKS, MODELS
 from mmreviewkd.utils.checkpoint import load_checkpoint, load_weights, save_atomically, state_dict_of
@@ -24,6 +26,7 @@ from mmreviewkd.utils.random import preserved_random_state
 from mmreviewkd.version import __version__
 
 _SCOPE = 'mmreviewkd.'
+_BACKBONES = Path(backbones.__file__).parent
 # Config keys of the training run, and the shared tap lists of configs/_base_/taps.py.
 _NOT_EXPORTED = ('load_from', 'resume', 'work_dir', 'launcher', 'model_wrapper_cfg', 'taps')
 
@@ -91,8 +94,7 @@ def student_files(cfg: Config) -> dict[str, str]:
         del plain['runner_type']
     sources: dict[str, str] = {}
     plain = _without_plugin(ConfigDict(plain, model=model).to_dict(), sources)
-    modules = [Path(name).stem for name in sources]
-    imports = _own_imports(plain.pop('custom_imports', None), modules)
+    imports = _imports(plain.pop('custom_imports', None), sources)
     text = config_text({**plain, 'custom_imports': imports} if imports else plain)
     if sources:
         # Triple quotes and the slash allow quotes in the folder's name, which MMEngine puts in as it is.
@@ -100,14 +102,23 @@ def student_files(cfg: Config) -> dict[str, str]:
     return {**sources, 'student.py': text}
 
 
-def _own_imports(custom_imports: Mapping | None, modules: list[str]) -> dict | None:
-    """The imports of the exported config: the user's own modules, and those of the copied backbones."""
+def _imports(custom_imports: Mapping | None, sources: dict[str, str]) -> dict | None:
+    """The imports of the exported config: the user's own modules, and those of the copied backbones in ``sources``.
+
+    Adds the backbones that an earlier export copied, if the student's config is such an export's.
+    """
     own = (custom_imports or {}).get('imports') or []
     own = [name for name in ([own] if isinstance(own, str) else own) if name.partition('.')[0] != _SCOPE[:-1]]
+    for name in own:
+        spec = importlib.util.find_spec(name) if (_BACKBONES / f'{name}.py').exists() else None
+        if spec is not None and spec.origin:
+            sources.setdefault(f'{name}.py', Path(spec.origin).read_text())
+    modules = [Path(name).stem for name in sources]
     if not (own or modules):
         return None
     return dict(
-        imports=[*modules, *own], allow_failed_imports=(custom_imports or {}).get('allow_failed_imports', False))
+        imports=list(dict.fromkeys([*modules, *own])),
+        allow_failed_imports=(custom_imports or {}).get('allow_failed_imports', False))
 
 
 def _student_config(cfg: Config) -> ConfigDict:

@@ -65,3 +65,27 @@ def test_every_file_of_backbones_is_tried(exported):
     tried = {path.stem for pair in PAIRS for path in (exported[0] / pair).glob('*.py')} - {'student'}
     files = {MODELS.get(f'mmreviewkd.{name}').__module__.rpartition('.')[2] for name in backbones.__all__}
     assert tried == files - {'mobilenet_v2_stages'}  # a detector's, tried beside its other tests
+
+
+EXPORT_AGAIN = '''
+import sys
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmreviewkd.apis import export_student
+first, second = sys.argv[1:]
+init_default_scope('mmpretrain')
+cfg = Config.fromfile(f'{first}/student.py')
+student = MODELS.build(cfg.model)
+cfg.model = dict(type='mmreviewkd.ReviewDistiller', student=dict(model=cfg.model), teacher=dict(model=cfg.model))
+export_student(cfg, {f'student.{name}': value for name, value in student.state_dict().items()}, second)
+'''
+
+
+def test_a_student_that_began_as_an_exported_one_takes_its_backbone_along_again(exported, tmp_path):
+    first, second = exported[0] / PAIRS[0], tmp_path / 'second'
+    (tmp_path / 'export_again.py').write_text(EXPORT_AGAIN)
+    run_tool(tmp_path / 'export_again.py', first, second, cwd=ROOT)
+    assert (second / 'cifar_resnet.py').read_text() == (first / 'cifar_resnet.py').read_text()
+    (tmp_path / 'predict.py').write_text(PREDICT)
+    done = run_tool(*command_without_plugin(tmp_path / 'predict.py', second), cwd=tmp_path, PYTHONPATH='')
+    assert 'scores' in done.stdout
