@@ -47,6 +47,7 @@ class ResumableRunner(Runner):
             ConfigError: If another training uses the work dir.
             CheckpointError: If the run is to resume and there are checkpoints, but no complete one.
         """
+        self._become_current()
         with watched_hosts(), full_disk_named(self.work_dir), locked_work_dir(self.work_dir):
             if is_main_process():
                 remove_partial_files(Path(self.work_dir))
@@ -127,6 +128,16 @@ class ResumableRunner(Runner):
         save_atomically(
             lambda partial: save(str(Path(partial).parent), Path(partial).name, *args, **kwargs),
             Path(out_dir) / filename)
+
+    def _become_current(self) -> None:
+        """Let ``get_current_instance`` find this runner's objects, not those of a runner that was built later.
+
+        From them a model learns the iteration, which a warm-up depends on.
+        """
+        for instance in (self.message_hub, self.logger, self.visualizer, self.default_scope):
+            instances = type(instance)._instance_dict
+            if instances.get(instance.instance_name) is instance:
+                instances.move_to_end(instance.instance_name)
 
     def _out_dir(self) -> str | None:
         return next((hook.out_dir for hook in self.hooks if isinstance(hook, MMEngineCheckpointHook)), None)

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from torch.utils.data import TensorDataset
 
@@ -22,15 +23,20 @@ class Line(BaseModel):
         return dict(loss=self.layer(inputs[0]).sum())
 
 
-def train(work_dir, images=4, drop_last=False, schedule=None, epochs=2, resume=False, out_dir=None, **optim_wrapper):
-    runner = ResumableRunner(
-        Line(), str(work_dir), train_cfg=dict(by_epoch=True, max_epochs=epochs), resume=resume,
+def build(work_dir, images=4, drop_last=False, schedule=None, epochs=2, resume=False, out_dir=None, model=None,
+          **optim_wrapper):
+    return ResumableRunner(
+        model or Line(), str(work_dir), train_cfg=dict(by_epoch=True, max_epochs=epochs), resume=resume,
         default_hooks=dict(logger=None, checkpoint=dict(type='CheckpointHook', interval=1, out_dir=out_dir)),
         train_dataloader=dict(
             dataset=TensorDataset(torch.ones(images, 1)), batch_size=3, drop_last=drop_last,
             sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=dict(type='default_collate')),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1), **optim_wrapper), param_scheduler=schedule,
         experiment_name=f'runner_{next(COUNT)}', log_level='WARNING')
+
+
+def train(work_dir, **settings):
+    runner = build(work_dir, **settings)
     said, runner.logger.warning = [], lambda message: said.append(message)
     runner.train()
     return said
@@ -41,7 +47,7 @@ def train(work_dir, images=4, drop_last=False, schedule=None, epochs=2, resume=F
     (2, 'train_dataloader: 2 images give no batch of 3; use a smaller batch_size, or drop_last=False')])
 def test_a_data_loader_without_a_batch_is_refused(images, message, tmp_path):
     with pytest.raises(ConfigError, match=f'^{message}'):
-        train(tmp_path, images, drop_last=True)
+        train(tmp_path, images=images, drop_last=True)
 
 
 def cycle(**settings):
@@ -76,3 +82,22 @@ def test_a_run_resumes_from_the_folder_of_out_dir(tmp_path):
     train(work_dir, out_dir=str(out_dir), epochs=3, resume=True)
     assert (out_dir / 'run' / 'epoch_3.pth').exists()
     assert (out_dir / 'run' / 'epoch_1.pth').stat().st_mtime_ns == first
+
+
+class Counts(Line):
+    """Notes the iteration that the current message hub tells."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, inputs, mode):
+        self.seen.append(MessageHub.get_current_instance().get_info('iter'))
+        return super().forward(inputs, mode)
+
+
+def test_of_two_runners_the_one_that_trains_tells_the_iteration(tmp_path):
+    first, second = (build(tmp_path / name, model=Counts()) for name in ('first', 'second'))
+    first.train()
+    second.train()
+    assert first.model.seen == second.model.seen == [0, 1, 2, 3]

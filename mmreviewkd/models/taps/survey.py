@@ -6,7 +6,7 @@ import math
 import re
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from mmengine.model import BaseModel
@@ -109,12 +109,29 @@ def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Surve
                 errors.append((watch.modules_run, entry == 'extract_feat', error))
                 if not watch.reached_the_end_of_the_neck():
                     continue
-            return Survey(watch.features(), tuple(inputs.shape[1:]), entry)
+            return Survey(_told_apart(watch, model, inputs, entry), tuple(inputs.shape[1:]), entry)
     *_, error = max(errors, key=lambda failed: failed[:2])  # that of the attempt which got furthest
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     size = f'a blank image of {" x ".join(map(str, image))}' if image else 'a blank image'
     advice = '' if isinstance(model, BaseModel) or image else '; give the image_shape that it accepts'
     raise ConfigError(f'{type(model).__name__} could not be run on {size} to find its features ({reason}){advice}')
+
+
+def _told_apart(watch: '_Watch', model: nn.Module, inputs: Tensor, entry: str) -> tuple[Feature, ...]:
+    """The features of a run, with the kind of maps as deep as high and wide seen in a run on an image twice as wide."""
+    features, alike = watch.features(), set(watch.alike)
+    if not alike:
+        return features
+    wide = torch.cat([inputs, inputs], dim=-1)
+    watch.restart(wide)
+    try:
+        run_entry(model, wide, [sample_of(wide)], entry)
+    except Exception:  # a model of square images only; its maps stay what they are in most models
+        return features
+    kinds = {feature.tap: feature.kind for feature in watch.features()}
+    return tuple(
+        replace(feature, kind='channels_last', before_relu=None)
+        if feature.tap in alike and kinds.get(feature.tap) == 'channels_last' else feature for feature in features)
 
 
 class _Watch:
@@ -136,6 +153,7 @@ class _Watch:
         self._image = image
         self._order = itertools.count()
         self._found: dict[str, tuple[Feature, ...]] = {}  # in the order in which the modules finish
+        self.alike: set[str] = set()  # taps of values whose height, width and channels cannot be told apart
         self._relus: dict[str, weakref.ref] = {}
 
     @property
@@ -172,9 +190,12 @@ class _Watch:
             if described is None:
                 continue
             kind, channels, size, extra = described
+            tap = path + (f':output{index}' if several else '')
+            if kind == 'map' and channels == size[0] and _covers((channels, size[0]), self._image):
+                self.alike.add(tap)
             relu = self._relu_at_the_end(name, value) if composite and kind == 'map' and not several else None
             yield Feature(
-                tap=path + (f':output{index}' if several else ''), module=name, path=path, outputs=len(elements),
+                tap=tap, module=name, path=path, outputs=len(elements),
                 kind=kind, channels=channels, size=size, stride=_stride(self._image.shape[2], size[0]), order=order,
                 type=type(module).__name__, composite=composite, num_extra_tokens=extra,
                 before_relu=relu and f'{as_path(self._model, relu)}:input')

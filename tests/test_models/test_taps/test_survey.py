@@ -131,3 +131,24 @@ def test_maps_in_a_dict_are_listed():
     assert found.image == (3, 48, 48)
     assert [(f.tap, f.size) for f in found.features if f.module == 'backbone'] == [
         ('backbone:output[0]', (48, 48)), ('backbone:output[1]', (24, 24))]
+
+
+class _ChannelsLast(nn.Module):
+    """The first stage of a Swin-T: a convolution of stride 4, then layers on ``[N, H, W, C]``."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 24, 4, 4)
+        self.norm = nn.LayerNorm(24)
+        self.stage = nn.Sequential(nn.Linear(24, 24), nn.ReLU())
+
+    def forward(self, images):
+        return self.stage(self.norm(self.stem(images).permute(0, 2, 3, 1)))
+
+
+@pytest.mark.parametrize('side', [64, 96])
+def test_maps_as_deep_as_high_and_wide_are_told_apart(side):
+    """At 96 pixels, all maps are 24 x 24 of 24 channels."""
+    kinds = {feature.tap: feature.kind for feature in survey(_ChannelsLast(), (3, side, side)).features}
+    assert kinds == {'stem': 'map', 'norm': 'channels_last', 'stage[0]': 'channels_last',
+                     'stage[-1]': 'channels_last', 'stage': 'channels_last'}
