@@ -72,8 +72,8 @@ def _detectors() -> list[Method]:
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
     same_level = {'model.connector': dict(_delete_=True, type='SameLevelConnector')}
     return [
-        Method(REVIEW, config, {WEIGHT: (10.0, 30.0, 100.0)}),
-        Method('same-level L2', config, {WEIGHT: (3.0, 10.0, 30.0)}, {
+        Method(REVIEW, config, {WEIGHT: (10.0, 30.0)}),
+        Method('same-level L2', config, {WEIGHT: (3.0, 10.0)}, {
             **same_level, 'model.distill_loss.type': 'FeatureL2Loss'}),
         Method('PKD', config, {WEIGHT: (3.0, 10.0, 30.0)}, {
             **same_level, 'model.distill_loss.type': 'PearsonCorrelationLoss'})]
