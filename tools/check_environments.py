@@ -16,8 +16,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PINNED = dict(
-    line.split('==') for line in (ROOT / 'requirements' / 'stack.txt').read_text().splitlines() if '==' in line)
+_STACK = (ROOT / 'requirements' / 'stack.txt').read_text(encoding='utf-8')
+PINNED = dict(line.split('==') for line in _STACK.splitlines() if '==' in line)
 TORCH = [f'{name}=={PINNED[name]}' for name in ('torch', 'torchvision', 'numpy')]
 MMCV = 'mmcv with ops'  # the wheel that tools/build_mmcv.sh builds once for each torch
 ENVIRONMENTS = {
@@ -41,7 +41,7 @@ SHOWN = {
 
 
 def run(*command: object, log: Path, **options: object) -> subprocess.CompletedProcess:
-    with log.open('a') as file:
+    with log.open('a', encoding='utf-8') as file:
         print('$', *command, file=file, flush=True)
         return subprocess.run(list(map(str, command)), cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, **options)
 
@@ -49,7 +49,7 @@ def run(*command: object, log: Path, **options: object) -> subprocess.CompletedP
 def install(folder: Path, packages: list[str], log: Path) -> Path:
     """Make the environment, unless it is there with the same packages, and give its Python."""
     python = folder / 'bin' / 'python'
-    inputs = [*packages, *(path.read_text() for path in sorted((ROOT / 'requirements').glob('*.txt')))]
+    inputs = [*packages, *(path.read_text(encoding='utf-8') for path in sorted((ROOT / 'requirements').glob('*.txt')))]
     stamp = folder / f'.installed-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}'
     if stamp.exists():
         return python
@@ -78,7 +78,7 @@ def versions(python: Path) -> list[str]:
 def check(name: str, folder: Path, tests: list[str]) -> list[str]:
     """Install one environment, run the tests in it, and give its row of the table."""
     log = folder.parent / f'{name}.log'
-    log.write_text('')
+    log.write_text('', encoding='utf-8')
     try:
         python = install(folder, ENVIRONMENTS[name], log)
     except subprocess.CalledProcessError as error:

@@ -39,7 +39,7 @@ def short_training(out: Path, images: int, epochs: int) -> Path:
         **places, 'train_dataloader.dataset.indices': images, 'train_cfg.max_epochs': epochs,
         'train_cfg.val_interval': epochs, 'param_scheduler.total_steps': epochs, 'custom_hooks': HOOKS,
         'visualizer': dict(type='UniversalVisualizer', vis_backends=BACKENDS),
-        'model.teacher.checkpoint': (out / 'teacher' / 'last_checkpoint').read_text()})
+        'model.teacher.checkpoint': (out / 'teacher' / 'last_checkpoint').read_text(encoding='utf-8')})
     return out / 'review'
 
 

@@ -76,14 +76,14 @@ def distill(
     guard_checkpoint_loading()
     with tempfile.TemporaryDirectory() as folder:
         trial = Path(folder) / file.name
-        trial.write_text(text(trial.parent))
+        trial.write_text(text(trial.parent), encoding='utf-8')
         whole = read_config(str(trial))
         check_kinds(whole)
         try:
             print_log('\n'.join(dry_step(whole).lines()))
         except NoBatchError as error:
             print_log(f'no step was tried: {error}')
-    save_atomically(lambda path: Path(path).write_text(text(file.absolute().parent)), file)
+    save_atomically(lambda path: Path(path).write_text(text(file.absolute().parent), encoding='utf-8'), file)
     print_log(f'wrote {file}' + ('' if train else f'; train it with tools/train.py {file}'))
     if train:
         train_config(str(file), work_dir=work_dir)

@@ -252,10 +252,10 @@ def _write_trial_config(
     file = work_dir / 'trial.py'
     text = f'# Every training of this search has this config, with other loss weights and randomness.seed.\n' \
         f'{config_text(cfg.to_dict())}'
-    if file.exists() and file.read_text() != text:
+    if file.exists() and file.read_text(encoding='utf-8') != text:
         raise ConfigError(f'--work-dir: {str(work_dir)!r} holds a search with another config, length or validation '
                           '(see its trial.py); choose another folder, or delete that one')
-    save_atomically(lambda path: Path(path).write_text(text), file)
+    save_atomically(lambda path: Path(path).write_text(text, encoding='utf-8'), file)
     return file
 
 
@@ -282,20 +282,21 @@ def _trial(config: Path, weights: Mapping[str, float], seed: int, work_dir: Path
         process.join()
         if not file.exists():
             log = folder / 'log.txt'
-            lines = log.read_text().split('\n') if log.exists() else []
+            lines = log.read_text(encoding='utf-8', errors='replace').split('\n') if log.exists() else []
             last = next((line for line in reversed(lines) if line.strip()), f'exit code {process.exitcode}')
             raise ConfigError(f'the training with {changes} and seed {seed} failed, see {log}: {last}')
-    return json.loads(file.read_text())
+    return json.loads(file.read_text(encoding='utf-8'))
 
 
 def _run(config: Path, folder: Path, weights: Mapping[str, float], seed: int) -> None:
     """Train and test in this process; writes the result, or nothing if the training fails."""
     folder.mkdir(parents=True, exist_ok=True)
     options = {**weights, 'randomness.seed': seed}
-    with open(folder / 'log.txt', 'a') as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+    with open(folder / 'log.txt', 'a', encoding='utf-8') as log, \
+            contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
             train(str(config), str(folder), resume=True, validate=False, cfg_options=options)
-            checkpoint = (folder / 'last_checkpoint').read_text().strip()
+            checkpoint = (folder / 'last_checkpoint').read_text(encoding='utf-8').strip()
             metrics = _numbers(test(str(config), checkpoint, str(folder / 'test'), cfg_options=options))
         except DivergenceError:
             traceback.print_exc()
@@ -331,4 +332,4 @@ def _score(metrics: dict | None, metric: str) -> float | None:
 
 
 def _write_json(content: dict, file: Path) -> None:
-    save_atomically(lambda path: Path(path).write_text(json.dumps(content, indent=1) + '\n'), file)
+    save_atomically(lambda path: Path(path).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8'), file)

@@ -63,7 +63,7 @@ def _innermost(loader: ConfigDict) -> tuple[ConfigDict, ConfigDict]:
 def _split_annotations(
         file: Path, share: float, folder: Path, training: ConfigDict, validation: ConfigDict) -> None:
     try:
-        whole = json.loads(file.read_text())
+        whole = json.loads(file.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
         raise ConfigError(f'train_dataloader.dataset.ann_file: {str(file)!r} cannot be read: {error}') from error
     if not isinstance(whole, dict) or not {'images', 'annotations'} <= set(whole):
@@ -74,6 +74,6 @@ def _split_annotations(
         ids = {image['id'] for image in images}
         part = dict(whole, images=images, annotations=[a for a in whole['annotations'] if a['image_id'] in ids])
         path = (folder / f'{name}.json').absolute()
-        save_atomically(lambda path, part=part: Path(path).write_text(json.dumps(part)), path)
+        save_atomically(lambda path, part=part: Path(path).write_text(json.dumps(part), encoding='utf-8'), path)
         dataset.ann_file = str(path)
     validation.test_mode = True

@@ -13,6 +13,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.registry import METRICS
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import load_state_dict
 
 from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.registry import HOOKS
@@ -84,6 +85,8 @@ def test(
             f'tools/model_converters/to_openmmlab.py {config} {checkpoint} converted.pth')
     check_fit(model, state, f'checkpoint: {checkpoint!r}')
     runner.register_hook(FindWeightsHook())
+    if tta:
+        runner.register_hook(LoadAverageHook())
     with full_disk_named(cfg.work_dir), build_errors_named('config'):
         metrics = runner.test()
     if out and is_main_process():
@@ -97,6 +100,8 @@ def test(
 class FindWeightsHook(Hook):
     """Move weights that a checkpoint keeps under another name to 'state_dict', where MMEngine reads them."""
 
+    priority = 'VERY_HIGH'  # before EMAHook, which reads them, too
+
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Move the weights to 'state_dict' if they are elsewhere.
 
@@ -106,6 +111,28 @@ class FindWeightsHook(Hook):
         """
         if 'state_dict' not in checkpoint:
             checkpoint['state_dict'] = state_dict_of(checkpoint, f'checkpoint: {runner._load_from!r}')
+
+
+class LoadAverageHook(Hook):
+    """Load averaged weights with test-time augmentation, which mmpretrain's ``EMAHook`` then leaves random.
+
+    It looks for them under the names of the model itself, but its copy is wrapped.
+    """
+
+    priority = 'VERY_LOW'
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Load what ``EMAHook`` has taken for the averaged weights into its copy of the model.
+
+        Args:
+            runner (Runner): The runner.
+            checkpoint (dict): The checkpoint.
+        """
+        for hook in runner.hooks:
+            if getattr(hook, 'load_ema_from_ckpt', False):
+                averaged = {name.removeprefix('module.'): value
+                            for name, value in checkpoint['ema_state_dict'].items() if name.startswith('module.')}
+                load_state_dict(hook.ema_model.module, averaged)
 
 
 @METRICS.register_module()

@@ -69,7 +69,7 @@ def export_student(cfg: Config, state: Mapping[str, Tensor], out_dir: str, meta:
         meta=dict(mmreviewkd_version=__version__, dataset_meta=_as_plain((meta or {}).get('dataset_meta') or {})))
     save_atomically(functools.partial(torch.save, checkpoint), out / 'student.pth')
     for name, source in files.items():
-        save_atomically(lambda path, source=source: Path(path).write_text(source), out / name)
+        save_atomically(lambda path, source=source: Path(path).write_text(source, encoding='utf-8'), out / name)
     return out / 'student.py'
 
 
@@ -94,12 +94,25 @@ def student_files(cfg: Config) -> dict[str, str]:
         del plain['runner_type']
     sources: dict[str, str] = {}
     plain = _without_plugin(ConfigDict(plain, model=model).to_dict(), sources)
+    _rename_custom_keys(plain, model)
     imports = _imports(plain.pop('custom_imports', None), sources)
     text = config_text({**plain, 'custom_imports': imports} if imports else plain)
     if sources:
         # Triple quotes and the slash allow quotes in the folder's name, which MMEngine puts in as it is.
         text = f'import sys\n\nsys.path.insert(0, """{{{{ fileDirname }}}}/""")\n{text}'
     return {**sources, 'student.py': text}
+
+
+def _rename_custom_keys(config: dict, model: Mapping) -> None:
+    """Give the optimizer's ``custom_keys`` the student's own names, and drop those of the connector; in place."""
+    settings = (config.get('optim_wrapper') or {}).get('paramwise_cfg') or {}
+    keys = settings.get('custom_keys')
+    # A semi-supervised student has parameters that are named `student.…`.
+    if not isinstance(keys, dict) or 'semi_train_cfg' in model:
+        return
+    settings['custom_keys'] = {
+        '' if key == 'student' else key.removeprefix('student.'): value for key, value in keys.items()
+        if key.split('.')[0] != 'connector'}
 
 
 def _imports(custom_imports: Mapping | None, sources: dict[str, str]) -> dict | None:
@@ -112,7 +125,7 @@ def _imports(custom_imports: Mapping | None, sources: dict[str, str]) -> dict | 
     for name in own:
         spec = importlib.util.find_spec(name) if (_BACKBONES / f'{name}.py').exists() else None
         if spec is not None and spec.origin:
-            sources.setdefault(f'{name}.py', Path(spec.origin).read_text())
+            sources.setdefault(f'{name}.py', Path(spec.origin).read_text(encoding='utf-8'))
     modules = [Path(name).stem for name in sources]
     if not (own or modules):
         return None
@@ -193,7 +206,8 @@ def _is_plugin_hook(node: Any) -> bool:
 
 
 def _standalone(file: Path) -> str:
-    source = file.read_text().replace('from mmreviewkd.registry import', 'from mmengine.registry import')
+    source = file.read_text(encoding='utf-8')
+    source = source.replace('from mmreviewkd.registry import', 'from mmengine.registry import')
     if re.search(r'^\s*(from|import)\s+(mmreviewkd|\.)', source, re.MULTILINE):
         raise ConfigError(f'{file.name} imports other modules of mmreviewkd, so it cannot be exported with the student')
     return source

@@ -63,7 +63,7 @@ def level_curves(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
 def _logged(work_dir: Path) -> Iterator[dict]:
     """The lines of a run's scalars; one that was cut off when the run was killed is left out."""
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text().splitlines():
+        for line in file.read_text(encoding='utf-8').splitlines():
             with contextlib.suppress(json.JSONDecodeError):
                 yield json.loads(line)
 

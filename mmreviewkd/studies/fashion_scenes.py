@@ -81,7 +81,8 @@ def make_fashion_scenes(
         for split in _RAW_FILES:
             images, labels = _read_raw(raw_dir, split)
             _write_split(partial, split, made_from[f'{split}_scenes'], images, labels, seed)
-        (partial / _MARKER).write_text(json.dumps(dict(**made_from, sha256=_checksums(partial)), indent=2) + '\n')
+        marker = json.dumps(dict(**made_from, sha256=_checksums(partial)), indent=2) + '\n'
+        (partial / _MARKER).write_text(marker, encoding='utf-8')
         shutil.rmtree(out_dir, ignore_errors=True)
         os.replace(partial, out_dir)
     except OSError as error:
@@ -177,7 +178,7 @@ def _write_split(
                 id=len(coco['annotations']) + 1, image_id=i, category_id=garment['label'] + 1, iscrowd=0,
                 bbox=rle.toBbox(encoded).tolist(), area=int(rle.area(encoded)),
                 segmentation=dict(size=encoded['size'], counts=encoded['counts'].decode())))
-    (folder / 'annotations' / f'{split}.json').write_text(json.dumps(coco))
+    (folder / 'annotations' / f'{split}.json').write_text(json.dumps(coco), encoding='utf-8')
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
@@ -192,7 +193,7 @@ def _is_finished(out_dir: Path, made_from: dict) -> bool:
     if not entries <= {*_RAW_FILES, 'annotations', _SEMANTIC, _MARKER}:
         raise ConfigError(f'{out_dir} is not empty and contains no fashion scenes: remove it or name another folder')
     try:
-        found = json.loads((out_dir / _MARKER).read_text())
+        found = json.loads((out_dir / _MARKER).read_text(encoding='utf-8'))
         checksums = found.pop('sha256')
     except (FileNotFoundError, KeyError, ValueError, AttributeError, TypeError):
         return False  # interrupted or damaged: to be made again

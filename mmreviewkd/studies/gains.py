@@ -109,7 +109,6 @@ def compare_seeds(
         name: PairedScores(seeds, *(
             [scale * result['metrics'][key] for result in results] for results in (alone, distilled)), names)
         for name, key in metrics.items() if key in alone[0]['metrics']}
-    save_atomically(
-        lambda path: Path(path).write_text('\n\n'.join(pairs.markdown(name) for name, pairs in scores.items()) + '\n'),
-        file)
+    text = '\n\n'.join(pairs.markdown(name) for name, pairs in scores.items()) + '\n'
+    save_atomically(lambda path: Path(path).write_text(text, encoding='utf-8'), file)
     draw_pairs(scores, file.with_suffix('.png'))

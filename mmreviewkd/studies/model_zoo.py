@@ -19,8 +19,8 @@ def zoo_tables(root: Path) -> str:
     Returns:
         str: Markdown, with links as seen from ``docs``.
     """
-    index = yaml.safe_load((root / 'model-index.yml').read_text())['Import']
-    return '\n'.join(_table(yaml.safe_load((root / path).read_text())) for path in index)
+    index = yaml.safe_load((root / 'model-index.yml').read_text(encoding='utf-8'))['Import']
+    return '\n'.join(_table(yaml.safe_load((root / path).read_text(encoding='utf-8'))) for path in index)
 
 
 def fill_zoo(root: Path) -> None:

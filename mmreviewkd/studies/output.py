@@ -14,7 +14,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 def write_json(content: Any, file: Path) -> None:
     """Write a JSON file."""
-    save_atomically(lambda path: Path(path).write_text(json.dumps(content, indent=1) + '\n'), file)
+    save_atomically(lambda path: Path(path).write_text(json.dumps(content, indent=1) + '\n', encoding='utf-8'), file)
 
 
 def pyplot() -> Any:
@@ -44,7 +44,7 @@ def check_marks(page: Path, begins: Iterable[str], end: str) -> None:
     """
     if not page.is_file():
         raise ConfigError(f'there is no page {str(page)!r} to fill')
-    text = page.read_text()
+    text = page.read_text(encoding='utf-8')
     for begin in begins:
         found = len(_place(begin, end).findall(text))
         if found != 1:
@@ -81,10 +81,10 @@ def fill_marks(page: Path, contents: Mapping[str, str], end: str) -> None:
         ConfigError: See :func:`check_marks`.
     """
     check_marks(page, contents, end)
-    text = page.read_text()
+    text = page.read_text(encoding='utf-8')
     for begin, content in contents.items():
         text = _place(begin, end).sub(lambda match, content=content: f'{match[1]}{content}\n{match[2]}', text)
-    save_atomically(lambda path: Path(path).write_text(text), page)
+    save_atomically(lambda path: Path(path).write_text(text, encoding='utf-8'), page)
 
 
 def _place(begin: str, end: str) -> re.Pattern:

@@ -55,7 +55,7 @@ def run_report(work_dir: Path, alone: Path | None = None, out: Path | None = Non
         save_atomically(lambda path, file=file: Path(path).write_bytes(file.read_bytes()), out / f'{name}.png')
         parts.append(f'![{name}, drawn at {step}]({name}.png)')
     report = out / 'report.md'
-    save_atomically(lambda path: Path(path).write_text('\n\n'.join(parts) + '\n'), report)
+    save_atomically(lambda path: Path(path).write_text('\n\n'.join(parts) + '\n', encoding='utf-8'), report)
     return report
 
 

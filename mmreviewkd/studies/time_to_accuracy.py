@@ -53,7 +53,7 @@ def time_to_accuracy(out: Path, seed: int = 0, docs: Path | None = None) -> list
     results = [{**result, 'minutes': minutes_until(result, goal)} for result in results]
     write_json(results, out / 'results.json')
     table = results_table(results)
-    save_atomically(lambda path: Path(path).write_text(table), out / 'time_to_accuracy.md')
+    save_atomically(lambda path: Path(path).write_text(table, encoding='utf-8'), out / 'time_to_accuracy.md')
     for folder in (out, *([docs] if docs else [])):
         plot(results, folder / 'time_to_accuracy.png')
     if docs:
@@ -112,5 +112,5 @@ def _textbook_config(out: Path) -> str:
         f'model = dict(connector=dict(type={TextbookConnector.__name__!r}), '
         f'distill_loss=dict(type={TextbookLoss.__name__!r}))', ''])
     out.mkdir(parents=True, exist_ok=True)
-    save_atomically(lambda path: Path(path).write_text(text), file)
+    save_atomically(lambda path: Path(path).write_text(text, encoding='utf-8'), file)
     return str(file)

@@ -71,7 +71,7 @@ class Training:
         pointer = self.work_dir / 'last_checkpoint'
         if not pointer.exists():
             raise ConfigError(f'{self.work_dir} holds no checkpoint yet')
-        return Path(pointer.read_text().strip())
+        return Path(pointer.read_text(encoding='utf-8').strip())
 
     def run(self, trained: Callable[[], None] | None = None) -> dict:
         """Train, export and test, or return the recorded result; an interrupted training is resumed.
@@ -90,7 +90,7 @@ class Training:
         trained = trained or (lambda: None)
         if self.result_file.exists():
             trained()
-            return json.loads(self.result_file.read_text())
+            return json.loads(self.result_file.read_text(encoding='utf-8'))
         print(f'{self.name}: training, log in {self.work_dir / "train.log"}', flush=True)
         started = time.monotonic()
         metrics, cpu_seconds = self._train_and_test(trained)
@@ -123,7 +123,7 @@ class Training:
             command = [
                 _tools() / 'test.py', self.config, self.checkpoint, '--work-dir', test_dir, *self._cfg_options()]
         seconds = _run_python(command, self.work_dir / 'test.log', f'{self.name}, test', self.threads)
-        return json.loads(max(test_dir.glob('*/*.json')).read_text().splitlines()[-1]), seconds
+        return json.loads(max(test_dir.glob('*/*.json')).read_text(encoding='utf-8').splitlines()[-1]), seconds
 
     def _cfg_options(self) -> list[str]:
         return ['--cfg-options', *(f'{key}={value}' for key, value in self.options.items())] if self.options else []
@@ -140,7 +140,7 @@ class ShortTraining(Training):
         cpu = _cpu_seconds()
         shutil.rmtree(self.work_dir, ignore_errors=True)
         self.work_dir.mkdir(parents=True)
-        with open(self.work_dir / 'train.log', 'w') as log, \
+        with open(self.work_dir / 'train.log', 'w', encoding='utf-8') as log, \
                 contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
             try:
                 train(self.config, str(self.work_dir), cfg_options=dict(self.options))
@@ -219,7 +219,7 @@ def _run_python(command: Sequence, log: Path, what: str, threads: int | None) ->
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **({'OMP_NUM_THREADS': str(threads)} if threads else {})}
     begin = time.monotonic()
-    with open(log, 'a') as file, progress(what) as done:
+    with open(log, 'a', encoding='utf-8') as file, progress(what) as done:
         start = file.tell()
         process = subprocess.Popen(
             [sys.executable, *map(str, command)], stdout=file, stderr=subprocess.STDOUT, env=environment)
@@ -237,7 +237,7 @@ def _run_python(command: Sequence, log: Path, what: str, threads: int | None) ->
     _, status, usage = ended
     process.returncode = os.waitstatus_to_exitcode(status)  # so that Popen does not wait for it again
     if process.returncode:
-        last = (log.read_text().strip().splitlines() or ['no output'])[-1]
+        last = (log.read_text(encoding='utf-8', errors='replace').strip().splitlines() or ['no output'])[-1]
         tool = next(str(part) for part in command if str(part).endswith('.py'))
         raise ConfigError(f'{tool} ended with exit code {process.returncode}, see {log}: {last}')
     return usage.ru_utime + usage.ru_stime

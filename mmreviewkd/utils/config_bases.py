@@ -23,7 +23,7 @@ def dropped_hooks(cfg: Config) -> dict[str, list[str]]:
     file = Path(cfg.filename or '')
     if file.suffix != '.py' or not file.is_file():
         return {}
-    tree = ast.parse(file.read_text())
+    tree = ast.parse(file.read_text(encoding='utf-8'))
     if not any(isinstance(node, ast.Assign) and _names(node, 'custom_hooks') for node in tree.body):
         return {}
     kept = _types(cfg.get('custom_hooks'))

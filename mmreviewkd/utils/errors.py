@@ -139,7 +139,8 @@ def described(error: Exception) -> str:
 def _kept_traceback(error: Exception) -> str:
     text = ''.join(traceback.format_exception(error))
     try:
-        with tempfile.NamedTemporaryFile('w', prefix='mmreviewkd-', suffix='.log', delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+                'w', encoding='utf-8', prefix='mmreviewkd-', suffix='.log', delete=False) as file:
             file.write(text)
     except OSError:  # no disk to keep it on
         sys.stderr.write(text)

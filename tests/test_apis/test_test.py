@@ -64,3 +64,27 @@ def test_weights_under_another_name_are_those_that_are_tested(fashion_mnist, tmp
         with open(tmp_path / f'{name}.pkl', 'rb') as file:
             scores.append(torch.stack([result['pred_score'] for result in pickle.load(file)]))
     assert all(torch.equal(found, scores[0]) for found in scores)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('scope', ['mmengine', 'mmpretrain'])
+def test_averaged_weights_are_tested_with_augmentation_too(scope, fashion_mnist, tmp_path):
+    cfg = small_run('resnet8.py', fashion_mnist, custom_hooks=[dict(type=f'{scope}.EMAHook')])
+    # The only augmentation leaves the images as they are.
+    cfg.tta_model = dict(type='mmpretrain.AverageClsScoreTTA')
+    cfg.tta_pipeline = [
+        dict(type='TestTimeAug', transforms=[[dict(type='RandomFlip', prob=0.0)], [dict(type='PackInputs')]])]
+    cfg.dump(tmp_path / 'config.py')
+    torch.manual_seed(1)
+    averaged, raw = (
+        MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).state_dict() for _ in range(2))
+    # As EMAHook saves them: the averaged weights as those of the model, the model's own as those of its copy.
+    copied = {'steps': torch.tensor(1), **{f'module.{name}': value for name, value in raw.items()}}
+    torch.save(dict(state_dict=averaged, ema_state_dict=copied), tmp_path / 'ema.pth')
+    scores = []
+    for tta in (False, True):
+        run_test(str(tmp_path / 'config.py'), str(tmp_path / 'ema.pth'), str(tmp_path / f'tested_{tta}'),
+                 str(tmp_path / 'found.pkl'), tta=tta, cfg_options=dict(experiment_name=f'{scope}_ema_{tta}'))
+        with open(tmp_path / 'found.pkl', 'rb') as file:
+            scores.append(torch.stack([result['pred_score'] for result in pickle.load(file)]))
+    torch.testing.assert_close(scores[1], scores[0], rtol=1e-5, atol=1e-6)

@@ -89,3 +89,27 @@ def test_a_student_that_began_as_an_exported_one_takes_its_backbone_along_again(
     (tmp_path / 'predict.py').write_text(PREDICT)
     done = run_tool(*command_without_plugin(tmp_path / 'predict.py', second), cwd=tmp_path, PYTHONPATH='')
     assert 'scores' in done.stdout
+
+
+EXPORT_NAMED = '''
+import sys
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from mmreviewkd.apis import export_student, read_config
+init_default_scope('mmpretrain')
+cfg = read_config(sys.argv[1], 'work_dir')
+student = MODELS.build(cfg.model.student.model)
+export_student(cfg, {f'student.{name}': value for name, value in student.state_dict().items()}, 'out')
+print(ascii(Config.fromfile('out/student.py').metainfo.classes))
+'''
+
+
+@pytest.mark.slow
+def test_names_of_any_alphabet_are_kept_where_the_locale_is_ascii(tmp_path):
+    (tmp_path / 'export.py').write_text(EXPORT_NAMED)
+    base = ROOT / 'configs' / 'cifar100' / 'resnet20_review-resnet56.py'
+    (tmp_path / 'named.py').write_text(
+        f"_base_ = '{base}'\nmetainfo = dict(classes=('caf\u00e9', '\u732b'))\n", encoding='utf-8')
+    done = run_tool('export.py', 'named.py', cwd=tmp_path, PYTHONPATH=str(ROOT), LC_ALL='C', PYTHONUTF8='0',
+                    PYTHONCOERCECLOCALE='0')
+    assert r"('caf\xe9', '\u732b')" in done.stdout

@@ -90,6 +90,17 @@ def test_the_users_own_modules_and_infinity_are_read_in_a_folder_with_quotes(tmp
     assert type(MODELS.build(student.model).neck).__name__ == 'OwnPooling'
 
 
+def test_custom_keys_name_the_parameters_of_the_plain_student():
+    keys = {'student.backbone': dict(lr_mult=0.1), 'head': dict(lr_mult=2.0), 'connector': dict(lr_mult=3.0)}
+    cfg = Config(dict(
+        model=review_config(), default_scope='mmpretrain', optim_wrapper=dict(paramwise_cfg=dict(custom_keys=keys))))
+    text = student_files(cfg)['student.py']
+    found = Config.fromstring(text.partition('\n\n')[2].partition('\n')[2], '.py')  # without the import of the folder
+    assert found.optim_wrapper.paramwise_cfg.custom_keys == {
+        'backbone': dict(lr_mult=0.1), 'head': dict(lr_mult=2.0)}
+    assert cfg.optim_wrapper.paramwise_cfg.custom_keys == keys
+
+
 @pytest.mark.parametrize('obstacle', [
     'a component that cannot go along', 'a value that has no code', 'a folder that cannot be written to'])
 def test_obstacles_are_found_before_training(fashion_mnist, tmp_path, obstacle):

@@ -242,7 +242,7 @@ def _run(training: Training) -> dict:
 
 
 def _found(training: Training) -> dict | None:
-    return json.loads(training.result_file.read_text()) if training.result_file.exists() else None
+    return json.loads(training.result_file.read_text(encoding='utf-8')) if training.result_file.exists() else None
 
 
 def _cost(result: Mapping) -> dict[str, float]:

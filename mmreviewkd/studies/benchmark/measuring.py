@@ -112,7 +112,8 @@ def machine(device: torch.device) -> dict:
     """Processor, threads, device and versions that the figures depend on."""
     name = platform.processor() or platform.machine()
     if Path('/proc/cpuinfo').exists():
-        models = [line.split(':')[1] for line in Path('/proc/cpuinfo').read_text().splitlines() if 'model name' in line]
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+        models = [line.split(':')[1] for line in lines if 'model name' in line]
         name = models[0].strip() if models else name
     return dict(
         cpu=name, threads=torch.get_num_threads(), torch=torch.__version__, python=platform.python_version(),

@@ -41,7 +41,7 @@ def sweep(pairs: Sequence[tuple[Network, Network]], file: Path | None = None) ->
 
 def _read(file: Path) -> list[Outcome]:
     try:
-        return [Outcome(**entry) for entry in json.loads(file.read_text())]
+        return [Outcome(**entry) for entry in json.loads(file.read_text(encoding='utf-8'))]
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f'--json: {str(file)!r} holds no outcomes of a sweep ({error}); name another file, or remove it') from error
