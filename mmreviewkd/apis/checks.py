@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmreviewkd.utils.checks import choice, flag, number
+from mmreviewkd.utils.config import type_name
 from mmreviewkd.utils.config_keys import misspelt_keys
 from mmreviewkd.utils.errors import ConfigError
 
@@ -141,5 +142,6 @@ def check_launcher(launcher: str) -> None:
 def add_finite_loss_hook(cfg: Config) -> None:
     """Add a :class:`~mmreviewkd.engine.hooks.FiniteLossHook` to a config for training that has none."""
     hooks = cfg.get('custom_hooks') or []
-    if cfg.get('train_cfg') is not None and all(hook['type'] != _FINITE_LOSS_HOOK for hook in hooks):
+    if cfg.get('train_cfg') is not None and all(
+            type_name(hook['type']) != 'FiniteLossHook' for hook in hooks):
         cfg.custom_hooks = [*hooks, dict(type=_FINITE_LOSS_HOOK)]

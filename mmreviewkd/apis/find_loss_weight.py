@@ -18,6 +18,7 @@ from rich.table import Table
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.checks import number
+from mmreviewkd.utils.config import type_name
 from mmreviewkd.utils.config_code import config_text
 from mmreviewkd.utils.errors import ConfigError, DivergenceError
 from mmreviewkd.utils.files import check_writable
@@ -216,7 +217,8 @@ def _configured_weight(cfg: Config, key: str) -> float:
         loss = loss.get(part) if isinstance(loss, dict | Config) else None
     if not isinstance(loss, dict):
         raise ConfigError(f'--key: the config has no {path!r} for {key!r}')
-    cls = MODELS.get(loss.get('type', ''))
+    kind = loss.get('type', '')
+    cls = MODELS.get(kind) if isinstance(kind, str) else kind
     parameter = inspect.signature(cls).parameters.get(last) if cls else None
     if last not in loss and parameter is None:
         raise ConfigError(f'--key: {path} ({loss.get("type")}) has no {last!r}')
@@ -247,7 +249,8 @@ def _write_trial_config(
         hold_out(cfg, _share(held_out, '--held-out', 0.9), work_dir)
     cfg.test_dataloader, cfg.test_evaluator = cfg.val_dataloader, cfg.val_evaluator
     cfg.test_cfg = cfg.get('test_cfg') or dict()
-    cfg.custom_hooks = [hook for hook in cfg.get('custom_hooks') or [] if 'ExportStudentHook' not in str(hook['type'])]
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks') or [] if type_name(hook['type']) != 'ExportStudentHook']
     cfg.pop('work_dir', None)
     file = work_dir / 'trial.py'
     text = f'# Every training of this search has this config, with other loss weights and randomness.seed.\n' \

@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmreviewkd.engine.export import student_files
+from mmreviewkd.utils.config import type_name
 from mmreviewkd.utils.config_bases import dropped_hooks
 from mmreviewkd.utils.errors import ConfigError
 
@@ -22,7 +23,7 @@ def add_export_hook(cfg: Config) -> None:
         cfg (Config): The config; changed in place.
     """
     hooks = cfg.get('custom_hooks') or []
-    if not _is_distillation(cfg) or any(_name(hook['type']) == 'ExportStudentHook' for hook in hooks):
+    if not _is_distillation(cfg) or any(type_name(hook['type']) == 'ExportStudentHook' for hook in hooks):
         return
     try:
         student_files(cfg)
@@ -46,9 +47,4 @@ def warn_of_dropped_hooks(cfg: Config) -> None:
 
 def _is_distillation(cfg: Config) -> bool:
     model = cfg.get('model')
-    return isinstance(model, Mapping) and _name(model.get('type')) == 'ReviewDistiller'
-
-
-def _name(kind: object) -> str:
-    """The class name of a type, which may also be a dotted path or a class."""
-    return getattr(kind, '__name__', str(kind)).rpartition('.')[2]
+    return isinstance(model, Mapping) and type_name(model.get('type')) == 'ReviewDistiller'

@@ -5,7 +5,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmreviewkd.utils.config import load_config, model_config
+from mmreviewkd.utils.config import load_config, model_config, type_name
 from mmreviewkd.utils.errors import ConfigError
 
 _LOADERS = 'test_dataloader', 'val_dataloader', 'train_dataloader'
@@ -56,9 +56,7 @@ def _floats(values: Any) -> list[float]:
 
 def _transforms(config: Any) -> Iterator[Mapping]:
     if isinstance(config, Mapping):
-        kind = config.get('type')
-        name = kind if isinstance(kind, str) else getattr(kind, '__name__', '')
-        if name.replace('/', '.').rpartition('.')[2] == 'Normalize':
+        if str(type_name(config.get('type'))).rpartition('/')[2] == 'Normalize':
             yield config
         config = list(config.values())
     if isinstance(config, (list, tuple)):

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading
-from mmreviewkd.utils.config import load_config
+from mmreviewkd.utils.config import load_config, type_name
 from mmreviewkd.utils.config_errors import build_errors_named
 from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.errors import ConfigError
@@ -91,7 +91,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def _prepare_cpu(cfg: Config) -> None:
-    if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
+    if type_name(cfg.get('optim_wrapper', {}).get('type')) == 'AmpOptimWrapper':
         raise ConfigError(
             "--amp (optim_wrapper.type='AmpOptimWrapper') needs an accelerator, but only a CPU is available; remove it")
     if cfg.get('launcher') == 'pytorch':

@@ -158,7 +158,10 @@ def _draw(cfg: Config, show_dir: str) -> None:
     require_keys(cfg.default_hooks, ('visualization',), 'needed by --show-dir', 'default_hooks')
     hook = cfg.default_hooks.visualization
     scope = hook.get('_scope_', cfg.get('default_scope', 'mmengine'))
-    known = inspect.signature(HOOKS.get(hook.type if '.' in hook.type else f'{scope}.{hook.type}')).parameters
+    kind = hook.type
+    if isinstance(kind, str):
+        kind = HOOKS.get(kind if '.' in kind else f'{scope}.{kind}')
+    known = inspect.signature(kind).parameters
     folder = str(Path(show_dir).absolute())
     wanted = dict(enable=True, draw=True, interval=1, out_dir=folder, test_out_dir=folder)
     hook.update({key: value for key, value in wanted.items() if key in known})

@@ -9,6 +9,7 @@ from mmengine.fileio import LocalBackend, get_file_backend
 from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
+from mmengine.utils import get_object_from_string
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -100,7 +101,7 @@ class ResumableRunner(Runner):
         """Register the default hooks, with this package's ``CheckpointHook`` instead of MMEngine's."""
         hooks = dict(hooks or {})
         checkpoint = hooks.get('checkpoint', dict(type='CheckpointHook', interval=1))
-        if isinstance(checkpoint, dict) and checkpoint.get('type') in _CHECKPOINT_HOOKS:
+        if isinstance(checkpoint, dict) and _is_of_mmengine(checkpoint.get('type')):
             hooks['checkpoint'] = {**checkpoint, 'type': 'mmreviewkd.CheckpointHook'}
         super().register_default_hooks(hooks)
 
@@ -160,6 +161,13 @@ class ResumableRunner(Runner):
         if seed is not None and seed != self.seed:
             self._randomness_cfg.update(seed=seed)
             self.set_randomness(**self._randomness_cfg)
+
+
+def _is_of_mmengine(kind: object) -> bool:
+    """Whether the type of a checkpoint hook is MMEngine's, which may be named by its module."""
+    if isinstance(kind, str) and kind.count('.') > 1:
+        kind = get_object_from_string(kind)
+    return kind in _CHECKPOINT_HOOKS
 
 
 def _check_not_empty(loader: DataLoader, where: str) -> None:

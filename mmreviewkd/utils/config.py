@@ -7,12 +7,21 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
-from mmengine.model import PretrainedInit
 
 from .errors import ConfigError, did_you_mean
 
-# The types of an ``init_cfg`` that loads weights: by name, in pure Python configs, and of PVT, which gives none.
-_PRETRAINED = ('Pretrained', PretrainedInit, None)
+# The types of an ``init_cfg`` that loads weights; PVT gives none.
+_PRETRAINED = ('Pretrained', 'PretrainedInit', None)
+
+
+def type_name(kind: object) -> str | None:
+    """Return the class name of a config's ``type``, however it is given; None of None.
+
+    Args:
+        kind (str or type, optional): A name, with or without a scope; a dotted path, as MMEngine writes pure Python
+            configs; or a class, as they hold it.
+    """
+    return None if kind is None else getattr(kind, '__name__', str(kind)).rpartition('.')[2]
 
 
 def model_config(model: dict | str, where: str) -> ConfigDict:
@@ -166,5 +175,5 @@ def without_pretrained(config: Any, key: str = '') -> Any:
 
 def _loads_weights(key: str, value: Any) -> bool:
     if key == 'init_cfg':
-        return isinstance(value, dict) and value.get('type') in _PRETRAINED
+        return isinstance(value, dict) and type_name(value.get('type')) in _PRETRAINED
     return key == 'pretrained' and (isinstance(value, str) or value is True)

@@ -11,6 +11,7 @@ from conftest import ROOT, run_tool, small_run
 from mmengine.config import Config
 
 from mmreviewkd.apis import WeightSearch, find_loss_weight
+from mmreviewkd.models import HierarchicalContextLoss
 from mmreviewkd.utils import ConfigError
 
 module = importlib.import_module('mmreviewkd.apis.find_loss_weight')
@@ -56,6 +57,11 @@ def test_by_default_the_weights_surround_that_of_the_config(search, tmp_path):
     found, _ = search(peak(10))
     assert sorted(found.scores) == [0, 1, 3, 10, 30, 100]
     assert json.loads((tmp_path / 'search' / 'loss_weight.json').read_text())['best'] == {found.key: 10}
+
+
+def test_a_loss_that_is_given_as_a_class_has_a_weight():
+    cfg = Config(dict(model=dict(distill_loss=dict(type=HierarchicalContextLoss))))
+    assert module._configured_weight(cfg, 'model.distill_loss.loss_weight') == 1.0
 
 
 @pytest.mark.parametrize(('at', 'best', 'more'), [(100, 90, [30, 90, 270]), (0.1, 0.111, [0.333, 0.111, 0.037])])

@@ -2,13 +2,16 @@
 
 import errno
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 from conftest import small_run
+from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from mmreviewkd.apis import test as run_test
+from mmreviewkd.apis.test import _draw
 from mmreviewkd.utils import CheckpointError, ConfigError
 
 
@@ -64,6 +67,16 @@ def test_weights_under_another_name_are_those_that_are_tested(fashion_mnist, tmp
         with open(tmp_path / f'{name}.pkl', 'rb') as file:
             scores.append(torch.stack([result['pred_score'] for result in pickle.load(file)]))
     assert all(torch.equal(found, scores[0]) for found in scores)
+
+
+@pytest.mark.parametrize('kind', ['VisualizationHook', 'mmpretrain.VisualizationHook', 'class'])
+def test_predictions_are_drawn_by_the_config_s_hook(kind):
+    hook = pytest.importorskip('mmpretrain.engine.hooks').VisualizationHook
+    cfg = Config(dict(default_scope='mmpretrain', default_hooks=dict(
+        visualization=dict(type=hook if kind == 'class' else kind))))
+    _draw(cfg, 'shown')
+    found = cfg.default_hooks.visualization
+    assert found.enable and found.interval == 1 and found.out_dir == str(Path('shown').absolute())
 
 
 @pytest.mark.slow

@@ -4,10 +4,12 @@ import itertools
 
 import pytest
 import torch
+from mmengine.hooks import CheckpointHook as MMEngineCheckpointHook
 from mmengine.logging import MessageHub
 from mmengine.model import BaseModel
 from torch.utils.data import TensorDataset
 
+from mmreviewkd.engine.hooks import CheckpointHook
 from mmreviewkd.engine.runner import ResumableRunner
 from mmreviewkd.utils import ConfigError
 
@@ -24,10 +26,10 @@ class Line(BaseModel):
 
 
 def build(work_dir, images=4, drop_last=False, schedule=None, epochs=2, resume=False, out_dir=None, model=None,
-          **optim_wrapper):
+          checkpoint='CheckpointHook', **optim_wrapper):
     return ResumableRunner(
         model or Line(), str(work_dir), train_cfg=dict(by_epoch=True, max_epochs=epochs), resume=resume,
-        default_hooks=dict(logger=None, checkpoint=dict(type='CheckpointHook', interval=1, out_dir=out_dir)),
+        default_hooks=dict(logger=None, checkpoint=dict(type=checkpoint, interval=1, out_dir=out_dir)),
         train_dataloader=dict(
             dataset=TensorDataset(torch.ones(images, 1)), batch_size=3, drop_last=drop_last,
             sampler=dict(type='DefaultSampler', shuffle=False), collate_fn=dict(type='default_collate')),
@@ -101,3 +103,10 @@ def test_of_two_runners_the_one_that_trains_tells_the_iteration(tmp_path):
     first.train()
     second.train()
     assert first.model.seen == second.model.seen == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize('kind', [
+    'CheckpointHook', 'mmengine.CheckpointHook', 'mmengine.hooks.CheckpointHook',
+    'mmengine.hooks.checkpoint_hook.CheckpointHook', MMEngineCheckpointHook])
+def test_the_checkpoint_hook_of_mmengine_is_replaced_however_it_is_named(kind, tmp_path):
+    assert CheckpointHook in map(type, build(tmp_path, checkpoint=kind).hooks)

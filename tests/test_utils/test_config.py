@@ -112,6 +112,8 @@ def test_items_that_load_weights_are_found_and_left_out():
     assert not loads_weights(plain) and without_pretrained(plain) == plain
     for part in (
             dict(init_cfg=dict(type='Pretrained', checkpoint='x.pth')), dict(pretrained='torchvision://resnet18'),
+            dict(init_cfg=dict(type=PretrainedInit, checkpoint='x.pth')),
+            dict(init_cfg=dict(type='mmengine.model.weight_init.PretrainedInit', checkpoint='x.pth')),
             dict(pretrained=True), dict(init_cfg=[dict(type='Kaiming'), dict(type='Pretrained', checkpoint='x.pth')])):
         model = dict(plain, heads=[dict(layers=2, **part)])
         assert loads_weights(model), part

@@ -1,7 +1,7 @@
 """Activation checkpointing of a level that updates its running statistics only once per batch."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -21,22 +21,26 @@ def checkpointed(compute: Callable, block: nn.Module) -> Callable:
         Callable: A function with the arguments and results of ``compute``.
     """
     def contexts() -> tuple[contextlib.AbstractContextManager[Any], contextlib.AbstractContextManager[Any]]:
-        return contextlib.nullcontext(), _running_statistics_unchanged(block)
+        return contextlib.nullcontext(), _RunningStatisticsUnchanged(block)
 
     return partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
-@contextlib.contextmanager
-def _running_statistics_unchanged(block: nn.Module) -> Iterator[None]:
-    norms = [
-        norm for norm in block.modules()
-        if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
-    before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, (momentum, count) in zip(norms, before):
+class _RunningStatisticsUnchanged(contextlib.AbstractContextManager):
+    """Context of a recomputation, which may be entered more than once, as when gradients are computed twice."""
+
+    def __init__(self, block: nn.Module) -> None:
+        self._block = block
+
+    def __enter__(self) -> None:
+        self._norms = [
+            norm for norm in self._block.modules()
+            if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
+        self._before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in self._norms]
+        for norm in self._norms:
+            norm.momentum = 0.0
+
+    def __exit__(self, *_: object) -> None:
+        for norm, (momentum, count) in zip(self._norms, self._before):
             norm.momentum = momentum
             norm.num_batches_tracked.copy_(count)

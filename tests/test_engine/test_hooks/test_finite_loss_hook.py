@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 from torch import nn
 
 from mmreviewkd.apis import build_runner, export_student
+from mmreviewkd.apis.checks import add_finite_loss_hook
 from mmreviewkd.engine.hooks import FiniteLossHook
 from mmreviewkd.utils import CheckpointError, ConfigError
 from mmreviewkd.utils.finite import check_finite
@@ -119,13 +120,18 @@ def test_a_run_stops_before_it_saves_or_exports(options, fashion_mnist, tmp_path
 
 
 def test_runs_of_the_tools_have_the_hook_once(fashion_mnist, tmp_path):
-    for hooks in ([], [dict(type='mmreviewkd.FiniteLossHook', patience=3)]):
+    dotted = f'{FiniteLossHook.__module__}.FiniteLossHook'  # as MMEngine writes pure Python configs
+    for kind in (None, 'mmreviewkd.FiniteLossHook', dotted):
+        hooks = [dict(type=kind, patience=3)] if kind else []
         config = small_run('resnet8.py', fashion_mnist)
         config.work_dir, config.launcher = str(tmp_path), 'none'
         config.custom_hooks = hooks
         runner = build_runner(config)
         found = [hook for hook in runner.hooks if isinstance(hook, FiniteLossHook)]
         assert [hook.patience for hook in found] == [hooks[0]['patience'] if hooks else 10]
+    pure_python = Config(dict(train_cfg=dict(), custom_hooks=[dict(type=FiniteLossHook)]))
+    add_finite_loss_hook(pure_python)
+    assert len(pure_python.custom_hooks) == 1
 
 
 def test_a_student_that_is_not_finite_is_not_exported(tmp_path: Path):
