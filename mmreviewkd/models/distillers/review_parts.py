@@ -1,10 +1,12 @@
 """The parts of a distillation beside its two networks: connector and losses, built for the levels of a pair."""
 
+import contextlib
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -13,10 +15,13 @@ from mmreviewkd.models.taps.probe import Probe
 from mmreviewkd.models.taps.recording import Recording
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import component
-from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.errors import ConfigError, described
 
 from .build_warnings import pair_warnings
 from .comparison import compared_levels
+
+# The packages of components that a config may name by mistake; errors in a user's own ones are for the user to trace.
+_PUBLISHED = ('mmreviewkd', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'mmpose', 'mmdet3d', 'mmrazor', 'torch')
 
 
 def check_parts(
@@ -104,16 +109,42 @@ def distillation_losses(
     Returns:
         tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]: ``loss_logit`` and ``loss_distill``, as far as
         there are such losses, scalars; and what :func:`compared_levels` gives.
+
+    Raises:
+        ConfigError: If the connector or a loss is one of another kind, which cannot be computed from what it is given.
     """
     losses = {}
     if logit_loss is not None:
         more = {} if classes is None else dict(targets=classes)
-        losses['loss_logit'] = logit_loss(_logits(features[-1]), _logits(targets[-1]), **more)
+        with _part_errors_named('logit_loss', logit_loss, "the logits of student and teacher, [N, classes] each"):
+            losses['loss_logit'] = logit_loss(_logits(features[-1]), _logits(targets[-1]), **more)
         features, targets = features[:-1], targets[:-1]
     if distill_loss is not None:
-        features, targets = compared_levels(connector, distill_loss, features, targets)
-        losses['loss_distill'] = warmup * distill_loss(features, targets)
+        with _part_errors_named(
+                'connector', connector, "the student's features, one per level, and the sizes of the teacher's"):
+            features, targets = compared_levels(connector, distill_loss, features, targets)
+        given = 'the features of student and teacher' if connector is None else \
+            "the connector's features and the teacher's"
+        with _part_errors_named('distill_loss', distill_loss, f'{given}, one per level each'):
+            losses['loss_distill'] = warmup * distill_loss(features, targets)
     return losses, features, targets
+
+
+@contextlib.contextmanager
+def _part_errors_named(key: str, part: nn.Module | None, given: str) -> Iterator[None]:
+    """Turn errors of a published component, which is probably one of another kind, into a ConfigError.
+
+    The errors of a user's own component stay as they are, with their traceback.
+    """
+    try:
+        yield
+    except (ConfigError, torch.cuda.OutOfMemoryError):
+        raise
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        if part is None or type(part).__module__.partition('.')[0] not in _PUBLISHED:
+            raise
+        raise ConfigError(
+            f'{key} ({type(part).__name__}) fails on what it is given, {given}: {described(error)}') from error
 
 
 def needs_classes(logit_loss: nn.Module | None) -> bool:

@@ -4,9 +4,11 @@ from collections import Counter
 
 import pytest
 import torch
+from mmengine.registry import MODELS as ROOT_MODELS
 
 from mmreviewkd.models.distillers.review_parts import build_parts, check_parts, distillation_losses
 from mmreviewkd.models.taps.probe import Probe
+from mmreviewkd.registry import MODELS
 from mmreviewkd.utils import ConfigError
 
 LOSS = dict(type='FeatureL2Loss')
@@ -59,3 +61,31 @@ def test_parts_that_are_no_components_are_named():
         check_parts('ReviewConnector', LOSS, None, {})
     with pytest.raises(ConfigError, match=r'logit_loss and teacher.logits belong together'):
         check_parts(None, LOSS, LOGITS, dict(student='fc', teacher=None))
+
+
+LAYER = dict(type='mmengine.Linear', in_features=4, out_features=4)
+
+
+@pytest.mark.parametrize(('key', 'part', 'message'), [
+    ('distill_loss', LOGITS, r'^distill_loss \(LogitDistillationLoss\) fails on what it is given, the features'),
+    ('logit_loss', LAYER, r'^logit_loss \(Linear\) fails on what it is given, the logits'),
+    ('connector', LAYER, r'^connector \(Linear\) fails on .* the sizes'),
+])
+def test_parts_of_another_kind_are_named(key, part, message):
+    MODELS.get('mmengine.Linear') or ROOT_MODELS.register_module(module=torch.nn.Linear)
+    config = {'connector': None, 'distill_loss': LOSS, 'logit_loss': LOGITS, key: part}
+    parts = build_parts(levels(4, 10), levels(4, 10), **config)
+    with pytest.raises(ConfigError, match=message):
+        distillation_losses(**parts, features=maps(4, 10), targets=maps(4, 10))
+
+
+class OwnLoss(torch.nn.Module):
+
+    def forward(self, features, targets):
+        return features.nothing
+
+
+def test_errors_of_the_users_own_parts_stay_as_they_are():
+    parts = build_parts(levels(4, 10), levels(4, 10), None, dict(type=OwnLoss), None)
+    with pytest.raises(AttributeError, match='nothing'):
+        distillation_losses(**parts, features=maps(4, 10), targets=maps(4, 10))
