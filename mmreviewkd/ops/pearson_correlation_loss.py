@@ -17,8 +17,7 @@ def pearson_correlation_loss(
 
     The correlation of a channel is taken over all images and pixels of the batch, so the loss ignores the mean and
     the scale of every channel. It is computed as half the mean squared difference of the channels, standardized to
-    mean 0 and variance 1. A constant channel has the correlation 0, and adds 1/2; where each channel has a single value,
-    as a pooled level of one image, the level adds nothing.
+    mean 0 and variance 1. A constant channel has the correlation 0, and adds 1/2.
 
     Args:
         student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level.
@@ -28,7 +27,7 @@ def pearson_correlation_loss(
         Tensor: The scalar loss, in float32 for half-precision maps.
 
     Raises:
-        ValueError: If the numbers of levels or the shapes at a level differ.
+        ValueError: If the numbers of levels or the shapes at a level differ, or a channel has a single value.
     """
     student_features, teacher_features = paired_levels(student_features, teacher_features)
     return sum(
@@ -36,6 +35,4 @@ def pearson_correlation_loss(
 
 
 def _standardized(feature: Tensor) -> Tensor:
-    if feature[:, :1].numel() == 1:
-        return feature - feature.detach()
     return F.batch_norm(feature, None, None, training=True, eps=_SMALLEST_VARIANCE)

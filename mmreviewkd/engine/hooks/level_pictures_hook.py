@@ -1,6 +1,7 @@
 """Draw the levels of a few fixed images while training."""
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -104,7 +105,8 @@ class LevelPicturesHook(Hook):
         if distances:
             means = torch.stack(distances).mean(0).tolist()
             runner.visualizer.add_scalars(
-                {f'distance/level{level}': mean for level, mean in enumerate(means, start=1)}, step=step)
+                {f'distance/level{level}': mean for level, mean in enumerate(means, start=1) if not math.isnan(mean)},
+                step=step)
 
 
 def _as_rgb(sample: dict, preprocessor: nn.Module) -> np.ndarray:

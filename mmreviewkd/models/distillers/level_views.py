@@ -23,7 +23,8 @@ class LevelView:
         student (Tensor): The connector's output, ``[N, O, H, W]``.
         teacher (Tensor): The teacher's feature, of the same shape (of other channels and size if there is no
             connector).
-        distance (Tensor): The scalar distillation loss of this level alone, with its weight 1 and without warm-up.
+        distance (Tensor): The scalar distillation loss of this level alone, with its weight 1 and without warm-up; NaN
+            if the loss cannot be computed of these images, as PKD of a pooled level of one image.
         attention (Tensor, optional): The maps with which ABF weighs the level itself and the coarser residual,
             ``[N, 2, h, w]``; None where no ABF fuses two maps. Defaults to None.
     """
@@ -66,11 +67,19 @@ def level_views(
             attention = attention_maps(distiller.connector, features, sizes)
             features = distiller.connector.forward(features, sizes)  # not a compiled call, which would compile again
             targets = connector_targets(distiller.connector, targets)
-        distances = level_losses(distiller.distill_loss, features, targets)
+        distances = [_distance(distiller.distill_loss, *pair) for pair in zip(features, targets)]
         weight = getattr(distiller.distill_loss, 'loss_weight', 1.0) or 1.0
         return tuple(
             LevelView(student, teacher, distance / weight, maps) for student, teacher, distance, maps in zip(
                 features, targets, distances, [*attention, *[None] * (len(features) - len(attention))]))
+
+
+def _distance(distill_loss: nn.Module, feature: Tensor, target: Tensor) -> Tensor:
+    """The loss of a level, NaN if it cannot be computed of so few values."""
+    try:
+        return distill_loss([feature], [target])
+    except ValueError:
+        return target.new_full((), float('nan'))
 
 
 @torch.no_grad()

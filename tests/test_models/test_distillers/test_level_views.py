@@ -109,3 +109,9 @@ def test_the_losses_of_the_levels_add_up(distiller):
     distiller(**batch, mode='loss')
     assert len(seen['parts']) == len(STAGES)
     torch.testing.assert_close(sum(seen['parts']), seen['total'])
+
+
+def test_a_level_of_a_single_value_has_no_distance_by_correlation(probes_of_32_pixels):
+    model = started(connector=dict(type='SameLevelConnector'), distill_loss=dict(type='PearsonCorrelationLoss'))
+    *maps, pooled = level_views(model, images(model)[:1])
+    assert all(view.distance > 0 for view in maps) and pooled.distance.isnan()
