@@ -68,15 +68,13 @@ def _classifiers(
 
 
 def _detectors() -> list[Method]:
-    """The methods of the setting of detectors: the features of both pyramids, by other connectors and losses."""
+    """The methods of the setting of detectors, which compare both pyramids."""
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
-    same_level = {'model.connector': dict(_delete_=True, type='SameLevelConnector')}
     return [
         Method(REVIEW, config, {WEIGHT: (10.0, 30.0)}),
-        Method('same-level L2', config, {WEIGHT: (3.0, 10.0)}, {
-            **same_level, 'model.distill_loss.type': 'FeatureL2Loss'}),
         Method('PKD', config, {WEIGHT: (3.0, 10.0, 30.0)}, {
-            **same_level, 'model.distill_loss.type': 'PearsonCorrelationLoss'})]
+            'model.connector': dict(_delete_=True, type='SameLevelConnector'),
+            'model.distill_loss.type': 'PearsonCorrelationLoss'})]
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_detectors_are_chosen_on_validation_scenes_and_reported_on_test_scenes(r
     page.write_text('<!-- scenes: loss weights -->\n<!-- end -->\n<!-- scenes: methods -->\n<!-- end -->\n')
     comparison.compare_methods(tmp_path / 'out', docs=tmp_path, setting='scenes')
     teacher, *students = recorded
-    assert teacher.config == 'configs/fashion_scenes/mask-rcnn_r34.py' and len(students) == 2 + 2 + 3 + 4 * 3
+    assert teacher.config == 'configs/fashion_scenes/mask-rcnn_r34.py' and len(students) == 2 + 3 + 3 * 3
     for training in students:
         part = 'test' if training.work_dir.parent.name == 'runs' else 'val'
         assert training.options['val_dataloader.dataset.ann_file'] == f'annotations/{part}.json'
