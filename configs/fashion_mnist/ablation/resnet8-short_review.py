@@ -10,5 +10,5 @@ model = dict(
         checkpoint='work_dirs/ablation/teachers/ablation_resnet14-half/epoch_8.pth',
         taps=_base_.taps.stages_before_relu),
     connector=dict(type='ReviewConnector', fusion='abf'),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0),
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=3.0),
     warmup_iters=32)
