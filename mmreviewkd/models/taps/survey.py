@@ -118,7 +118,7 @@ def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Surve
 
 
 def _told_apart(watch: '_Watch', model: nn.Module, inputs: Tensor, entry: str) -> tuple[Feature, ...]:
-    """The features of a run, with the kind of maps as deep as high and wide seen in a run on an image twice as wide."""
+    """The features of a run; of those that may be of either kind, it is seen in a run on an image twice as wide."""
     features, alike = watch.features(), set(watch.alike)
     if not alike:
         return features
@@ -130,8 +130,16 @@ def _told_apart(watch: '_Watch', model: nn.Module, inputs: Tensor, entry: str) -
         return features
     kinds = {feature.tap: feature.kind for feature in watch.features()}
     return tuple(
-        replace(feature, kind='channels_last', before_relu=None)
-        if feature.tap in alike and kinds.get(feature.tap) == 'channels_last' else feature for feature in features)
+        _as_channels_last(feature, inputs) if feature.tap in alike and kinds.get(feature.tap) == 'channels_last'
+        else feature for feature in features)
+
+
+def _as_channels_last(feature: Feature, image: Tensor) -> Feature:
+    """A feature whose axes were taken for those of a map."""
+    (height, width), channels = (feature.channels, feature.size[0]), feature.size[1]
+    return replace(
+        feature, kind='channels_last', channels=channels, size=(height, width), before_relu=None,
+        stride=_stride(image.shape[2], height))
 
 
 class _Watch:
@@ -153,7 +161,7 @@ class _Watch:
         self._image = image
         self._order = itertools.count()
         self._found: dict[str, tuple[Feature, ...]] = {}  # in the order in which the modules finish
-        self.alike: set[str] = set()  # taps of values whose height, width and channels cannot be told apart
+        self.alike: set[str] = set()  # taps of values that may as well be channels-last maps
         self._relus: dict[str, weakref.ref] = {}
 
     @property
@@ -191,7 +199,7 @@ class _Watch:
                 continue
             kind, channels, size, extra = described
             tap = path + (f':output{index}' if several else '')
-            if kind == 'map' and channels == size[0] and _covers((channels, size[0]), self._image):
+            if kind == 'map' and _covers((channels, size[0]), self._image):
                 self.alike.add(tap)
             relu = self._relu_at_the_end(name, value) if composite and kind == 'map' and not several else None
             yield Feature(

@@ -146,9 +146,12 @@ class _ChannelsLast(nn.Module):
         return self.stage(self.norm(self.stem(images).permute(0, 2, 3, 1)))
 
 
-@pytest.mark.parametrize('side', [64, 96])
-def test_maps_as_deep_as_high_and_wide_are_told_apart(side):
-    """At 96 pixels, all maps are 24 x 24 of 24 channels."""
-    kinds = {feature.tap: feature.kind for feature in survey(_ChannelsLast(), (3, side, side)).features}
-    assert kinds == {'stem': 'map', 'norm': 'channels_last', 'stage[0]': 'channels_last',
-                     'stage[-1]': 'channels_last', 'stage': 'channels_last'}
+@pytest.mark.parametrize(('height', 'width'), [(64, 64), (96, 96), (24, 48)])
+def test_maps_that_may_be_of_either_layout_are_told_apart(height, width):
+    """At 96 pixels, all maps are 24 x 24 of 24 channels; at 24 x 48 they are 6 x 12 of 24 channels."""
+    found = {feature.tap: feature for feature in survey(_ChannelsLast(), (3, height, width)).features}
+    assert {tap: feature.kind for tap, feature in found.items()} == {
+        'stem': 'map', 'norm': 'channels_last', 'stage[0]': 'channels_last', 'stage[-1]': 'channels_last',
+        'stage': 'channels_last'}
+    assert {(feature.channels, feature.size, feature.stride) for feature in found.values()} == {
+        (24, (height // 4, width // 4), 4.0)}
