@@ -135,7 +135,8 @@ class ResumableRunner(Runner):
 
         From them a model learns the iteration, which a warm-up depends on.
         """
-        for instance in (self.message_hub, self.logger, self.visualizer, self.default_scope):
+        # Pure Python configs have no default scope.
+        for instance in filter(None, (self.message_hub, self.logger, self.visualizer, self.default_scope)):
             instances = type(instance)._instance_dict
             if instances.get(instance.instance_name) is instance:
                 instances.move_to_end(instance.instance_name)
