@@ -1,7 +1,7 @@
 """Methods compared, each at its own best loss weight: classifiers with few images and with all, and a detector."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .ablation.study import TOP1, Ablation, Metric, Variant
@@ -27,28 +27,9 @@ _VALIDATION_SCENES = {
     'val_evaluator.ann_file': 'data/fashion_scenes/annotations/val.json'}
 
 
-@dataclass(frozen=True)
-class Method:
-    """A distillation method.
-
-    Args:
-        name (str): Its name in tables.
-        config (str): The config file of the distilled student.
-        weights (Mapping[str, Sequence[float]]): Candidate loss weights, by dotted key.
-        options (Mapping): Settings that override the config's, by dotted keys.
-        weights_of (Sequence[str]): Methods whose chosen loss weights it takes over.
-    """
-
-    name: str
-    config: str
-    weights: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    options: Mapping = field(default_factory=dict)
-    weights_of: Sequence[str] = ()
-
-
-def _joined(name: str, loss: str) -> Method:
+def _joined(name: str, loss: str) -> Variant:
     """Knowledge Review together with a logit loss, each at the weight that suits it alone."""
-    return Method(
+    return Variant(
         f'{REVIEW} + {name}', f'{CONFIGS}/resnet8_review-resnet14.py', weights_of=(REVIEW, name), options={
             'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
             'model.logit_loss': dict(type=loss)})
@@ -56,23 +37,23 @@ def _joined(name: str, loss: str) -> Method:
 
 def _classifiers(
         review: Sequence[float], kd: Sequence[float], dkd: Sequence[float], l2: Sequence[float],
-        pkd: Sequence[float]) -> list[Method]:
-    """The methods of the settings of classifiers, with their candidate loss weights."""
+        pkd: Sequence[float]) -> list[Variant]:
+    """The methods for classifiers, with their candidate loss weights; without L2 if it has none."""
     return [
-        Method(REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', {WEIGHT: review}),
-        Method('logit KD', f'{CONFIGS}/resnet8_kd-resnet14.py', {LOGIT_WEIGHT: kd}),
-        Method('DKD', f'{CONFIGS}/resnet8_dkd-resnet14.py', {LOGIT_WEIGHT: dkd}),
-        *([Method('same-level L2', f'{CONFIGS}/resnet8_l2-resnet14.py', {WEIGHT: l2})] if l2 else []),
-        Method('PKD', f'{CONFIGS}/resnet8_pkd-resnet14.py', {WEIGHT: pkd}),
+        Variant(REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', weights={WEIGHT: review}),
+        Variant('logit KD', f'{CONFIGS}/resnet8_kd-resnet14.py', weights={LOGIT_WEIGHT: kd}),
+        Variant('DKD', f'{CONFIGS}/resnet8_dkd-resnet14.py', weights={LOGIT_WEIGHT: dkd}),
+        *([Variant('same-level L2', f'{CONFIGS}/resnet8_l2-resnet14.py', weights={WEIGHT: l2})] if l2 else []),
+        Variant('PKD', f'{CONFIGS}/resnet8_pkd-resnet14.py', weights={WEIGHT: pkd}),
         _joined('logit KD', 'LogitDistillationLoss')]
 
 
-def _detectors() -> list[Method]:
-    """The methods of the setting of detectors, which compare both pyramids."""
+def _detectors() -> list[Variant]:
+    """The methods for detectors, which compare the feature pyramids of student and teacher."""
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
     return [
-        Method(REVIEW, config, {WEIGHT: (10.0, 30.0)}),
-        Method('PKD', config, {WEIGHT: (3.0, 10.0, 30.0)}, {
+        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0)}),
+        Variant('PKD', config, weights={WEIGHT: (3.0, 10.0, 30.0)}, options={
             'model.connector': dict(_delete_=True, type='SameLevelConnector'),
             'model.distill_loss.type': 'PearsonCorrelationLoss'})]
 
@@ -84,7 +65,7 @@ class Setting:
     Args:
         alone (str): The config file of the student alone.
         teacher (str): The config file of the teacher.
-        methods (Sequence[Method]): The methods.
+        methods (Sequence[Variant]): The distilled students, without teacher and the settings below.
         page (str): The page in the docs whose tables are filled.
         seeds (Sequence[int]): Seeds of the reported trainings.
         tuning_seeds (Sequence[int]): Seeds of the trainings that choose loss weights.
@@ -97,7 +78,7 @@ class Setting:
 
     alone: str
     teacher: str
-    methods: Sequence[Method]
+    methods: Sequence[Variant]
     page: str
     seeds: Sequence[int]
     tuning_seeds: Sequence[int]
@@ -113,9 +94,7 @@ class Setting:
         if self.doubled:
             variants.append(Variant(f'{ALONE}, twice the epochs', self.alone, {**self.options, **self.doubled}))
         return variants + [
-            Variant(
-                method.name, method.config, {**self.options, **self.distilled, **method.options}, self.teacher,
-                method.weights, method.weights_of)
+            replace(method, options={**self.options, **self.distilled, **method.options}, teacher=self.teacher)
             for method in self.methods]
 
 

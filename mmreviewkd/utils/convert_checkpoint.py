@@ -93,7 +93,7 @@ def _shapes(state: Mapping[str, Tensor], layers: Collection[str]) -> dict[str, l
 
 
 def _matched_by_shape(own: Mapping[str, list], other: Mapping[str, list]) -> dict[str, str]:
-    """Match layers whose entries have shapes that no other layer has; empty if there is any other layer."""
+    """Match layers by the shapes of their entries; empty if two layers have the same shapes, or one has no partner."""
     owners = {str(shapes): layer for layer, shapes in own.items()}
     distinct = len(owners) == len(own) and len({str(shapes) for shapes in other.values()}) == len(other)
     if not distinct or owners.keys() != {str(shapes) for shapes in other.values()}:

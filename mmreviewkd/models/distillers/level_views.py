@@ -75,7 +75,7 @@ def level_views(
 
 
 def _distance(distill_loss: nn.Module, feature: Tensor, target: Tensor) -> Tensor:
-    """The loss of a level, NaN if it cannot be computed of so few values."""
+    """The scalar loss of one level, ``[N, O, H, W]`` each; NaN where a channel has too few values for it."""
     try:
         return distill_loss([feature], [target])
     except ValueError:

@@ -118,7 +118,7 @@ def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Surve
 
 
 def _told_apart(watch: '_Watch', model: nn.Module, inputs: Tensor, entry: str) -> tuple[Feature, ...]:
-    """The features of a run; of those that may be of either kind, it is seen in a run on an image twice as wide."""
+    """The features of a run. A second run, on an image twice as wide, decides which of ``alike`` are channels-last."""
     features, alike = watch.features(), set(watch.alike)
     if not alike:
         return features
@@ -135,7 +135,7 @@ def _told_apart(watch: '_Watch', model: nn.Module, inputs: Tensor, entry: str) -
 
 
 def _as_channels_last(feature: Feature, image: Tensor) -> Feature:
-    """A feature whose axes were taken for those of a map."""
+    """The feature ``[N, H, W, C]`` of a value that was read as ``[N, C, H, W]``."""
     (height, width), channels = (feature.channels, feature.size[0]), feature.size[1]
     return replace(
         feature, kind='channels_last', channels=channels, size=(height, width), before_relu=None,
