@@ -2,7 +2,6 @@
 
 import difflib
 import inspect
-import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -13,12 +12,13 @@ from torch import nn
 from .errors import ConfigError, check_keys
 
 _COMPILE_MODES = ('default', 'reduce-overhead', 'max-autotune', 'max-autotune-no-cudagraphs')
+_LARGEST = torch.finfo(torch.float32).max
 
 
 def number(
         value: Any, where: str, at_least: float | None = None, above: float | None = None,
         integer: bool = False) -> Any:
-    """Check for a finite number, which a boolean is not.
+    """Check for a number that is finite in single precision; a boolean is none.
 
     Args:
         value (Any): What the config holds.
@@ -31,7 +31,7 @@ def number(
         ConfigError: If the value is not such a number.
     """
     kind = numbers.Integral if integer else numbers.Real
-    fits = isinstance(value, kind) and not isinstance(value, bool) and math.isfinite(value) and (
+    fits = isinstance(value, kind) and not isinstance(value, bool) and abs(value) <= _LARGEST and (
         at_least is None or value >= at_least) and (above is None or value > above)
     if not fits:
         bound = f' of at least {at_least}' if at_least is not None else f' above {above}' if above is not None else ''

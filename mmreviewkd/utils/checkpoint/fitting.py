@@ -6,6 +6,9 @@ from torch import Tensor, nn
 
 from mmreviewkd.utils.errors import CheckpointError
 
+# What the names of the student's weights begin with in a distiller's checkpoint.
+_STUDENT = 'student.'
+
 
 def state_dict_of(checkpoint: Mapping, where: str = 'checkpoint') -> dict[str, Tensor]:
     """Extract the weights from a checkpoint of any layout.
@@ -65,7 +68,20 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
             f'{len(names)} {kind} ({", ".join(names[:3])}{", ..." if len(names) > 3 else ""})'
             for kind, names in misfits.items() if names)
         raise CheckpointError(
-            f'{where} does not fit {type(model).__name__}: of {len(own)} entries, {counts}')
+            f'{where} does not fit {type(model).__name__}: of {len(own)} entries, {counts}{_remedy(own, state)}')
+
+
+def _remedy(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """What to do with weights of a distiller given to a model, and the reverse; empty for others."""
+    mine, theirs = ({name for name in names if not name.endswith('num_batches_tracked')} for names in (own, state))
+    if mine <= {name.removeprefix(_STUDENT) for name in theirs}:
+        return ('. These are the weights of a distiller: export its student with `tools/export_student.py` and give '
+                "the exported student's")
+    students = {name.removeprefix(_STUDENT) for name in mine if name.startswith(_STUDENT)}
+    if students and students <= theirs:
+        return ('. These are the weights of the student alone: give them as init_cfg=dict(type="Pretrained", '
+                'checkpoint=...) of student.model')
+    return ''
 
 
 def _fits_once_loaded(model: nn.Module, state: Mapping[str, Tensor]) -> bool:

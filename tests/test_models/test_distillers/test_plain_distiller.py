@@ -332,6 +332,7 @@ def test_mistakes_are_named(pair):
             ((student, teacher, dict(student=['layer1'])), ConfigError, "taps names 'student', but not 'teacher'"),
             ((student, teacher, dict(pupil=['layer1'])), ConfigError, "taps has an unknown key 'pupil'"),
             ((student, teacher, ['layer1'], -1), ConfigError, 'loss_weight must be a finite number of at least 0'),
+            ((student, teacher, ['layer1'], 1e39), ConfigError, 'loss_weight must be a finite number of at least 0'),
             ((student, teacher, ['layer1'], None, 0.5), ConfigError, 'warmup_iters must be an integer')):
         with pytest.raises(error, match=message.replace('(', r'\(')):
             distiller(*arguments)

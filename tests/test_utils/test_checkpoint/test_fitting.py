@@ -52,6 +52,18 @@ def test_weights_of_an_older_version_must_fit_all_the_same():
             checkpoint.load_weights(model, {key: value for key, value in state.items() if value is not None}, 'file')
 
 
+def test_weights_of_a_distiller_and_of_its_student_are_told_apart():
+    student = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    distiller = nn.ModuleDict(dict(student=student, connector=nn.Linear(2, 3)))
+    with pytest.raises(CheckpointError, match='These are the weights of a distiller: export its student with'):
+        checkpoint.check_fit(student, distiller.state_dict(), 'teacher.checkpoint')
+    with pytest.raises(CheckpointError, match='These are the weights of the student alone: give them as init_cfg'):
+        checkpoint.check_fit(distiller, student.state_dict(), 'load_from')
+    with pytest.raises(CheckpointError) as error:
+        checkpoint.check_fit(distiller, nn.Linear(2, 2).state_dict(), 'load_from')
+    assert 'These are' not in str(error.value)
+
+
 @pytest.mark.parametrize(('content', 'message'), [
     ({}, r"holds no weights: .* but the keys \[\]"), (dict(state_dict={}), r'holds no weights'),
     (dict(epoch=1), r"holds no weights: .* but the keys \['epoch'\]"),
