@@ -11,7 +11,8 @@ from .output import fill_marks, write_json
 
 CONFIGS = 'configs/fashion_mnist'
 SCENES = 'configs/fashion_scenes'
-ALONE, REVIEW = 'student alone', 'Knowledge Review'
+ALONE, REVIEW, STANDARDIZED = 'student alone', 'Knowledge Review', 'Knowledge Review, standardized'
+STANDARDIZE = 'model.distill_loss.standardize'
 # The reported trainings are tested on the test images, those that choose a weight on the validation images.
 TEST = {
     'val_dataloader.dataset.split': 'test', 'val_dataloader.dataset.test_mode': True,
@@ -52,7 +53,8 @@ def _detectors() -> list[Variant]:
     """The methods for detectors, which compare the feature pyramids of student and teacher."""
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
     return [
-        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0)}),
+        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0)}, options={STANDARDIZE: False}),
+        Variant(STANDARDIZED, config, weights={WEIGHT: (10.0, 30.0, 100.0)}, options={STANDARDIZE: True}),
         Variant('PKD', config, weights={WEIGHT: (3.0, 10.0, 30.0)}, options={
             'model.connector': dict(_delete_=True, type='SameLevelConnector'),
             'model.distill_loss.type': 'PearsonCorrelationLoss'})]
