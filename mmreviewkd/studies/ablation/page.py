@@ -21,8 +21,8 @@ COMPONENTS = {
     'paths, HCL': ['all without the nesting (and so without ABF)', 'yes', '', '', 'yes'],
     'same level, HCL': ['HCL alone', '', '', '', 'yes'],
 }
-OTHERS = ['student alone', 'logit KD', 'attention transfer', 'FitNets', 'Knowledge Review',
-          'Knowledge Review + logit KD']
+OTHERS = ['student alone', 'logit KD', 'attention transfer', 'FitNets', 'PKD', 'Knowledge Review',
+          'Knowledge Review, standardized', 'Knowledge Review + logit KD', 'Knowledge Review, standardized + logit KD']
 
 
 _TABLES = ('teachers', 'loss weights', 'cross-stage', 'components', 'others', 'sensitivity', 'cost')

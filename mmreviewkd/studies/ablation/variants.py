@@ -25,12 +25,16 @@ ADDITION = {'model.connector.fusion': 'add'}
 PAIRWISE = {'model.connector': dict(_delete_=True, type='PairwiseConnector')}
 SAME_LEVEL = {'model.connector': dict(
     _delete_=True, type='PairwiseConnector', pairs=[[level, level] for level in range(len(LEVELS))])}
+STANDARDIZED = {'model.distill_loss.standardize': True}
 LOGITS = {
     'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
     'model.logit_loss': dict(type='LogitDistillationLoss', temperature=4.0)}
 NO_FEATURES = {
     'model.student.taps': [], 'model.teacher.taps': [], 'model.connector': None, 'model.distill_loss': None}
 FITNETS = {'model.connector': dict(_delete_=True, type='SameLevelConnector'), **L2}
+PKD = {
+    'model.connector': dict(_delete_=True, type='SameLevelConnector'),
+    'model.distill_loss.type': 'PearsonCorrelationLoss'}
 ATTENTION_TRANSFER = {
     'model.connector': None, 'model.distill_loss.type': 'AttentionTransferLoss',
     'model.student.taps': [f'backbone.layer{stage}' for stage in (1, 2, 3)],
@@ -49,6 +53,7 @@ def review(
 METHODS = [
     Variant('student alone', ALONE),
     review('Knowledge Review', weights=FEATURE_WEIGHTS),
+    review('Knowledge Review, standardized', STANDARDIZED, weights=FEATURE_WEIGHTS),
     review('same level, L2', SAME_LEVEL, L2, weights=FEATURE_WEIGHTS),
     review('paths, L2', PAIRWISE, L2, weights=FEATURE_WEIGHTS),
     review('nested, addition, L2', ADDITION, L2, weights=FEATURE_WEIGHTS),
@@ -58,8 +63,11 @@ METHODS = [
     review('same level, HCL', SAME_LEVEL, weights=FEATURE_WEIGHTS),
     review('logit KD', NO_FEATURES, LOGITS, weights={LOGIT_WEIGHT: (0.3, 1.0, 3.0, 10.0)}),
     review('FitNets', FITNETS, weights=FEATURE_WEIGHTS),
+    review('PKD', PKD, weights={WEIGHT: (1.0, 3.0, 10.0, 30.0)}),
     review('attention transfer', ATTENTION_TRANSFER, weights={WEIGHT: (100.0, 300.0, 1000.0, 3000.0)}),
     review('Knowledge Review + logit KD', LOGITS, weights_of=('Knowledge Review', 'logit KD')),
+    review('Knowledge Review, standardized + logit KD', STANDARDIZED, LOGITS,
+           weights_of=('Knowledge Review, standardized', 'logit KD')),
 ]
 LIKE_OURS = dict(weights_of=('Knowledge Review',))
 SENSITIVITY = {
