@@ -28,12 +28,12 @@ _VALIDATION_SCENES = {
     'val_evaluator.ann_file': 'data/fashion_scenes/annotations/val.json'}
 
 
-def _joined(name: str, loss: str) -> Variant:
+def _joined(name: str, loss: str, review: str = REVIEW, options: Mapping | None = None) -> Variant:
     """Knowledge Review together with a logit loss, each at the weight that suits it alone."""
     return Variant(
-        f'{REVIEW} + {name}', f'{CONFIGS}/resnet8_review-resnet14.py', weights_of=(REVIEW, name), options={
+        f'{review} + {name}', f'{CONFIGS}/resnet8_review-resnet14.py', weights_of=(review, name), options={
             'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
-            'model.logit_loss': dict(type=loss)})
+            'model.logit_loss': dict(type=loss), **(options or {})})
 
 
 def _classifiers(
@@ -53,8 +53,8 @@ def _detectors() -> list[Variant]:
     """The methods for detectors, which compare the feature pyramids of student and teacher."""
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
     return [
-        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0)}, options={STANDARDIZE: False}),
-        Variant(STANDARDIZED, config, weights={WEIGHT: (10.0, 30.0, 100.0)}, options={STANDARDIZE: True}),
+        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0, 100.0)}, options={STANDARDIZE: False}),
+        Variant(STANDARDIZED, config, weights={WEIGHT: (30.0, 100.0, 300.0)}, options={STANDARDIZE: True}),
         Variant('PKD', config, weights={WEIGHT: (3.0, 10.0, 30.0)}, options={
             'model.connector': dict(_delete_=True, type='SameLevelConnector'),
             'model.distill_loss.type': 'PearsonCorrelationLoss'})]
@@ -115,6 +115,10 @@ SETTINGS = {
                 review=(1.0, 3.0, 10.0, 30.0), kd=(0.3, 1.0, 3.0), dkd=(0.1, 0.3, 1.0), l2=(3.0, 10.0, 30.0),
                 pkd=(1.0, 3.0, 10.0)),
             _joined('DKD', 'DecoupledLogitLoss'),
+            Variant(
+                STANDARDIZED, f'{CONFIGS}/resnet8_review-resnet14.py', weights={WEIGHT: (3.0, 10.0, 30.0, 100.0)},
+                options={STANDARDIZE: True}),
+            _joined('logit KD', 'LogitDistillationLoss', STANDARDIZED, {STANDARDIZE: True}),
         ], 'demo.md', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={**TEST, 'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}, tuning_options=VALIDATION),
     # Images of 7 x 7 pixels, so that a CPU needs two hours, not augmented, so that the student alone converges sooner.

@@ -19,8 +19,9 @@ class HierarchicalContextLoss(nn.Module):
         loss_weight (float): Factor of the loss. Defaults to 1.0.
         pool_sizes (Sequence[int]): Sides of the pooled maps in pixels. Defaults to (4, 2, 1).
         standardize (bool): Whether the student learns the teacher's maps standardized, each channel to mean 0 and
-            variance 1 over the batch. All channels and levels then have the same weight, whatever their scale. For
-            connectors whose outputs are normalized, such as ``ReviewConnector``. Defaults to False, as in the paper.
+            variance 1 over the batch (of each process). All channels and levels then have the same weight, whatever
+            their scale. For connectors whose outputs are normalized, such as ``ReviewConnector``. Defaults to False,
+            as in the paper.
 
     Raises:
         ConfigError: If the factor is negative or not finite, a pool size is not a positive integer, or ``standardize``
