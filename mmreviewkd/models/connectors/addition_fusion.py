@@ -18,10 +18,11 @@ class AdditionFusion(ReviewBlock):
         in_channels (int): Channels ``C`` of the student's feature.
         mid_channels (int): Channels ``M`` of the review path.
         out_channels (int): Channels ``O`` of the teacher's feature.
+        kernel_size (int): Side of the last convolution, 3 as in the paper or 1. Defaults to 3.
     """
 
-    def __init__(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, mid_channels, out_channels)
+    def __init__(self, in_channels: int, mid_channels: int, out_channels: int, kernel_size: int = 3) -> None:
+        super().__init__(in_channels, mid_channels, out_channels, kernel_size)
         self.initialize_convolutions()
 
     def fuse(self, feature: Tensor, residual: Tensor) -> Tensor:

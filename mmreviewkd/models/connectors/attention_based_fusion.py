@@ -20,10 +20,13 @@ class AttentionBasedFusion(ReviewBlock):
         mid_channels (int): Channels ``M`` of the review path.
         out_channels (int): Channels ``O`` of the teacher's feature.
         fuse (bool): False at the coarsest level, which has no residual. Defaults to True.
+        kernel_size (int): Side of the last convolution, 3 as in the paper or 1. Defaults to 3.
     """
 
-    def __init__(self, in_channels: int, mid_channels: int, out_channels: int, fuse: bool = True) -> None:
-        super().__init__(in_channels, mid_channels, out_channels)
+    def __init__(
+            self, in_channels: int, mid_channels: int, out_channels: int, fuse: bool = True,
+            kernel_size: int = 3) -> None:
+        super().__init__(in_channels, mid_channels, out_channels, kernel_size)
         flag(fuse, f'{type(self).__name__}: fuse')
         self.att_conv = nn.Sequential(nn.Conv2d(2 * mid_channels, 2, 1), nn.Sigmoid()) if fuse else None
         self.initialize_convolutions()

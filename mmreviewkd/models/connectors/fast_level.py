@@ -12,6 +12,7 @@ from mmreviewkd.ops import resize_nearest
 from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, Unnormalized, review_level
 
 from .attention_based_fusion import AttentionBasedFusion
+from .review_block import KERNEL_SIZES
 
 try:
     from torch.compiler import is_compiling as _is_compiling
@@ -159,9 +160,8 @@ def obstacle(block: nn.Module) -> str | None:
     for name, module in block.named_modules():
         if any(getattr(module, hooks) for hooks in _HOOKS):
             return f'{name or "the level"} has a hook'
-    pairs = ('conv1', block.conv1, (1, 1), (0, 0)), ('conv2', block.conv2, (3, 3), (1, 1))
-    for name, pair, kernel_size, padding in pairs:
-        if not _is_plain_pair(pair, kernel_size, padding):
+    for name, pair, sides in ('conv1', block.conv1, (1,)), ('conv2', block.conv2, KERNEL_SIZES):
+        if not any(_is_plain_pair(pair, (side, side), (side // 2, side // 2)) for side in sides):
             return f'{name} is not as built'
     attention = block.att_conv
     if attention is None or (

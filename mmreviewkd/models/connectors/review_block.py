@@ -4,10 +4,24 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import resize_nearest
 from mmreviewkd.utils.checks import number
+from mmreviewkd.utils.errors import ConfigError
+
+KERNEL_SIZES = (1, 3)
+
+
+def check_kernel_size(kernel_size: int, where: str) -> int:
+    """Check the side of the last convolution of a level.
+
+    Raises:
+        ConfigError: If it is neither 1 nor 3.
+    """
+    if isinstance(kernel_size, bool) or kernel_size not in KERNEL_SIZES:
+        raise ConfigError(f'{where}: kernel_size must be 3, as in the paper, or 1, but is {kernel_size!r}')
+    return kernel_size
 
 
 class ReviewBlock(nn.Module):
-    """One level of a review path: 1x1 convolution to ``M`` channels, fusion, resize, 3x3 convolution to ``O`` channels.
+    """One level of a review path: 1x1 convolution to ``M`` channels, fusion, resize, convolution to ``O`` channels.
 
     Subclasses fuse in :meth:`fuse`, and end their ``__init__`` with :meth:`initialize_convolutions`.
 
@@ -15,19 +29,22 @@ class ReviewBlock(nn.Module):
         in_channels (int): Channels ``C`` of the student's feature.
         mid_channels (int): Channels ``M`` of the review path.
         out_channels (int): Channels ``O`` of the teacher's feature.
+        kernel_size (int): Side of the last convolution, 3 as in the paper or 1. Defaults to 3.
 
     Raises:
-        ConfigError: If a number of channels is not a positive integer.
+        ConfigError: If a number of channels is not a positive integer, or the kernel has another size.
     """
 
-    def __init__(self, in_channels: int, mid_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, mid_channels: int, out_channels: int, kernel_size: int = 3) -> None:
         super().__init__()
         for key, value in dict(in_channels=in_channels, mid_channels=mid_channels, out_channels=out_channels).items():
             number(value, f'{type(self).__name__}: {key}', at_least=1, integer=True)
+        check_kernel_size(kernel_size, type(self).__name__)
         self.conv1 = nn.Sequential(
             nn.Conv2d(in_channels, mid_channels, 1, bias=False), nn.BatchNorm2d(mid_channels))
         self.conv2 = nn.Sequential(
-            nn.Conv2d(mid_channels, out_channels, 3, padding=1, bias=False), nn.BatchNorm2d(out_channels))
+            nn.Conv2d(mid_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False),
+            nn.BatchNorm2d(out_channels))
 
     def initialize_convolutions(self) -> None:
         """Draw the weights of both convolutions from the Kaiming uniform distribution with ``a=1``."""

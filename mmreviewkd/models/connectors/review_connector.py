@@ -27,6 +27,7 @@ from .checks import check_channels, check_levels, resolve_mid_channels
 from .fast_level import fast_level, is_compiling, map_dtype, obstacle, plain_level, trial
 from .measured_choice import Candidate, MeasuredChoice
 from .recomputation import checkpointed
+from .review_block import check_kernel_size
 
 FUSIONS = {'abf': AttentionBasedFusion, 'add': AdditionFusion}
 
@@ -52,15 +53,18 @@ class ReviewConnector(BaseConnector):
             which trades time for memory. Defaults to False.
         fusion (str): How a level fuses the residual: ``'abf'``, by attention (Sec. 3.3), or ``'add'``, by plain
             addition, which is always computed by its modules. Defaults to ``'abf'``.
+        kernel_size (int): Side of the convolution to the teacher's channels, 3 as in the paper, or 1, which takes a
+            ninth of its operations. Defaults to 3.
 
     Raises:
         ConfigError: If the numbers of levels differ or are zero, a number of channels is not positive, or the
-            implementation, the preference or the fusion is unknown.
+            implementation, the preference, the fusion or the size of the kernel is unknown.
     """
 
     def __init__(
             self, in_channels: Sequence[int], out_channels: Sequence[int], mid_channels: int | None = None,
-            implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf', prefer: str = 'time') -> None:
+            implementation: str = 'auto', with_cp: bool = False, fusion: str = 'abf', prefer: str = 'time',
+            kernel_size: int = 3) -> None:
         super().__init__()
         check_channels(type(self).__name__, in_channels, out_channels)
         mid_channels = resolve_mid_channels(type(self).__name__, in_channels, mid_channels)
@@ -71,12 +75,13 @@ class ReviewConnector(BaseConnector):
         self.implementation = choice(implementation, IMPLEMENTATIONS, 'ReviewConnector: implementation')
         self.prefer = choice(prefer, PREFERENCES, 'ReviewConnector: prefer')
         self.with_cp = flag(with_cp, 'ReviewConnector: with_cp')
+        self.kernel_size = check_kernel_size(kernel_size, 'ReviewConnector')
         self.measured_choice = MeasuredChoice()
         self._logged_levels: set[int] = set()
         coarsest = len(in_channels) - 1
         self.blocks = nn.ModuleList(
-            FUSIONS[fusion](i, mid_channels, o) if level < coarsest
-            else AttentionBasedFusion(i, mid_channels, o, fuse=False)
+            FUSIONS[fusion](i, mid_channels, o, kernel_size=kernel_size) if level < coarsest
+            else AttentionBasedFusion(i, mid_channels, o, fuse=False, kernel_size=kernel_size)
             for level, (i, o) in enumerate(zip(in_channels, out_channels)))
 
     def forward(
@@ -178,7 +183,7 @@ class ReviewConnector(BaseConnector):
         shape, layout = plan.shape, feature.is_contiguous(memory_format=torch.channels_last)
         kind = (
             f'{feature.device.type} {plan.dtype} {"channels_last" if layout else "NCHW"} {shape.in_channels} '
-            f'{shape.mid_channels} {shape.out_channels} {shape.size != shape.target_size} '
+            f'{shape.mid_channels} {shape.out_channels} {shape.kernel_size} {shape.size != shape.target_size} '
             f'{shape.coarse_size and tuple(f / c for f, c in zip(shape.size, shape.coarse_size))} {shape.is_finest}')
         return Candidate(
             plan, kind, shape.pixels, feature.device, timed_ways(shape, feature.device, plan.dtype),
@@ -190,7 +195,7 @@ class ReviewConnector(BaseConnector):
         block, fuses = self.blocks[level], level < len(self.blocks) - 1
         level_shape = LevelShape(
             shape[0], shape[1], self.mid_channels, self.out_channels[level], shape[2:], sizes[level],
-            sizes[level + 1] if fuses else None, is_finest=level == 0)
+            sizes[level + 1] if fuses else None, is_finest=level == 0, kernel_size=self.kernel_size)
         if self.implementation == 'plain':
             return plan_level(level_shape, device, None, 'plain')
         why_not, maps = obstacle(block), map_dtype(block, dtype, device)
@@ -202,4 +207,4 @@ class ReviewConnector(BaseConnector):
         """The settings, for ``print(module)``."""
         return (
             f'implementation={self.implementation!r}, prefer={self.prefer!r}, with_cp={self.with_cp}, '
-            f'fusion={self.fusion!r}')
+            f'fusion={self.fusion!r}, kernel_size={self.kernel_size}')

@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class DirectConvolution:
-    """3x3 convolution of rows with padding 1, by its definition (Eq. 11).
+    """Convolution of rows that keeps their size, by its definition (Eq. 11).
 
     Args:
         kernels (tuple[Tensor]): The result of :meth:`kernels`.
@@ -15,21 +15,22 @@ class DirectConvolution:
 
     def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:
         self.weight = kernels[0].to(dtype).contiguous()
+        self.padding = self.weight.shape[-1] // 2
         self.gradients = (torch.zeros_like(kernels[0]),)
 
     @staticmethod
     def kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:
-        """The weight ``[O, M, 3, 3]`` itself."""
+        """The weight ``[O, M, 3, 3]`` or ``[O, M, 1, 1]`` itself."""
         return (weight,)
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[n, h, w, M]`` to ``[n, h, w, O]``."""
-        return F.conv2d(rows.permute(0, 3, 1, 2), self.weight, padding=1).permute(0, 2, 3, 1)
+        return F.conv2d(rows.permute(0, 3, 1, 2), self.weight, padding=self.padding).permute(0, 2, 3, 1)
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """Gradient of ``rows``, ``[n, h, w, M]``; that of the weight is added to ``gradients``."""
         grad_rows, grad_weight, _ = torch.ops.aten.convolution_backward(
-            grad.permute(0, 3, 1, 2), rows.permute(0, 3, 1, 2), self.weight, [0], [1, 1], [1, 1], [1, 1], False,
-            [0, 0], 1, [True, True, False])
+            grad.permute(0, 3, 1, 2), rows.permute(0, 3, 1, 2), self.weight, [0], [1, 1], [self.padding] * 2,
+            [1, 1], False, [0, 0], 1, [True, True, False])
         self.gradients[0].add_(grad_weight)
         return grad_rows.permute(0, 2, 3, 1).contiguous()

@@ -114,7 +114,7 @@ def fold(
         beta1 (Tensor): Shift of its normalization, ``[M]``.
         att_weight (Tensor, optional): Weight of the attention, ``[2, 2M, 1, 1]``; None if no residual is fused.
         att_bias (Tensor, optional): Bias of the attention, ``[2]``.
-        weight2 (Tensor): Weight of ``conv2``, ``[O, M, 3, 3]``.
+        weight2 (Tensor): Weight of ``conv2``, ``[O, M, 3, 3]`` or ``[O, M, 1, 1]``.
         moments (Moments): See :func:`fold_normalization`.
         eps (float): See :func:`fold_normalization`.
         center (Tensor, optional): See :func:`fold_normalization`.

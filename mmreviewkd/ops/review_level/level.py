@@ -38,7 +38,7 @@ def review_level(
         norm1 (BatchNorm): Normalization of ``conv1``; its running statistics are updated in place.
         attention (tuple[Tensor, Tensor], optional): Weight ``[2, 2M, 1, 1]`` and bias ``[2]`` of the attention; None if
             the level has no attention; the residual is then not used.
-        conv2 (Tensor): Weight ``[O, M, 3, 3]``.
+        conv2 (Tensor): Weight ``[O, M, 3, 3]``, or ``[O, M, 1, 1]`` with the direct convolution.
         plan (LevelPlan): How to compute the level.
 
     Returns:

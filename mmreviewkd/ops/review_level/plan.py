@@ -52,6 +52,7 @@ class LevelShape(NamedTuple):
         target_size (tuple[int, int]): ``(H, W)`` of the teacher's feature.
         coarse_size (tuple[int, int], optional): ``(h', w')`` of the residual; None where none is fused.
         is_finest (bool): Whether this is the finest level, whose fused map no other level takes.
+        kernel_size (int): Side of ``conv2``, 3 or 1. Defaults to 3.
     """
 
     batch: int
@@ -62,6 +63,7 @@ class LevelShape(NamedTuple):
     target_size: tuple[int, int]
     coarse_size: tuple[int, int] | None
     is_finest: bool
+    kernel_size: int = 3
 
     @property
     def pixels(self) -> int:
@@ -149,7 +151,8 @@ def plan_level(
 def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> dict[str, LevelPlan]:
     """The ways to compute a level among which measured times may choose: all that are as exact as the definition.
 
-    In half precision, and where float32 products of matrices are rounded to TF32, only the direct convolution is.
+    In half precision, and where float32 products of matrices are rounded to TF32, only the direct convolution is. A
+    1x1 ``conv2`` has no other.
 
     Args:
         shape (LevelShape): The shapes of the level.
@@ -159,7 +162,7 @@ def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> d
     Returns:
         dict[str, LevelPlan]: Plans by name: ``'plain'``, and the convolutions of the fast way.
     """
-    exact = dtype.itemsize >= 4 and torch.get_float32_matmul_precision() == 'highest'
+    exact = dtype.itemsize >= 4 and torch.get_float32_matmul_precision() == 'highest' and shape.kernel_size == 3
     convolutions = ['direct', *(['winograd'] if exact else []), *(['composed'] if exact and composes(shape) else [])]
     return {
         'plain': LevelPlan('plain', '', shape, dtype),
@@ -202,7 +205,7 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     - winograd: a fraction of ``M O`` over whole tiles, and transforms of the maps and the weights.
 
     The costs are measured on CPUs only, and in half precision the other convolutions would round more often than the
-    definition; other devices and half precision therefore use the direct convolution.
+    definition; other devices and half precision therefore use the direct convolution, as does a 1x1 ``conv2``.
 
     Args:
         shape (LevelShape): The shapes of the level.
@@ -212,7 +215,7 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     Returns:
         dict[str, float]: Cost by name; empty if the convolutions are not compared.
     """
-    if device.type != 'cpu' or dtype.itemsize < 4:
+    if device.type != 'cpu' or dtype.itemsize < 4 or shape.kernel_size != 3:
         return {}
     (h, w), c, m, o = shape.target_size, shape.in_channels, shape.mid_channels, shape.out_channels
     products, pixels = m * o, shape.batch * h * w

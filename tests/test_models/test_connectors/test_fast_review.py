@@ -40,7 +40,7 @@ def force(monkeypatch, way):
 class Case:
     """A random review path, its inputs, and weights of its outputs."""
 
-    def __init__(self, seed: int, dtype: torch.dtype = torch.float64) -> None:
+    def __init__(self, seed: int, kernel_size: int = 3) -> None:
         dice = random.Random(seed)
         generator = torch.Generator().manual_seed(seed)
 
@@ -59,7 +59,8 @@ class Case:
             self.target_sizes.append(sizes[-1] if dice.random() < 0.7 else other)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            self.plain = ReviewConnector(channels, out_channels, dice.choice([2, 3, 8, 24]), implementation='plain')
+            self.plain = ReviewConnector(
+                channels, out_channels, dice.choice([2, 3, 8, 24]), implementation='plain', kernel_size=kernel_size)
         with torch.no_grad():
             for name, tensor in [*self.plain.named_parameters(), *self.plain.named_buffers()]:
                 if tensor.dim() == 1:
@@ -133,6 +134,19 @@ def test_equals_the_plain_path_whatever_the_shapes(way, block, monkeypatch, smal
         assert_equal_results(case.run(torch.float32, 'fast', memory_format)[0], expected, 1e-4, 5e-6)
         compared += case.levels
     assert compared > 40
+
+
+def test_equals_the_plain_path_with_kernels_of_one_pixel(small_pieces):
+    compared = 0
+    for seed in range(20):
+        case = Case(seed, kernel_size=1)
+        fast, plain = (runs_or_refuses(case, torch.float64, way) for way in ('fast', 'plain'))
+        assert (fast is None) == (plain is None)
+        if plain is not None:
+            assert fast[1] == case.levels
+            assert_equal_results(fast[0], plain[0], 1e-9, 1e-13)
+            compared += case.levels
+    assert compared > 20
 
 
 @pytest.mark.parametrize(('in_channels', 'mid_channels', 'size'), [(8, 4, 24), (4, 24, 24), (24, 24, 24)])
