@@ -10,5 +10,5 @@ model = dict(
         checkpoint='work_dirs/mask-rcnn_r34/epoch_8.pth',
         taps=['neck']),
     connector=dict(type='ReviewConnector', mid_channels=32),
-    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=100.0, standardize=True))
+    distill_loss=dict(type='HierarchicalContextLoss', loss_weight=30.0))
 custom_hooks = [dict(type='mmreviewkd.ExportStudentHook')]
