@@ -55,8 +55,9 @@ def _detectors() -> list[Variant]:
     return [
         Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)}, options={STANDARDIZE: False}),
         Variant(STANDARDIZED, config, weights={WEIGHT: (30.0, 100.0, 300.0)}, options={STANDARDIZE: True}),
-        Variant(f'{REVIEW} with 1x1 kernels and the loss of PKD', config, weights={WEIGHT: (10.0, 30.0, 100.0)}, options={
-            'model.connector.kernel_size': 1, 'model.distill_loss.type': 'PearsonCorrelationLoss'}),
+        Variant(
+            f'{REVIEW} with 1x1 kernels and the loss of PKD', config, weights={WEIGHT: (10.0, 30.0, 100.0)},
+            options={'model.connector.kernel_size': 1, 'model.distill_loss.type': 'PearsonCorrelationLoss'}),
         Variant('PKD', config, weights={WEIGHT: (3.0, 10.0, 30.0)}, options={
             'model.connector': dict(_delete_=True, type='SameLevelConnector'),
             'model.distill_loss.type': 'PearsonCorrelationLoss'})]
