@@ -50,7 +50,7 @@ def pair_config(
         teacher=dict(
             model=_seen_from(folder, teacher), checkpoint=_seen_from(folder, checkpoint), taps=proposal.teacher_taps),
         connector=dict(type='ReviewConnector', mid_channels=min(_MID_CHANNELS, widest)),
-        distill_loss=dict(type='HierarchicalContextLoss', loss_weight=1.0))
+        distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0, standardize=True))
     if logits:
         for network, tap in zip((model['student'], model['teacher']), logits):
             network['logits'] = tap

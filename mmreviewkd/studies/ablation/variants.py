@@ -80,6 +80,10 @@ SENSITIVITY = {
     'M': {
         f'{m}': review(f'M {m}', {} if m == 16 else {'model.connector.mid_channels': m}, **LIKE_OURS)
         for m in (8, 16, 32)},
+    'kernel size': {
+        f'{size}x{size}': review(
+            f'kernel {size}', {} if size == 3 else {'model.connector.kernel_size': size}, **LIKE_OURS)
+        for size in (1, 3)},
     'teacher': {name: review(name, teacher=config, **LIKE_OURS) for name, config in TEACHERS.items()},
 }
 CROSS_STAGE = {
