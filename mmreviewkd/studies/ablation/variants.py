@@ -35,6 +35,7 @@ FITNETS = {'model.connector': dict(_delete_=True, type='SameLevelConnector'), **
 PKD = {
     'model.connector': dict(_delete_=True, type='SameLevelConnector'),
     'model.distill_loss.type': 'PearsonCorrelationLoss'}
+NARROW_PKD = {'model.connector.kernel_size': 1, 'model.distill_loss.type': 'PearsonCorrelationLoss'}
 ATTENTION_TRANSFER = {
     'model.connector': None, 'model.distill_loss.type': 'AttentionTransferLoss',
     'model.student.taps': [f'backbone.layer{stage}' for stage in (1, 2, 3)],
@@ -64,6 +65,8 @@ METHODS = [
     review('logit KD', NO_FEATURES, LOGITS, weights={LOGIT_WEIGHT: (0.3, 1.0, 3.0, 10.0)}),
     review('FitNets', FITNETS, weights=FEATURE_WEIGHTS),
     review('PKD', PKD, weights={WEIGHT: (1.0, 3.0, 10.0, 30.0)}),
+    review('Knowledge Review with 1x1 kernels and the loss of PKD', NARROW_PKD,
+           weights={WEIGHT: (1.0, 3.0, 10.0, 30.0)}),
     review('attention transfer', ATTENTION_TRANSFER, weights={WEIGHT: (100.0, 300.0, 1000.0, 3000.0)}),
     review('Knowledge Review + logit KD', LOGITS, weights_of=('Knowledge Review', 'logit KD')),
     review('Knowledge Review, standardized + logit KD', STANDARDIZED, LOGITS,
