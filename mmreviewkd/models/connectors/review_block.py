@@ -15,7 +15,7 @@ def check_kernel_size(kernel_size: int, where: str) -> int:
     Raises:
         ConfigError: If it is neither 1 nor 3.
     """
-    if isinstance(kernel_size, bool) or kernel_size not in KERNEL_SIZES:
+    if type(kernel_size) is not int or kernel_size not in KERNEL_SIZES:
         raise ConfigError(f'{where}: kernel_size must be 3, as in the paper, or 1, but is {kernel_size!r}')
     return kernel_size
 

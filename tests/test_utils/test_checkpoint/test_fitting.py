@@ -62,6 +62,9 @@ def test_weights_of_a_distiller_and_of_its_student_are_told_apart():
     with pytest.raises(CheckpointError) as error:
         checkpoint.check_fit(distiller, nn.Linear(2, 2).state_dict(), 'load_from')
     assert 'These are' not in str(error.value)
+    with pytest.raises(CheckpointError, match='of another shape') as error:
+        checkpoint.check_fit(nn.Linear(2, 2), nn.Linear(3, 2).state_dict(), 'teacher.checkpoint')
+    assert 'These are' not in str(error.value)
 
 
 @pytest.mark.parametrize(('content', 'message'), [
