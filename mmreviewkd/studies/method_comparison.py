@@ -6,13 +6,12 @@ from pathlib import Path
 
 from .ablation.study import TOP1, Ablation, Metric, Variant
 from .ablation.tables import tuning_table, variants_table
-from .ablation.variants import LOGIT_WEIGHT, WEIGHT
+from .ablation.variants import LOGIT_WEIGHT, NARROW_PKD, PKD, STANDARDIZED, WEIGHT
 from .output import fill_marks, write_json
 
 CONFIGS = 'configs/fashion_mnist'
 SCENES = 'configs/fashion_scenes'
-ALONE, REVIEW, STANDARDIZED = 'student alone', 'Knowledge Review', 'Knowledge Review, standardized'
-STANDARDIZE = 'model.distill_loss.standardize'
+ALONE, REVIEW, STANDARDIZED_REVIEW = 'student alone', 'Knowledge Review', 'Knowledge Review, standardized'
 # The reported trainings are tested on the test images, those that choose a weight on the validation images.
 TEST = {
     'val_dataloader.dataset.split': 'test', 'val_dataloader.dataset.test_mode': True,
@@ -53,14 +52,12 @@ def _detectors() -> list[Variant]:
     """The methods for detectors, which compare the feature pyramids of student and teacher."""
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
     return [
-        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)}, options={STANDARDIZE: False}),
-        Variant(STANDARDIZED, config, weights={WEIGHT: (30.0, 100.0, 300.0)}, options={STANDARDIZE: True}),
+        Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)}),
+        Variant(STANDARDIZED_REVIEW, config, STANDARDIZED, weights={WEIGHT: (30.0, 100.0, 300.0)}),
         Variant(
-            f'{REVIEW} with 1x1 kernels and the loss of PKD', config, weights={WEIGHT: (10.0, 30.0, 100.0)},
-            options={'model.connector.kernel_size': 1, 'model.distill_loss.type': 'PearsonCorrelationLoss'}),
-        Variant('PKD', config, weights={WEIGHT: (3.0, 10.0, 30.0)}, options={
-            'model.connector': dict(_delete_=True, type='SameLevelConnector'),
-            'model.distill_loss.type': 'PearsonCorrelationLoss'})]
+            f'{REVIEW} with 1x1 kernels and the loss of PKD', config, NARROW_PKD,
+            weights={WEIGHT: (10.0, 30.0, 100.0)}),
+        Variant('PKD', config, PKD, weights={WEIGHT: (3.0, 10.0, 30.0)})]
 
 
 @dataclass(frozen=True)
@@ -119,9 +116,9 @@ SETTINGS = {
                 pkd=(1.0, 3.0, 10.0)),
             _joined('DKD', 'DecoupledLogitLoss'),
             Variant(
-                STANDARDIZED, f'{CONFIGS}/resnet8_review-resnet14.py', weights={WEIGHT: (3.0, 10.0, 30.0, 100.0)},
-                options={STANDARDIZE: True}),
-            _joined('logit KD', 'LogitDistillationLoss', STANDARDIZED, {STANDARDIZE: True}),
+                STANDARDIZED_REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', STANDARDIZED,
+                weights={WEIGHT: (3.0, 10.0, 30.0, 100.0)}),
+            _joined('logit KD', 'LogitDistillationLoss', STANDARDIZED_REVIEW, STANDARDIZED),
         ], 'demo.md', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={**TEST, 'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}, tuning_options=VALIDATION),
     # Images of 7 x 7 pixels, so that a CPU needs two hours, not augmented, so that the student alone converges sooner.

@@ -3,21 +3,19 @@
 from torch import Tensor, nn
 
 from mmreviewkd.ops import resize_nearest
-from mmreviewkd.utils.checks import number
-from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.checks import choice, number
 
 KERNEL_SIZES = (1, 3)
 
 
 def check_kernel_size(kernel_size: int, where: str) -> int:
-    """Check the side of the last convolution of a level.
+    """Check the side in pixels of the last convolution of a level.
 
     Raises:
         ConfigError: If it is neither 1 nor 3.
     """
-    if type(kernel_size) is not int or kernel_size not in KERNEL_SIZES:
-        raise ConfigError(f'{where}: kernel_size must be 3, as in the paper, or 1, but is {kernel_size!r}')
-    return kernel_size
+    where = f'{where}: kernel_size'
+    return choice(number(kernel_size, where, integer=True), KERNEL_SIZES, where)
 
 
 class ReviewBlock(nn.Module):

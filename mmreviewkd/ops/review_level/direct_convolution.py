@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 class DirectConvolution:
-    """Convolution of rows that keeps their size, by its definition (Eq. 11).
+    """3x3 or 1x1 convolution of rows, padded to keep their size, by its definition (Eq. 11).
 
     Args:
         kernels (tuple[Tensor]): The result of :meth:`kernels`.

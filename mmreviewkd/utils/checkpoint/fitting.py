@@ -72,7 +72,7 @@ def check_fit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None
 
 
 def _remedy(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
-    """What to do with weights of a distiller given to a model, and the reverse; empty for others."""
+    """Advice for weights of a distiller given to a plain model, or of a student to a distiller; empty for others."""
     mine, theirs = ({name for name in names if not name.endswith('num_batches_tracked')} for names in (own, state))
     if {_STUDENT + name for name in mine} <= theirs:
         return ('. These are the weights of a distiller: export its student with `tools/export_student.py` and give '
