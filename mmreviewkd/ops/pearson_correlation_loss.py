@@ -2,23 +2,45 @@
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from .feature_pairs import paired_levels
+from .fast_pearson_correlation_loss import fast_level_pearson
+from .feature_pairs import at_least_single, paired_levels
+from .review_level.normalization import Unnormalized
 from .standardization import standardized
 
 
+def level_pearson(student: Tensor, teacher: Tensor) -> Tensor:
+    """One minus the mean Pearson correlation of the channels of one level, written as its definition.
+
+    Args:
+        student (Tensor): ``[N, C, H, W]``.
+        teacher (Tensor): ``[N, C, H, W]``.
+
+    Returns:
+        Tensor: The scalar loss.
+
+    Raises:
+        ValueError: If a channel has a single value.
+    """
+    return (standardized(student) - standardized(teacher)).square().mean() / 2
+
+
 def pearson_correlation_loss(
-        student_features: Tensor | Sequence[Tensor], teacher_features: Tensor | Sequence[Tensor]) -> Tensor:
+        student_features: Tensor | Sequence[Tensor | Unnormalized],
+        teacher_features: Tensor | Sequence[Tensor]) -> Tensor:
     """Sum over the levels of one minus the channels' mean Pearson correlation (Cao et al., Sec. 3).
 
     The correlation of a channel is taken over all images and pixels of the batch, so the loss ignores the mean and
     the scale of every channel. It is computed as half the mean squared difference of the channels, standardized to
     mean 0 and variance 1. A constant channel has the correlation 0, and adds 1/2.
 
+    Each level has the value and the gradients of :func:`level_pearson`, computed by :func:`fast_level_pearson` unless
+    the teacher has gradients.
+
     Args:
-        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level.
+        student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
+            normalization.
         teacher_features (Tensor or Sequence[Tensor]): As many maps of the same shapes.
 
     Returns:
@@ -28,5 +50,12 @@ def pearson_correlation_loss(
         ValueError: If the numbers of levels or the shapes at a level differ, or a channel has a single value.
     """
     student_features, teacher_features = paired_levels(student_features, teacher_features)
-    return sum(
-        F.mse_loss(standardized(s), standardized(t)) / 2 for s, t in zip(student_features, teacher_features))
+    return sum(map(_level, student_features, teacher_features))
+
+
+def _level(student: Tensor | Unnormalized, teacher: Tensor) -> Tensor:
+    if not teacher.requires_grad:
+        return fast_level_pearson(student, teacher)
+    if isinstance(student, Unnormalized):
+        student = at_least_single(student.normalized())
+    return level_pearson(student, teacher)

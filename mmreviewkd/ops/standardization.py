@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-# The variance below which a channel counts as constant.
-_SMALLEST_VARIANCE = 1e-12
+# Added to the variance, so that a constant channel becomes 0.
+SMALLEST_VARIANCE = 1e-12
 
 
 def standardized(feature: Tensor) -> Tensor:
@@ -21,4 +21,19 @@ def standardized(feature: Tensor) -> Tensor:
     Raises:
         ValueError: If a channel has a single value.
     """
-    return F.batch_norm(feature, None, None, training=True, eps=_SMALLEST_VARIANCE)
+    check_values(feature)
+    return F.batch_norm(feature, None, None, training=True, eps=SMALLEST_VARIANCE)
+
+
+def check_values(feature: Tensor) -> None:
+    """Check that each channel has more than one value.
+
+    Args:
+        feature (Tensor): ``[N, C, H, W]``.
+
+    Raises:
+        ValueError: If a channel has a single value.
+    """
+    if feature[:, :1].numel() < 2:
+        raise ValueError(
+            f'Expected more than 1 value per channel to correlate, got a map of shape {tuple(feature.shape)}')

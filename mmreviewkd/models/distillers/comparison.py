@@ -7,11 +7,11 @@ from torch.nn.modules import module as module_state
 
 from mmreviewkd.models.connectors import ReviewConnector
 from mmreviewkd.models.connectors.base_connector import connector_targets
-from mmreviewkd.models.losses import FeatureL2Loss, HierarchicalContextLoss
+from mmreviewkd.models.losses import FeatureL2Loss, HierarchicalContextLoss, PearsonCorrelationLoss
 from mmreviewkd.ops.review_level.normalization import Unnormalized
 
 # Losses that normalize the connector's outputs themselves.
-_NORMALIZING = HierarchicalContextLoss, FeatureL2Loss
+_NORMALIZING = HierarchicalContextLoss, FeatureL2Loss, PearsonCorrelationLoss
 
 
 def distillation_loss(
