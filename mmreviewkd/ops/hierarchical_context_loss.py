@@ -8,7 +8,6 @@ from torch import Tensor
 from .fast_hierarchical_context_loss import fast_level_hcl
 from .feature_pairs import paired_levels
 from .review_level.normalization import Unnormalized
-from .standardization import standardized
 
 
 def level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
@@ -40,13 +39,13 @@ def level_hcl(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int] = (4, 
 def hierarchical_context_loss(
         student_features: Tensor | Sequence[Tensor | Unnormalized],
         teacher_features: Tensor | Sequence[Tensor],
-        pool_sizes: Sequence[int] = (4, 2, 1), standardize: bool = False) -> Tensor:
+        pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
     """Sum of the HCL of all levels (paper, Sec. 3.4).
 
     Each level has the value and the gradients of :func:`level_hcl`, computed by :func:`fast_level_hcl`.
 
-    The squared difference gives a channel the weight of its variance. With ``standardize`` all channels of all levels
-    have the same weight, as in PKD (:func:`~mmreviewkd.ops.pearson_correlation_loss`).
+    The squared difference gives a channel the weight of its variance; in
+    :func:`~mmreviewkd.ops.pearson_correlation_loss` all channels of all levels have the same weight.
 
     Args:
         student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
@@ -54,17 +53,12 @@ def hierarchical_context_loss(
         teacher_features (Tensor or Sequence[Tensor]): As many maps of the same shapes.
         pool_sizes (Sequence[int]): Sides of the pooled maps in pixels, in order of falling weight.
             Defaults to (4, 2, 1).
-        standardize (bool): Whether the teacher's maps are first standardized, each channel to mean 0 and variance 1
-            over the batch. Defaults to False, as in the paper.
 
     Returns:
         Tensor: The scalar loss, in float32 for half-precision maps.
 
     Raises:
-        ValueError: If the numbers of levels or the shapes at a level differ, or a channel to be standardized has a
-            single value.
+        ValueError: If the numbers of levels or the shapes at a level differ.
     """
     student_features, teacher_features = paired_levels(student_features, teacher_features)
-    if standardize:
-        teacher_features = map(standardized, teacher_features)
     return sum(fast_level_hcl(s, t, pool_sizes) for s, t in zip(student_features, teacher_features))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mmreviewkd.ops import hierarchical_context_loss
 from mmreviewkd.registry import MODELS
-from mmreviewkd.utils.checks import flag, integers, number
+from mmreviewkd.utils.checks import integers, number
 from mmreviewkd.utils.errors import strict_keys
 
 
@@ -18,28 +18,20 @@ class HierarchicalContextLoss(nn.Module):
     Args:
         loss_weight (float): Factor of the loss. Defaults to 1.0.
         pool_sizes (Sequence[int]): Sides of the pooled maps in pixels. Defaults to (4, 2, 1).
-        standardize (bool): Whether the student learns the teacher's maps standardized, each channel to mean 0 and
-            variance 1 over the batch (of each process). All channels and levels then have the same weight, whatever
-            their scale. For connectors whose outputs are normalized, such as ``ReviewConnector``. Defaults to False,
-            as in the paper.
 
     Raises:
-        ConfigError: If the factor is negative or not finite, a pool size is not a positive integer, or ``standardize``
-            is neither True nor False.
+        ConfigError: If the factor is negative or not finite, or a pool size is not a positive integer.
     """
 
-    def __init__(
-            self, loss_weight: float = 1.0, pool_sizes: Sequence[int] = (4, 2, 1), standardize: bool = False) -> None:
+    def __init__(self, loss_weight: float = 1.0, pool_sizes: Sequence[int] = (4, 2, 1)) -> None:
         super().__init__()
         self.loss_weight = number(loss_weight, 'HierarchicalContextLoss: loss_weight', at_least=0)
         self.pool_sizes = integers(pool_sizes, 'HierarchicalContextLoss: pool_sizes', at_least=1)
-        self.standardize = flag(standardize, 'HierarchicalContextLoss: standardize')
 
     def forward(self, student_features: Sequence[Tensor], teacher_features: Sequence[Tensor]) -> Tensor:
         """Compare ``[N, C_k, H_k, W_k]`` maps of the same shapes; returns the weighted scalar loss."""
-        return self.loss_weight * hierarchical_context_loss(
-            student_features, teacher_features, self.pool_sizes, self.standardize)
+        return self.loss_weight * hierarchical_context_loss(student_features, teacher_features, self.pool_sizes)
 
     def extra_repr(self) -> str:
         """The settings, for ``print(module)``."""
-        return f'loss_weight={self.loss_weight}, pool_sizes={self.pool_sizes}, standardize={self.standardize}'
+        return f'loss_weight={self.loss_weight}, pool_sizes={self.pool_sizes}'

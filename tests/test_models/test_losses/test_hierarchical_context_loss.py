@@ -13,13 +13,9 @@ def test_is_weighted():
     expected = hierarchical_context_loss(students, teachers, (2, 1))
     torch.testing.assert_close(HierarchicalContextLoss(3.0, (2, 1))(students, teachers), 3 * expected)
 
-    expected = hierarchical_context_loss(students, teachers, (2, 1), standardize=True)
-    torch.testing.assert_close(
-        HierarchicalContextLoss(3.0, (2, 1), standardize=True)(students, teachers), 3 * expected)
-
 
 @pytest.mark.parametrize(('arguments', 'message'), [
-    (dict(pool_sizes=(4, 0)), 'pool_sizes'), (dict(standardize=1), 'standardize must be True or False, but is 1'),
+    (dict(pool_sizes=(4, 0)), 'pool_sizes'),
     (dict(loss_wieght=1), "did you mean 'loss_weight'")])
 def test_bad_settings_are_named(arguments, message):
     with pytest.raises(ConfigError, match=message):
