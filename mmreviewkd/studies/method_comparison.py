@@ -6,12 +6,12 @@ from pathlib import Path
 
 from .ablation.study import TOP1, Ablation, Metric, Variant
 from .ablation.tables import tuning_table, variants_table
-from .ablation.variants import LOGIT_WEIGHT, NARROW_PKD, PKD, STANDARDIZED, WEIGHT
+from .ablation.variants import LOGIT_WEIGHT, NARROW_PKD, PKD, PKD_LOSS, WEIGHT
 from .output import fill_marks, write_json
 
 CONFIGS = 'configs/fashion_mnist'
 SCENES = 'configs/fashion_scenes'
-ALONE, REVIEW, STANDARDIZED_REVIEW = 'student alone', 'Knowledge Review', 'Knowledge Review, standardized'
+ALONE, REVIEW, PKD_REVIEW = 'student alone', 'Knowledge Review', 'Knowledge Review with the loss of PKD'
 # The reported trainings are tested on the test images, those that choose a weight on the validation images.
 TEST = {
     'val_dataloader.dataset.split': 'test', 'val_dataloader.dataset.test_mode': True,
@@ -37,7 +37,7 @@ def _joined(name: str, loss: str, review: str = REVIEW, options: Mapping | None 
 
 def _classifiers(
         review: Sequence[float], kd: Sequence[float], dkd: Sequence[float], l2: Sequence[float],
-        pkd: Sequence[float]) -> list[Variant]:
+        pkd: Sequence[float], review_pkd: Sequence[float]) -> list[Variant]:
     """The methods for classifiers, with their candidate loss weights; without L2 if it has none."""
     return [
         Variant(REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', weights={WEIGHT: review}),
@@ -45,7 +45,9 @@ def _classifiers(
         Variant('DKD', f'{CONFIGS}/resnet8_dkd-resnet14.py', weights={LOGIT_WEIGHT: dkd}),
         *([Variant('same-level L2', f'{CONFIGS}/resnet8_l2-resnet14.py', weights={WEIGHT: l2})] if l2 else []),
         Variant('PKD', f'{CONFIGS}/resnet8_pkd-resnet14.py', weights={WEIGHT: pkd}),
-        _joined('logit KD', 'LogitDistillationLoss')]
+        _joined('logit KD', 'LogitDistillationLoss'),
+        Variant(PKD_REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', PKD_LOSS, weights={WEIGHT: review_pkd}),
+        _joined('logit KD', 'LogitDistillationLoss', PKD_REVIEW, PKD_LOSS)]
 
 
 def _detectors() -> list[Variant]:
@@ -53,7 +55,7 @@ def _detectors() -> list[Variant]:
     config = f'{SCENES}/mask-rcnn_r18_review-r34.py'
     return [
         Variant(REVIEW, config, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)}),
-        Variant(STANDARDIZED_REVIEW, config, STANDARDIZED, weights={WEIGHT: (30.0, 100.0, 300.0)}),
+        Variant(PKD_REVIEW, config, PKD_LOSS, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)}),
         Variant(
             f'{REVIEW} with 1x1 kernels and the loss of PKD', config, NARROW_PKD,
             weights={WEIGHT: (10.0, 30.0, 100.0)}),
@@ -113,19 +115,16 @@ SETTINGS = {
         [
             *_classifiers(
                 review=(1.0, 3.0, 10.0, 30.0), kd=(0.3, 1.0, 3.0), dkd=(0.1, 0.3, 1.0), l2=(3.0, 10.0, 30.0),
-                pkd=(1.0, 3.0, 10.0)),
+                pkd=(1.0, 3.0, 10.0), review_pkd=(10.0, 30.0, 100.0)),
             _joined('DKD', 'DecoupledLogitLoss'),
-            Variant(
-                STANDARDIZED_REVIEW, f'{CONFIGS}/resnet8_review-resnet14.py', STANDARDIZED,
-                weights={WEIGHT: (3.0, 10.0, 30.0, 100.0)}),
-            _joined('logit KD', 'LogitDistillationLoss', STANDARDIZED_REVIEW, STANDARDIZED),
         ], 'demo.md', seeds=(0, 1, 2, 3, 4), tuning_seeds=(100, 101),
         options={**TEST, 'train_cfg.val_interval': 150, 'default_hooks.checkpoint': None}, tuning_options=VALIDATION),
     # Images of 7 x 7 pixels, so that a CPU needs two hours, not augmented, so that the student alone converges sooner.
     'all images': Setting(
         f'{CONFIGS}/resnet8.py', f'{CONFIGS}/resnet14_all-images.py',
         _classifiers(
-            review=(10.0, 30.0, 100.0), kd=(0.3, 1.0, 3.0), dkd=(0.1, 0.3, 1.0), l2=(), pkd=(0.3, 1.0, 3.0)),
+            review=(10.0, 30.0, 100.0), kd=(0.3, 1.0, 3.0), dkd=(0.1, 0.3, 1.0), l2=(), pkd=(0.3, 1.0, 3.0),
+            review_pkd=(10.0, 30.0, 100.0)),
         'demo.md', seeds=(0, 1, 2), tuning_seeds=(100,),
         options={
             **TEST, 'train_dataloader.dataset.indices': None, 'train_dataloader.batch_size': 128,

@@ -22,8 +22,8 @@ COMPONENTS = {
     'same level, HCL': ['HCL alone', '', '', '', 'yes'],
 }
 OTHERS = ['student alone', 'logit KD', 'attention transfer', 'FitNets', 'PKD', 'Knowledge Review',
-          'Knowledge Review, standardized', 'Knowledge Review with 1x1 kernels and the loss of PKD',
-          'Knowledge Review + logit KD', 'Knowledge Review, standardized + logit KD']
+          'Knowledge Review with 1x1 kernels and the loss of PKD', 'Knowledge Review with the loss of PKD',
+          'Knowledge Review + logit KD', 'Knowledge Review with the loss of PKD + logit KD']
 
 
 _TABLES = ('teachers', 'loss weights', 'cross-stage', 'components', 'others', 'sensitivity', 'cost')

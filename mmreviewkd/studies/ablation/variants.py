@@ -25,22 +25,21 @@ ADDITION = {'model.connector.fusion': 'add'}
 PAIRWISE = {'model.connector': dict(_delete_=True, type='PairwiseConnector')}
 SAME_LEVEL = {'model.connector': dict(
     _delete_=True, type='PairwiseConnector', pairs=[[level, level] for level in range(len(LEVELS))])}
-STANDARDIZED = {'model.distill_loss.standardize': True}
+PKD_LOSS = {'model.distill_loss.type': 'PearsonCorrelationLoss'}
 LOGITS = {
     'model.student.logits': 'head.fc', 'model.teacher.logits': 'head.fc',
     'model.logit_loss': dict(type='LogitDistillationLoss', temperature=4.0)}
 NO_FEATURES = {
     'model.student.taps': [], 'model.teacher.taps': [], 'model.connector': None, 'model.distill_loss': None}
 FITNETS = {'model.connector': dict(_delete_=True, type='SameLevelConnector'), **L2}
-PKD = {
-    'model.connector': dict(_delete_=True, type='SameLevelConnector'),
-    'model.distill_loss.type': 'PearsonCorrelationLoss'}
-NARROW_PKD = {'model.connector.kernel_size': 1, 'model.distill_loss.type': 'PearsonCorrelationLoss'}
+PKD = {'model.connector': dict(_delete_=True, type='SameLevelConnector'), **PKD_LOSS}
+NARROW_PKD = {'model.connector.kernel_size': 1, **PKD_LOSS}
 ATTENTION_TRANSFER = {
     'model.connector': None, 'model.distill_loss.type': 'AttentionTransferLoss',
     'model.student.taps': [f'backbone.layer{stage}' for stage in (1, 2, 3)],
     'model.teacher.taps': [f'backbone.layer{stage}[-1].relu:input' for stage in (1, 2, 3)]}
 FEATURE_WEIGHTS = {WEIGHT: (3.0, 10.0, 30.0, 100.0)}
+CORRELATION_WEIGHTS = {WEIGHT: (3.0, 10.0, 30.0, 100.0, 300.0)}
 
 
 def review(
@@ -54,7 +53,6 @@ def review(
 METHODS = [
     Variant('student alone', ALONE),
     review('Knowledge Review', weights=FEATURE_WEIGHTS),
-    review('Knowledge Review, standardized', STANDARDIZED, weights=FEATURE_WEIGHTS),
     review('same level, L2', SAME_LEVEL, L2, weights=FEATURE_WEIGHTS),
     review('paths, L2', PAIRWISE, L2, weights=FEATURE_WEIGHTS),
     review('nested, addition, L2', ADDITION, L2, weights=FEATURE_WEIGHTS),
@@ -64,13 +62,13 @@ METHODS = [
     review('same level, HCL', SAME_LEVEL, weights=FEATURE_WEIGHTS),
     review('logit KD', NO_FEATURES, LOGITS, weights={LOGIT_WEIGHT: (0.3, 1.0, 3.0, 10.0)}),
     review('FitNets', FITNETS, weights=FEATURE_WEIGHTS),
-    review('PKD', PKD, weights={WEIGHT: (1.0, 3.0, 10.0, 30.0)}),
-    review('Knowledge Review with 1x1 kernels and the loss of PKD', NARROW_PKD,
-           weights={WEIGHT: (1.0, 3.0, 10.0, 30.0)}),
+    review('PKD', PKD, weights=CORRELATION_WEIGHTS),
+    review('Knowledge Review with the loss of PKD', PKD_LOSS, weights=CORRELATION_WEIGHTS),
+    review('Knowledge Review with 1x1 kernels and the loss of PKD', NARROW_PKD, weights=CORRELATION_WEIGHTS),
     review('attention transfer', ATTENTION_TRANSFER, weights={WEIGHT: (100.0, 300.0, 1000.0, 3000.0)}),
     review('Knowledge Review + logit KD', LOGITS, weights_of=('Knowledge Review', 'logit KD')),
-    review('Knowledge Review, standardized + logit KD', STANDARDIZED, LOGITS,
-           weights_of=('Knowledge Review, standardized', 'logit KD')),
+    review('Knowledge Review with the loss of PKD + logit KD', PKD_LOSS, LOGITS,
+           weights_of=('Knowledge Review with the loss of PKD', 'logit KD')),
 ]
 LIKE_OURS = dict(weights_of=('Knowledge Review',))
 SENSITIVITY = {
