@@ -50,11 +50,11 @@ def pair_config(
         teacher=dict(
             model=_seen_from(folder, teacher), checkpoint=_seen_from(folder, checkpoint), taps=proposal.teacher_taps),
         connector=dict(type='ReviewConnector', mid_channels=min(_MID_CHANNELS, widest)),
-        distill_loss=dict(type='HierarchicalContextLoss', loss_weight=10.0, standardize=True))
+        distill_loss=dict(type='PearsonCorrelationLoss', loss_weight=30.0))
     if logits:
         for network, tap in zip((model['student'], model['teacher']), logits):
             network['logits'] = tap
-        model['logit_loss'] = dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0)
+        model['logit_loss'] = dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=3.0)
     if not any(key.startswith('model.warmup_') for key in options or {}):
         model['warmup_ratio'] = _WARMUP_RATIO
     changes = _merged(model, options or {})

@@ -108,9 +108,8 @@ def test_a_pair_of_classifiers_is_written_trained_and_exported(student, weights,
     assert "_base_ = '../student.py'" in text and len(text.splitlines()) < 40
     assert 'logit KD over 10 classes: head.fc of the student, head.fc of the teacher' in printed
     assert (cfg.model.student.logits, cfg.model.teacher.logits) == ('head.fc', 'head.fc')
-    assert cfg.model.distill_loss.to_dict() == dict(
-        type='HierarchicalContextLoss', loss_weight=10.0, standardize=True)
-    assert cfg.model.logit_loss.to_dict() == dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=1.0)
+    assert cfg.model.distill_loss.to_dict() == dict(type='PearsonCorrelationLoss', loss_weight=30.0)
+    assert cfg.model.logit_loss.to_dict() == dict(type='LogitDistillationLoss', temperature=4.0, loss_weight=3.0)
     assert cfg.model.warmup_ratio == 0.05
     assert cfg.model.student.taps == [f'backbone.layer{i}[-1].relu:input' for i in (1, 2, 3)] + ['neck']
     assert cfg.model.teacher.checkpoint == weights and cfg.model.student.model.type == 'ImageClassifier'
