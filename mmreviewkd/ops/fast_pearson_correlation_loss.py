@@ -52,8 +52,7 @@ class _LevelPearson(torch.autograd.Function):
             y, _, teacher_variance = _normalized(teacher, None)
             product = (x * y).mean((0, 2, 3))
             pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-            # The standardized map is `gain * x`. For the gradients of the normalized map, `weight * x + bias`, and of
-            # `x`, only their parts along x and y are needed; both have the mean 0 in each channel.
+            # docs/fast_path.md, Eq. 28 and 29, divided by the channels; then Eq. 26. The standardized map is `gain * x`.
             own = 1 / channels / pixels
             if norm is None:
                 gain, correlation = 1.0, product
