@@ -52,7 +52,7 @@ class _LevelPearson(torch.autograd.Function):
             y, _, teacher_variance = _normalized(teacher, None)
             product = (x * y).mean((0, 2, 3))
             pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-            # docs/fast_path.md, Eq. 28 and 29, divided by the channels; then Eq. 26. The standardized map is `gain * x`.
+            # docs/fast_path.md, Eq. 28 and 29 over the channels, then Eq. 26; the standardized map is `gain * x`.
             own = 1 / channels / pixels
             if norm is None:
                 gain, correlation = 1.0, product

@@ -11,6 +11,7 @@ from mmreviewkd.models import (
     FeatureL2Loss,
     HierarchicalContextLoss,
     PairwiseConnector,
+    PearsonCorrelationLoss,
     ReviewConnector,
     SameLevelConnector,
 )
@@ -38,7 +39,8 @@ def results(connector, compare):
             *connector.buffers()]
 
 
-@pytest.mark.parametrize('loss', [HierarchicalContextLoss(2.0), FeatureL2Loss(), AttentionTransferLoss(1.0)])
+@pytest.mark.parametrize('loss', [
+    HierarchicalContextLoss(2.0), FeatureL2Loss(), PearsonCorrelationLoss(3.0), AttentionTransferLoss(1.0)])
 @pytest.mark.parametrize(('kind', 'settings'), [
     (ReviewConnector, dict(mid_channels=8, implementation='fast')),
     (ReviewConnector, dict(mid_channels=8, implementation='fast', with_cp=True)),
@@ -55,8 +57,9 @@ def test_equals_connector_and_loss_one_after_the_other(kind, settings, loss):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-11)
 
 
-def test_outputs_need_not_be_kept():
-    connector, loss, kept = connector_of(mid_channels=8, implementation='fast'), HierarchicalContextLoss(), []
+@pytest.mark.parametrize('loss', [HierarchicalContextLoss(), PearsonCorrelationLoss()])
+def test_outputs_need_not_be_kept(loss):
+    connector, kept = connector_of(mid_channels=8, implementation='fast'), []
     outputs = [t.numel() * t.itemsize for t in maps(TARGETS, 2)]
     for change in (lambda: None, lambda: connector.register_forward_hook(lambda *_: None)):
         change()
