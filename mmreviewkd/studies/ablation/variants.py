@@ -20,6 +20,7 @@ VALIDATION = {
 # Settings that variants combine.
 WEIGHT = 'model.distill_loss.loss_weight'
 LOGIT_WEIGHT = 'model.logit_loss.loss_weight'
+HCL = {'model.distill_loss.type': 'HierarchicalContextLoss'}
 L2 = {'model.distill_loss.type': 'FeatureL2Loss'}
 ADDITION = {'model.connector.fusion': 'add'}
 PAIRWISE = {'model.connector': dict(_delete_=True, type='PairwiseConnector')}
