@@ -1,14 +1,13 @@
-"""HCL of one level from a single difference map, with a hand-written backward pass."""
+"""HCL of one level from a single difference map, with its gradient."""
 
 from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from .feature_pairs import at_least_single
-from .review_level.folding import BatchNorm
+from .known_gradients import gradients_wanted, with_gradients
 from .review_level.normalization import Unnormalized, normalize, normalize_adjoint
 
 
@@ -36,59 +35,29 @@ def fast_level_hcl(
     if isinstance(student, Unnormalized) and teacher.requires_grad:
         student = at_least_single(student.normalized())
     if isinstance(student, Unnormalized):
-        norm = student.norm
-        return _NormalizedLevelHCL.apply(
-            student.maps, norm.weight, norm.bias, teacher, norm, pool_sizes, torch.is_grad_enabled())
-    return _LevelHCL.apply(student, teacher, pool_sizes, torch.is_grad_enabled())
+        return _before_normalization(student, teacher, pool_sizes)
+    wanted = gradients_wanted((student, teacher))
+    with torch.no_grad():
+        loss, gradient = _loss_and_gradient(student - teacher, pool_sizes, wanted)
+    return with_gradients(loss, (student, teacher), (gradient, -gradient if teacher.requires_grad else None)) \
+        if wanted else loss
 
 
-class _LevelHCL(torch.autograd.Function):
-
-    @staticmethod
-    def forward(
-            ctx: FunctionCtx, student: Tensor, teacher: Tensor, pool_sizes: Sequence[int],
-            with_gradient: bool) -> Tensor:
-        loss, gradient = _loss_and_gradient(
-            student - teacher, pool_sizes, with_gradient and any(ctx.needs_input_grad[:2]))
-        ctx.save_for_backward(gradient)
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        gradient, = ctx.saved_tensors
-        grad = gradient * grad_loss
-        return grad if ctx.needs_input_grad[0] else None, -grad if ctx.needs_input_grad[1] else None, None, None
-
-
-class _NormalizedLevelHCL(torch.autograd.Function):
-
-    @staticmethod
-    def forward(
-            ctx: FunctionCtx, maps: Tensor, weight: Tensor, bias: Tensor, teacher: Tensor, norm: BatchNorm,
-            pool_sizes: Sequence[int], with_gradient: bool) -> Tensor:
-        ctx.dtype = maps.dtype
-        with torch.autocast(maps.device.type, enabled=False):
-            norm = norm._replace(weight=weight, bias=bias)
-            output, mean, inverse_std = normalize(maps, norm)
-            difference = at_least_single(output).sub_(teacher)
-            del output
-            loss, gradient = _loss_and_gradient(
-                difference, pool_sizes, with_gradient and any(ctx.needs_input_grad[:3]))
-            del difference
-            if gradient is not None:
-                # In float32: half precision could not hold the gradient of a mean over many values.
-                ctx.save_for_backward(
-                    *normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std))
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        grads = [
-            kept * grad_loss if needed else None for kept, needed in zip(ctx.saved_tensors, ctx.needs_input_grad)]
-        grads[0] = None if grads[0] is None else grads[0].to(ctx.dtype)
-        return *grads, None, None, None, None
+def _before_normalization(student: Unnormalized, teacher: Tensor, pool_sizes: Sequence[int]) -> Tensor:
+    maps, norm = student.maps, student.norm
+    inputs = maps, norm.weight, norm.bias
+    wanted = gradients_wanted(inputs)
+    with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
+        output, mean, inverse_std = normalize(maps, norm)
+        difference = at_least_single(output).sub_(teacher)
+        del output
+        loss, gradient = _loss_and_gradient(difference, pool_sizes, wanted)
+        del difference
+        if not wanted:
+            return loss
+        # In float32: half precision could not hold the gradient of a mean over many values.
+        gradients = normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std)
+    return with_gradients(loss, inputs, gradients)
 
 
 def _loss_and_gradient(

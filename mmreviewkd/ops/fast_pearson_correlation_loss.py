@@ -1,10 +1,10 @@
-"""Loss of Pearson correlation of one level, with a hand-written backward pass."""
+"""Loss of Pearson correlation of one level, with its gradient."""
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from .feature_pairs import at_least_single
+from .known_gradients import gradients_wanted, with_gradients
 from .review_level.folding import BatchNorm
 from .review_level.normalization import Unnormalized, normalize
 from .standardization import SMALLEST_VARIANCE, check_values
@@ -33,52 +33,40 @@ def fast_level_pearson(student: Tensor | Unnormalized, teacher: Tensor) -> Tenso
         student = at_least_single(student.normalized())
     check_values(teacher)
     if isinstance(student, Unnormalized):
-        norm = student.norm
-        return _LevelPearson.apply(
-            student.maps, norm.weight, norm.bias, teacher, norm, torch.is_grad_enabled())
-    return _LevelPearson.apply(student, None, None, teacher, None, torch.is_grad_enabled())
+        maps, norm = student.maps, student.norm
+        inputs = maps, norm.weight, norm.bias
+    else:
+        maps, norm, inputs = student, None, (student,)
+    wanted = gradients_wanted(inputs)
+    with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
+        loss, gradients = _loss_and_gradients(at_least_single(maps), norm, teacher, wanted)
+    return with_gradients(loss, inputs, gradients) if wanted else loss
 
 
-class _LevelPearson(torch.autograd.Function):
+def _loss_and_gradients(
+        maps: Tensor, norm: BatchNorm | None, teacher: Tensor, wanted: bool) -> tuple[Tensor, list[Tensor]]:
+    """The loss, and its gradients if they are wanted: of the maps, and of the weight and bias of their normalization.
 
-    @staticmethod
-    def forward(
-            ctx: FunctionCtx, maps: Tensor, weight: Tensor | None, bias: Tensor | None, teacher: Tensor,
-            norm: BatchNorm | None, with_gradient: bool) -> Tensor:
-        ctx.dtype = maps.dtype
-        with torch.autocast(maps.device.type, enabled=False):
-            maps = at_least_single(maps)
-            x, inverse_std, variance = _normalized(maps, norm)
-            y, _, teacher_variance = _normalized(teacher, None)
-            product = (x * y).mean((0, 2, 3))
-            pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-            # docs/fast_path.md, Eq. 28 and 29 over the channels, then Eq. 26; the standardized map is `gain * x`.
-            own = 1 / channels / pixels
-            if norm is None:
-                gain, correlation = 1.0, product
-                along_x, along_y = inverse_std * (1 - variance + product) * own, -inverse_std * own
-            else:
-                outer = (weight.square() * variance + SMALLEST_VARIANCE).rsqrt()
-                gain = weight * outer
-                correlation = gain * product
-                of_output = gain * (1 - gain.square() * variance + correlation)
-                of_weight = (of_output * variance - product) * outer * own  # mean of the output's gradient times x
-                along_x = weight * inverse_std * (of_output * outer * own - of_weight)
-                along_y = -weight * inverse_std * outer * own
-            loss = ((gain * gain * variance + teacher_variance) / 2 - correlation).mean().clamp_min(0)
-            if with_gradient and any(ctx.needs_input_grad[:3]):
-                gradient = x.mul_(along_x[:, None, None]).addcmul_(y, along_y[:, None, None])
-                kept = [gradient] if norm is None else [gradient, of_weight * pixels]
-                ctx.save_for_backward(*kept)
-        return loss
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        maps, *weight = (kept * grad_loss for kept in ctx.saved_tensors)
-        bias = [torch.zeros_like(w) for w in weight]  # adding a constant to a channel changes nothing
-        grads = [maps.to(ctx.dtype), *(weight + bias or [None, None])]
-        return *(g if needed else None for g, needed in zip(grads, ctx.needs_input_grad)), None, None, None
+    docs/fast_path.md, Eq. 28 and 29 over the channels, then Eq. 26. ``x`` and ``y`` are the normalized maps.
+    """
+    x, inverse_std, variance = _normalized(maps, norm)
+    y, _, teacher_variance = _normalized(teacher, None)
+    product = (x * y).mean((0, 2, 3))
+    pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
+    outer = inverse_std if norm is None else (norm.weight.square() * variance + SMALLEST_VARIANCE).rsqrt()
+    gain = torch.ones_like(outer) if norm is None else norm.weight * outer  # the standardized map is `gain * x`
+    loss = ((gain.square() * variance + teacher_variance) / 2 - gain * product).mean().clamp_min(0)
+    if not wanted:
+        return loss, []
+    # The gradient of the normalized map, with weight and bias, is along_x * x + along_y * y.
+    share = outer / (channels * pixels)
+    along_x, along_y = gain * (1 - gain.square() * variance + gain * product) * share, -share
+    of_parameters = []
+    if norm is not None:
+        of_weight = along_x * variance + along_y * product
+        along_x, along_y = (norm.weight * inverse_std * along for along in (along_x - of_weight, along_y))
+        of_parameters = [of_weight * pixels, torch.zeros_like(of_weight)]
+    return loss, [x.mul_(along_x[:, None, None]).addcmul_(y, along_y[:, None, None]), *of_parameters]
 
 
 def _normalized(maps: Tensor, norm: BatchNorm | None) -> tuple[Tensor, Tensor, Tensor]:

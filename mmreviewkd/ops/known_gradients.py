@@ -1,0 +1,45 @@
+"""A scalar whose gradients are computed together with it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+
+def gradients_wanted(inputs: Sequence[Tensor]) -> bool:
+    """Whether autograd records what is computed from some tensors."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+
+
+def with_gradients(scalar: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
+    """Give a scalar its gradients, which are kept for the backward pass in place of what they were computed from.
+
+    Double backward is not supported.
+
+    Args:
+        scalar (Tensor): The scalar, computed without autograd.
+        inputs (Sequence[Tensor]): What it was computed from.
+        gradients (Sequence[Tensor, optional]): Its gradient with respect to each of ``inputs``, or None where it is not
+            needed. May have a higher precision than the input.
+
+    Returns:
+        Tensor: The scalar.
+    """
+    return _KnownGradients.apply(scalar, gradients, *inputs)
+
+
+class _KnownGradients(torch.autograd.Function):
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, scalar: Tensor, gradients: Sequence[Tensor | None], *inputs: Tensor) -> Tensor:
+        ctx.dtypes = [tensor.dtype for tensor in inputs]
+        ctx.save_for_backward(*gradients)
+        return scalar.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        kept = zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[2:])
+        return None, None, *(
+            (gradient * grad).to(dtype) if needed else None for gradient, dtype, needed in kept)
