@@ -11,11 +11,11 @@ from .standardization import SMALLEST_VARIANCE, check_values
 
 
 def fast_level_pearson(student: Tensor | Unnormalized, teacher: Tensor) -> Tensor:
-    """Compute :func:`~mmreviewkd.ops.pearson_correlation_loss.level_pearson` from moments, and keep one map.
+    """Compute :func:`~mmreviewkd.ops.pearson_correlation_loss.level_pearson` from moments of the channels.
 
-    The loss is a scalar, so its gradient is known up to a factor in the forward pass. Of maps before a normalization by
-    the batch's statistics, the standardized map is the normalized one but for a factor of each channel, so both are
-    computed at once. In each channel the gradient is a linear combination of the normalized maps of student and
+    The loss is a scalar, so its gradient is known up to a factor in the forward pass, which keeps it and no other map.
+    Of maps before a normalization by the batch's statistics, the standardized map is the normalized one but for a
+    factor of each channel, so both are computed at once. In each channel the gradient is a linear combination of the normalized maps of student and
     teacher. Double backward is not supported.
 
     Args:
@@ -47,7 +47,8 @@ def _loss_and_gradients(
         maps: Tensor, norm: BatchNorm | None, teacher: Tensor, wanted: bool) -> tuple[Tensor, list[Tensor]]:
     """The loss, and its gradients if they are wanted: of the maps, and of the weight and bias of their normalization.
 
-    docs/fast_path.md, Eq. 28 and 29 over the channels, then Eq. 26. ``x`` and ``y`` are the normalized maps.
+    ``maps`` and ``teacher`` are ``[N, C, H, W]``, ``x`` and ``y`` the same normalized. docs/fast_path.md, Eq. 28 and 29
+    over the channels, then Eq. 26.
     """
     x, inverse_std, variance = _normalized(maps, norm)
     y, _, teacher_variance = _normalized(teacher, None)
@@ -70,7 +71,7 @@ def _loss_and_gradients(
 
 
 def _normalized(maps: Tensor, norm: BatchNorm | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Maps normalized by the batch's statistics, without weight and bias.
+    """Normalize maps by the statistics of the batch, without weight and bias.
 
     Args:
         maps (Tensor): ``[N, C, H, W]``.

@@ -8,20 +8,20 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 
 def gradients_wanted(inputs: Sequence[Tensor]) -> bool:
-    """Whether autograd records what is computed from some tensors."""
+    """Whether gradients are enabled and one of the tensors requires them."""
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
 
 
 def with_gradients(scalar: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
-    """Give a scalar its gradients, which are kept for the backward pass in place of what they were computed from.
+    """Attach gradients that are already computed to a scalar; the backward pass needs nothing else.
 
     Double backward is not supported.
 
     Args:
         scalar (Tensor): The scalar, computed without autograd.
-        inputs (Sequence[Tensor]): What it was computed from.
-        gradients (Sequence[Tensor, optional]): Its gradient with respect to each of ``inputs``, or None where it is not
-            needed. May have a higher precision than the input.
+        inputs (Sequence[Tensor]): The tensors that it was computed from, of any shapes.
+        gradients (Sequence[Tensor, optional]): Its gradient with respect to each of ``inputs``, of the same shape, or
+            None where it is not needed. May have a higher precision than the input.
 
     Returns:
         Tensor: The scalar.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .ablation.study import TOP1, Ablation, Metric, Variant
 from .ablation.tables import tuning_table, variants_table
-from .ablation.variants import HCL, LOGIT_WEIGHT, NARROW_PKD, PKD, PKD_LOSS, WEIGHT
+from .ablation.variants import HCL, LOGIT_WEIGHT, PKD, PKD_LOSS, POINTWISE_PKD, WEIGHT
 from .output import fill_marks, write_json
 
 CONFIGS = 'configs/fashion_mnist'
@@ -57,7 +57,7 @@ def _detectors() -> list[Variant]:
         Variant('PKD', config, PKD, weights={WEIGHT: (3.0, 10.0, 30.0)}),
         Variant(REVIEW, config, HCL, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)}),
         Variant(
-            f'{REVIEW} with 1x1 kernels and the loss of PKD', config, NARROW_PKD,
+            f'{REVIEW} with 1x1 kernels and the loss of PKD', config, POINTWISE_PKD,
             weights={WEIGHT: (10.0, 30.0, 100.0)}),
         Variant(PKD_REVIEW, config, PKD_LOSS, weights={WEIGHT: (10.0, 30.0, 100.0, 300.0)})]
 

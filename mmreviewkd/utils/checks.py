@@ -18,7 +18,7 @@ _LARGEST = torch.finfo(torch.float32).max
 def number(
         value: Any, where: str, at_least: float | None = None, above: float | None = None,
         integer: bool = False) -> Any:
-    """Check for a number that is finite in single precision, and no boolean.
+    """Check that a value is a number, finite in single precision, and not a boolean.
 
     Args:
         value (Any): What the config holds.

@@ -9,7 +9,7 @@ KERNEL_SIZES = (1, 3)
 
 
 def check_kernel_size(kernel_size: int, where: str) -> int:
-    """Check the side in pixels of the last convolution of a level.
+    """Check the kernel size, in pixels, of the last convolution of a level.
 
     Raises:
         ConfigError: If it is neither 1 nor 3.

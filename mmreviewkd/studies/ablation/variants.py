@@ -34,7 +34,7 @@ NO_FEATURES = {
     'model.student.taps': [], 'model.teacher.taps': [], 'model.connector': None, 'model.distill_loss': None}
 FITNETS = {'model.connector': dict(_delete_=True, type='SameLevelConnector'), **L2}
 PKD = {'model.connector': dict(_delete_=True, type='SameLevelConnector'), **PKD_LOSS}
-NARROW_PKD = {'model.connector.kernel_size': 1, **PKD_LOSS}
+POINTWISE_PKD = {'model.connector.kernel_size': 1, **PKD_LOSS}
 ATTENTION_TRANSFER = {
     'model.connector': None, 'model.distill_loss.type': 'AttentionTransferLoss',
     'model.student.taps': [f'backbone.layer{stage}' for stage in (1, 2, 3)],
@@ -65,7 +65,7 @@ METHODS = [
     review('FitNets', FITNETS, weights=FEATURE_WEIGHTS),
     review('PKD', PKD, weights=CORRELATION_WEIGHTS),
     review('Knowledge Review with the loss of PKD', PKD_LOSS, weights=CORRELATION_WEIGHTS),
-    review('Knowledge Review with 1x1 kernels and the loss of PKD', NARROW_PKD, weights=CORRELATION_WEIGHTS),
+    review('Knowledge Review with 1x1 kernels and the loss of PKD', POINTWISE_PKD, weights=CORRELATION_WEIGHTS),
     review('attention transfer', ATTENTION_TRANSFER, weights={WEIGHT: (100.0, 300.0, 1000.0, 3000.0)}),
     review('Knowledge Review + logit KD', LOGITS, weights_of=('Knowledge Review', 'logit KD')),
     review('Knowledge Review with the loss of PKD + logit KD', PKD_LOSS, LOGITS,
