@@ -13,10 +13,10 @@ from .standardization import SMALLEST_VARIANCE, check_values
 def fast_level_pearson(student: Tensor | Unnormalized, teacher: Tensor) -> Tensor:
     """Compute :func:`~mmreviewkd.ops.pearson_correlation_loss.level_pearson` from moments of the channels.
 
-    The loss is a scalar, so its gradient is known up to a factor in the forward pass, which keeps it and no other map.
-    Of maps before a normalization by the batch's statistics, the standardized map is the normalized one but for a
-    factor of each channel, so both are computed at once. In each channel the gradient is a linear combination of the normalized maps of student and
-    teacher. Double backward is not supported.
+    The loss is a scalar, so its gradient is known up to a factor in the forward pass, which keeps it and no other
+    map. Of maps before a normalization by the batch's statistics, the standardized map is the normalized one but
+    for a factor of each channel, so both are computed at once. In each channel the gradient is a linear combination
+    of the normalized maps of student and teacher. Double backward is not supported.
 
     Args:
         student (Tensor or Unnormalized): ``[N, C, H, W]``, or the maps before their normalization, whose running
