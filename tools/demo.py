@@ -18,7 +18,8 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/demo'), help='the folder for all results')
     parser.add_argument('--data', help='a folder with the four files of Fashion-MNIST, gzipped or not')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='seeds of the students')
-    parser.add_argument('--baselines', action='store_true', help='also logit KD and same-level L2')
+    parser.add_argument(
+        '--baselines', action='store_true', help='also Knowledge Review as in its paper, logit KD and same-level L2')
     args = parser.parse_args()
     with one_line_errors():
         prepare_fashion_mnist('data/fashion_mnist', args.data)

@@ -1,4 +1,4 @@
-# The student, distilled with Knowledge Review.
+# The student, distilled with Knowledge Review as in its paper: levels are compared by HCL.
 _base_ = ['./resnet8.py', '../_base_/taps.py']
 
 model = dict(

@@ -14,8 +14,10 @@ from .training import Training
 
 CONFIGS = 'configs/fashion_mnist'
 METRIC = 'accuracy/top1'
-STUDENTS = {ALONE: f'{CONFIGS}/resnet8.py', REVIEW: f'{CONFIGS}/resnet8_review-resnet14.py'}
-BASELINES = {'logit KD': f'{CONFIGS}/resnet8_kd-resnet14.py', 'same-level L2': f'{CONFIGS}/resnet8_l2-resnet14.py'}
+STUDENTS = {ALONE: f'{CONFIGS}/resnet8.py', REVIEW: f'{CONFIGS}/resnet8_review-kd-resnet14.py'}
+BASELINES = {f'{REVIEW} as in its paper': f'{CONFIGS}/resnet8_review-resnet14.py',
+             'logit KD': f'{CONFIGS}/resnet8_kd-resnet14.py',
+             'same-level L2': f'{CONFIGS}/resnet8_l2-resnet14.py'}
 
 
 def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) -> dict[str, list[dict]]:
@@ -26,7 +28,8 @@ def run_demo(out: Path, seeds: Sequence[int] = (0,), baselines: bool = False) ->
     Args:
         out (Path): The folder for all results.
         seeds (Sequence[int]): Seeds of the students. Defaults to (0,).
-        baselines (bool): Train students with logit KD and same-level L2, too. Defaults to False.
+        baselines (bool): Train students with Knowledge Review as in its paper, logit KD and same-level L2, too.
+            Defaults to False.
 
     Returns:
         dict[str, list[dict]]: Results as :meth:`~mmreviewkd.studies.training.Training.run` returns them, one for each
