@@ -15,8 +15,9 @@ from .training import Training
 CONFIGS = 'configs/fashion_mnist'
 METRIC = 'accuracy/top1'
 STUDENTS = {ALONE: f'{CONFIGS}/resnet8.py', REVIEW: f'{CONFIGS}/resnet8_review-kd-resnet14.py'}
-BASELINES = {f'{REVIEW} as in its paper': f'{CONFIGS}/resnet8_review-resnet14.py',
-             'logit KD': f'{CONFIGS}/resnet8_kd-resnet14.py',
+PAPER_REVIEW, LOGIT_KD = f'{REVIEW} as in its paper', 'logit KD'
+BASELINES = {PAPER_REVIEW: f'{CONFIGS}/resnet8_review-resnet14.py',
+             LOGIT_KD: f'{CONFIGS}/resnet8_kd-resnet14.py',
              'same-level L2': f'{CONFIGS}/resnet8_l2-resnet14.py'}
 
 

@@ -7,12 +7,12 @@ from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checkpoint import save_atomically
 
 from .benchmark.textbook import TextbookConnector, TextbookLoss
-from .classification_demo import CONFIGS, METRIC, STUDENTS
+from .classification_demo import BASELINES, CONFIGS, LOGIT_KD, METRIC, PAPER_REVIEW, STUDENTS
 from .demo import ALONE, REVIEW, TEACHER
 from .output import fill_marks, pyplot, save_figure, write_json
 from .training import Training
 
-TEXTBOOK, LOGIT_KD = 'Knowledge Review, textbook', 'logit KD'
+TEXTBOOK = f'{PAPER_REVIEW}, textbook'
 MARK, END = '<!-- time to accuracy -->', '<!-- end of time to accuracy -->'
 _EPOCHS_BETWEEN_VALIDATIONS = 10
 
@@ -41,8 +41,8 @@ def time_to_accuracy(out: Path, seed: int = 0, docs: Path | None = None) -> list
     teacher = Training(TEACHER, f'{CONFIGS}/resnet14.py', out / 'teacher', threads=1)
     teacher.run()
     configs = {
-        ALONE: STUDENTS[ALONE], LOGIT_KD: f'{CONFIGS}/resnet8_kd-resnet14.py', TEXTBOOK: _textbook_config(out),
-        REVIEW: STUDENTS[REVIEW]}
+        ALONE: STUDENTS[ALONE], LOGIT_KD: BASELINES[LOGIT_KD], TEXTBOOK: _textbook_config(out),
+        PAPER_REVIEW: BASELINES[PAPER_REVIEW], REVIEW: STUDENTS[REVIEW]}
     results = []
     for name, config in configs.items():
         options = {'randomness.seed': seed, 'train_cfg.val_interval': _EPOCHS_BETWEEN_VALIDATIONS}
@@ -104,10 +104,10 @@ def plot(results: Sequence[dict], file: Path) -> None:
 
 
 def _textbook_config(out: Path) -> str:
-    """Write a config of the demo's distillation with the textbook's connector and loss, and return its path."""
+    """Write a config of the distillation as in the paper with the textbook's connector and loss; returns its path."""
     file = out / 'textbook.py'
     text = '\n'.join([
-        f'_base_ = [{str(Path(STUDENTS[REVIEW]).resolve())!r}]',
+        f'_base_ = [{str(Path(BASELINES[PAPER_REVIEW]).resolve())!r}]',
         f'custom_imports = dict(imports=[{__name__!r}])',
         f'model = dict(connector=dict(type={TextbookConnector.__name__!r}), '
         f'distill_loss=dict(type={TextbookLoss.__name__!r}))', ''])

@@ -11,12 +11,14 @@ from mmengine.config import Config
 
 from mmreviewkd.registry import MODELS
 from mmreviewkd.studies import time_to_accuracy as study
+from mmreviewkd.studies.classification_demo import PAPER_REVIEW
 from mmreviewkd.studies.demo import ALONE, REVIEW
 from mmreviewkd.studies.training import Training
 
 CURVES = {
     'resnet8': (2.0, [(10, 50.0), (20, 80.0)]), 'resnet8_kd-resnet14': (3.0, [(10, 60.0), (20, 79.0)]),
-    'textbook': (8.0, [(10, 81.0), (20, 85.0)]), 'resnet8_review-resnet14': (4.0, [(10, 81.0), (20, 85.0)])}
+    'textbook': (8.0, [(10, 81.0), (20, 85.0)]), 'resnet8_review-resnet14': (4.0, [(10, 81.0), (20, 85.0)]),
+    'resnet8_review-kd-resnet14': (5.0, [(10, 79.0), (20, 86.0)])}
 
 
 @pytest.fixture
@@ -41,13 +43,14 @@ def test_table_and_picture_show_when_each_student_gets_there(recorded, tmp_path)
     docs.mkdir()
     (docs / 'benchmark.md').write_text(f'before\n{study.MARK}\nold\n{study.END}\nafter\n')
     results = study.time_to_accuracy(tmp_path / 'out', seed=7, docs=docs)
-    assert [result['minutes'] for result in results] == [2.0, None, 4.0, 2.0]
+    assert [result['minutes'] for result in results] == [2.0, None, 4.0, 2.0, 5.0]
     page = (docs / 'benchmark.md').read_text()
     assert page.startswith('before\n') and page.endswith('after\n') and 'old' not in page
     assert f'| {ALONE} | 2.00 | 1.00 | 2.00 | 1.00 | 80.00 |' in page
     assert f'| {study.LOGIT_KD} | – | – | 3.00 | 1.50 | 79.00 |' in page
     assert f'| {study.TEXTBOOK} | 4.00 | 2.00 | 8.00 | 4.00 | 85.00 |' in page
-    assert f'| {REVIEW} | 2.00 | 1.00 | 4.00 | 2.00 | 85.00 |' in page
+    assert f'| {PAPER_REVIEW} | 2.00 | 1.00 | 4.00 | 2.00 | 85.00 |' in page
+    assert f'| {REVIEW} | 5.00 | 2.50 | 5.00 | 2.50 | 86.00 |' in page
     assert (tmp_path / 'out' / 'time_to_accuracy.md').read_text() in page
     assert json.loads((tmp_path / 'out' / 'results.json').read_text())[3]['minutes'] == 2.0
     assert cv2.imread(str(docs / 'time_to_accuracy.png')).shape == (480, 840, 3)
