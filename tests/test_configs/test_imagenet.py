@@ -109,7 +109,8 @@ def test_dry_run(name, data_root, hub):
     assert sum(parameter.numel() for parameter in student.parameters()) == PARAMETERS[name]
     if distilled:
         assert log['loss_distill'] > 0 and {key.split('.')[0] for key in moved} == {'student', 'connector'}
-        assert model.frozen_teacher.probe().channels == TEACHER_CHANNELS[name]
+        logits = [1000] if 'logit_loss' in cfg.model else []
+        assert model.frozen_teacher.probe().channels == TEACHER_CHANNELS[name] + logits
         assert all(p.grad is None and not p.requires_grad for p in model.frozen_teacher.model.parameters())
 
     results = model.eval().val_step(first_batch(cfg.val_dataloader, data_root, SIDES.get(name, 64)))
