@@ -104,7 +104,7 @@ def plot(results: Sequence[dict], file: Path) -> None:
 
 
 def _textbook_config(out: Path) -> str:
-    """Write a config of the distillation as in the paper with the textbook's connector and loss; returns its path."""
+    """Write a config of the paper's distillation with connector and loss of the textbook, and return its path."""
     file = out / 'textbook.py'
     text = '\n'.join([
         f'_base_ = [{str(Path(BASELINES[PAPER_REVIEW]).resolve())!r}]',
