@@ -6,7 +6,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.runner import BaseLoop, Runner
+from mmengine.runner import Runner
 from torch import nn
 
 from mmreviewkd.models import ReviewDistiller
@@ -28,17 +28,17 @@ class ChannelsLastHook(Hook):
 
     priority = 'VERY_HIGH'  # before hooks that copy the model
 
-    def before_run(self, runner: Runner) -> None:
-        """Convert student, connector and teacher.
+    def before_train(self, runner: Runner) -> None:
+        """Convert student, connector and teacher, which have their weights by now.
 
-        A parallel model is wrapped anew: its gradient buckets are laid out for the weights' former strides, and the
+        Before the initialization, random weights would be drawn in another order, and the teacher is not loaded yet. A
+        parallel model is wrapped anew: its gradient buckets are laid out for the weights' former strides, and the
         first iteration of every run, a resumed one too, would take a step along wrong gradients.
         """
-        if not isinstance(runner._train_loop, BaseLoop):  # MMEngine builds the loop for training only
-            return
         wrapped = is_model_wrapper(runner.model)
         if _convert(runner.model.module if wrapped else runner.model) and wrapped:
             runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), runner.model.module)
+            runner._maybe_compile('train_step')  # as MMEngine compiles that of the former wrapper
 
 
 def _convert(model: nn.Module) -> bool:

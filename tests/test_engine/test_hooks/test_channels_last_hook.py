@@ -4,14 +4,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import STAGES, cifar_classifier, gray_batch, review_config
+from conftest import STAGES, cifar_classifier, gray_batch, review_config, small_run
+from mmengine.hooks import Hook
 from mmengine.registry import HOOKS, MODELS
-from mmengine.runner import EpochBasedTrainLoop
+
+from mmreviewkd.apis import build_runner
 
 
 def start(model):
-    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_run(
-        SimpleNamespace(model=model, _train_loop=object.__new__(EpochBasedTrainLoop)))
+    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_train(SimpleNamespace(model=model))
 
 
 @pytest.mark.parametrize('widths', [(16, 16, 32, 64), (4, 4, 8, 16)])
@@ -38,6 +39,31 @@ def test_student_connector_and_teacher_are_converted_and_give_the_same_gradients
         torch.testing.assert_close(after[name], value, rtol=1e-4, atol=1e-5)
     for name, value in gradients.items():
         assert (again[name] - value).norm() <= 1e-3 * value.norm() + 1e-6, name
+
+
+class Start(Hook):
+    """Keeps the weights that the training starts from."""
+
+    priority = 'LOWEST'
+
+    def before_train(self, runner):
+        self.weights = {name: value.clone() for name, value in runner.model.state_dict().items()}
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_the_weights_that_it_has_without_the_hook_and_converts_the_teacher(fashion_mnist, tmp_path):
+    started = {}
+    for name, hooks in (('without', []), ('with', [dict(type='mmreviewkd.ChannelsLastHook')])):
+        cfg = small_run('resnet8_review-resnet14.py', fashion_mnist, **{'train_cfg.max_epochs': 1})
+        start = Start()
+        cfg.work_dir, cfg.experiment_name, cfg.custom_hooks = str(tmp_path / name), name, hooks
+        runner = build_runner(cfg)
+        runner.register_hook(start)
+        runner.train()
+        started[name] = start.weights
+    assert all(torch.equal(value, started['with'][name]) for name, value in started['without'].items())
+    weight = runner.model.frozen_teacher.model.backbone.layer2[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 
 def losses_and_gradients(model, batch):
