@@ -159,6 +159,7 @@ class ReviewDistiller(BaseModel):
 
     def init_weights(self) -> None:
         """Initialize the student as without distillation, and load the teacher."""
+        self._parts_are_the_students = True
         if not self.frozen_teacher.loaded:
             self._load_teacher()
             print_log(f'Levels of the review, fine to coarse:\n{self._report}', 'current')
@@ -260,6 +261,15 @@ class ReviewDistiller(BaseModel):
     def _apply(self, fn: Callable, *args: Any, **kwargs: Any) -> nn.Module:
         self.frozen_teacher.apply(lambda model: model._apply(fn, *args, **kwargs))
         return super()._apply(fn, *args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Once the distiller is complete, a hook that replaces a part of the classifier or detector, such as the
+        # `loss_module` by mmpretrain's SwitchRecipeHook, means the student's.
+        if self.__dict__.get('_parts_are_the_students') and name in self.student._modules and (
+                name not in self._modules and not hasattr(type(self), name)):
+            setattr(self.student, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import cifar_classifier, review_config
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
@@ -68,3 +69,14 @@ def test_trains():
 def test_maps_of_logits_of_other_strides_are_named():
     with pytest.raises(ConfigError, match=r"student.logits \('head'\) has stride 4 and teacher.logits .* 2; tap both"):
         distiller(stride=1)
+
+
+def test_a_hook_that_replaces_a_part_of_the_model_replaces_the_students():
+    """As mmpretrain's SwitchRecipeHook does with the loss of a classifier without a head."""
+    model = MODELS.build(review_config())
+    model.init_weights()
+    connector, head = model.connector, MODELS.build(cifar_classifier()).head
+    model.head = head
+    model.observer = None
+    assert model.student.head is head and model.head is head
+    assert 'head' not in model._modules and model.connector is connector
