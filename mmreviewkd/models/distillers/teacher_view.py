@@ -76,6 +76,7 @@ class TeacherView:
         s_mean, s_std, s_flipped, s_pad = _normalization(student, 'student')
         t_mean, t_std, t_flipped, self.pad_value = _normalization(teacher, 'teacher')
         self.flip = s_flipped != t_flipped
+        student = _inner(student)
         self._divisor = next((getattr(student, name) for name in _DIVISOR if getattr(student, name, None)), 1)
         self._resizes = getattr(student, 'batch_augments', None) is not None
         self._warned = False
@@ -143,10 +144,14 @@ def _check_same_voxels(student: nn.Module, teacher: nn.Module) -> None:
             f"student's data_preprocessor: {own} and {other}; give both the same voxel_layer and voxel_type")
 
 
+def _inner(preprocessor: nn.Module) -> nn.Module:
+    """The preprocessor to which mmdet's MultiBranchDataPreprocessor passes every branch; any other one itself."""
+    return getattr(preprocessor, 'data_preprocessor', preprocessor)
+
+
 def _normalization(preprocessor: nn.Module, whose: str) -> tuple[Tensor, Tensor, bool, float | None]:
     """Mean and standard deviation ``[C, 1, 1]``, whether the channel order is reversed, and the padding value."""
-    # mmdet's MultiBranchDataPreprocessor passes every branch to an inner preprocessor.
-    preprocessor = getattr(preprocessor, 'data_preprocessor', preprocessor)
+    preprocessor = _inner(preprocessor)
     # MMEngine's base class and no preprocessor at all leave images as they are.
     if type(preprocessor).forward in (BaseDataPreprocessor.forward, nn.Identity.forward):
         return torch.zeros(1, 1, 1), torch.ones(1, 1, 1), False, 0

@@ -265,3 +265,22 @@ def test_clips_of_frames_are_converted_frame_by_frame():
     view = TeacherView(student, teacher)
     assert not view.fill
     torch.testing.assert_close(view(student(clips)), teacher(clips))
+
+
+def test_padding_inside_a_preprocessor_of_several_branches_is_found():
+    pytest.importorskip('mmdet')
+    from mmdet.structures import DetDataSample
+    inner = dict(type='mmdet.DetDataPreprocessor', mean=[120.0, 110.0, 100.0], std=[58.0, 57.0, 56.0],
+                 bgr_to_rgb=True, pad_size_divisor=32)
+    student = MODELS.build(dict(type='mmdet.MultiBranchDataPreprocessor', data_preprocessor=inner))
+    teacher = MODELS.build(dict(type='mmdet.DetDataPreprocessor', **CAFFE, pad_size_divisor=32, pad_value=114))
+    generator = torch.Generator().manual_seed(0)
+    images = [torch.randint(0, 256, (3, h, w), generator=generator, dtype=torch.uint8) for h, w in ((50, 90), (60, 70))]
+
+    def samples():
+        return [DetDataSample(metainfo=dict(img_shape=tuple(image.shape[1:]))) for image in images]
+
+    batch = student(dict(inputs=dict(student=[*images]), data_samples=dict(student=samples())), True)
+    found = TeacherView(student, teacher)(batch['inputs']['student'], batch['data_samples']['student'])
+    expected = teacher(dict(inputs=[*images], data_samples=samples()), True)['inputs']
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-3)
