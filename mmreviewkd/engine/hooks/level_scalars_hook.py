@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmreviewkd.engine.distiller_of import distiller_of
 from mmreviewkd.models import ReviewDistiller
+from mmreviewkd.models.connectors.recomputation import RunningStatisticsUnchanged
 from mmreviewkd.models.distillers.level_views import level_losses
 from mmreviewkd.models.distillers.loss_gradients import gradient_norms
 from mmreviewkd.registry import HOOKS
@@ -66,6 +67,8 @@ class LevelScalarsHook(Hook):
         if distiller.observer is None:
             return
         distiller.observer = None
+        if not self._found:
+            return
         values = torch.stack([value.detach().float() for value in self._found.values()]).tolist()
         runner.visualizer.add_scalars(dict(zip(self._found, values)), step=runner.iter + 1)
 
@@ -85,7 +88,9 @@ class LevelScalarsHook(Hook):
         if not self._with_gradients:
             return
         try:
-            self._found.update(gradient_norms(totals, distiller.student.parameters(), scale))
+            # Activation checkpointing runs blocks of the student again.
+            with RunningStatisticsUnchanged(distiller.student):
+                self._found.update(gradient_norms(totals, distiller.student.parameters(), scale))
         except RuntimeError as error:  # by reentrant activation checkpointing
             self._with_gradients = False
             print_log(f'LevelScalarsHook logs no gradient norms: {error}', 'current', logging.WARNING)

@@ -21,20 +21,26 @@ def checkpointed(compute: Callable, block: nn.Module) -> Callable:
         Callable: A function with the arguments and results of ``compute``.
     """
     def contexts() -> tuple[contextlib.AbstractContextManager[Any], contextlib.AbstractContextManager[Any]]:
-        return contextlib.nullcontext(), _RunningStatisticsUnchanged(block)
+        return contextlib.nullcontext(), RunningStatisticsUnchanged(block)
 
     return partial(checkpoint, compute, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
 
 
-class _RunningStatisticsUnchanged(contextlib.AbstractContextManager):
-    """Context of a recomputation, which may be entered more than once, as when gradients are computed twice."""
+class RunningStatisticsUnchanged(contextlib.AbstractContextManager):
+    """Context in which batch normalizations compute as in training, but leave their running statistics as they are.
 
-    def __init__(self, block: nn.Module) -> None:
-        self._block = block
+    It may be entered more than once, as when gradients are computed twice.
+
+    Args:
+        module (nn.Module): The module with the normalizations.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
 
     def __enter__(self) -> None:
         self._norms = [
-            norm for norm in self._block.modules()
+            norm for norm in self._module.modules()
             if isinstance(norm, _BatchNorm) and norm.training and norm.track_running_stats]
         self._before = [(norm.momentum, norm.num_batches_tracked.clone()) for norm in self._norms]
         for norm in self._norms:

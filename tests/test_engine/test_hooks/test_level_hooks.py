@@ -1,11 +1,15 @@
 """Pictures and scalars of the levels reach the visualizer's backends, and the training is the same bit for bit."""
 
+import functools
 import json
+from types import SimpleNamespace
 
 import cv2
 import pytest
 import torch
-from conftest import cifar_classifier, small_run
+from conftest import cifar_classifier, gray_batch, review_config, small_run
+from mmengine.registry import HOOKS, MODELS
+from torch.utils.checkpoint import checkpoint
 
 from mmreviewkd.apis import build_runner
 from mmreviewkd.utils.errors import ConfigError
@@ -79,3 +83,37 @@ def test_iterations_can_be_counted_instead(fashion_mnist, tmp_path):
 def test_a_model_without_levels_is_refused(fashion_mnist, tmp_path, hook):
     with pytest.raises(ConfigError, match=f'{hook["type"][11:]} observes the levels of a ReviewDistiller'):
         trained(fashion_mnist, tmp_path / hook['type'], [hook], model=dict(_delete_=True, **cifar_classifier()))
+
+
+def observed(model, interval):
+    """The buffers after a step of a model, observed by a LevelScalarsHook if an interval is given; and its scalars."""
+    scalars = {}
+    runner = SimpleNamespace(
+        model=model, iter=0, optim_wrapper=None,
+        visualizer=SimpleNamespace(add_scalars=lambda values, step: scalars.update(values)))
+    hook = HOOKS.build(dict(type='mmreviewkd.LevelScalarsHook', interval=interval or 1))
+    if interval:
+        hook.before_train_iter(runner, 0)
+    losses = model(**model.data_preprocessor(gray_batch(), True), mode='loss')
+    model.parse_losses(losses)[0].backward()
+    hook.after_train_iter(runner, 0)
+    return {name: value.clone() for name, value in model.named_buffers()}, scalars
+
+
+@pytest.mark.parametrize('reentrant', [False, True])
+def test_statistics_of_blocks_that_run_again_in_the_backward_pass_stay_the_same(reentrant):
+    buffers = []
+    for interval in (None, 1):
+        torch.manual_seed(0)
+        model = MODELS.build(review_config(distill_loss=None, connector=None, student=dict(
+            model=cifar_classifier(), logits='head.fc'), teacher=dict(
+            model=cifar_classifier(14, (8, 8, 16, 32)), checkpoint='init_cfg', logits='head.fc'),
+            logit_loss=dict(type='mmreviewkd.LogitDistillationLoss')))
+        model.init_weights()
+        model.train()
+        layer = model.student.backbone.layer2
+        layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=reentrant)
+        values, scalars = observed(model, interval)
+        buffers.append(values)
+    assert all(torch.equal(value, buffers[1][name]) for name, value in buffers[0].items())
+    assert bool(scalars) != reentrant  # which allows one backward pass only, and logits have no levels
