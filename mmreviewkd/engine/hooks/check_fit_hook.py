@@ -2,7 +2,7 @@
 
 import inspect
 
-from mmengine.hooks import Hook
+from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper, OptimWrapperDict, _ParamScheduler
 from mmengine.runner import Runner
@@ -13,7 +13,7 @@ from mmreviewkd.models import ReviewDistiller
 from mmreviewkd.models.distillers.parameter_groups import check_optimizer
 from mmreviewkd.registry import HOOKS
 from mmreviewkd.utils.checkpoint import check_fit, state_dict_of
-from mmreviewkd.utils.errors import CheckpointError
+from mmreviewkd.utils.errors import CheckpointError, ConfigError
 
 
 @HOOKS.register_module()
@@ -33,12 +33,13 @@ class CheckFitHook(Hook):
 
         Raises:
             ConfigError: If a part of the distiller is in no optimizer; see
-                :func:`~mmreviewkd.models.distillers.parameter_groups.check_optimizer`; or if the teacher has the
-                classes of the training data in another order.
+                :func:`~mmreviewkd.models.distillers.parameter_groups.check_optimizer`; if its warm-up would not know
+                the iteration; or if the teacher has the classes of the training data in another order.
         """
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         if isinstance(model, ReviewDistiller):
             check_optimizer(model, runner.optim_wrapper)
+            _check_warmup(model, runner)
             if model.logit_loss is not None:
                 data = getattr(runner.train_dataloader.dataset, 'metainfo', None) or {}
                 check_class_names(model.frozen_teacher.classes, data.get('classes') or ())
@@ -68,6 +69,15 @@ class CheckFitHook(Hook):
         check_fit(runner.model.module if is_model_wrapper(runner.model) else runner.model, state, where)
         if 'state_dict' not in checkpoint:
             checkpoint['state_dict'] = state
+
+
+def _check_warmup(model: ReviewDistiller, runner: Runner) -> None:
+    """Refuse a warm-up without the hook that tells the iteration, as it would be skipped."""
+    warmup = next((key for key in ('warmup_epochs', 'warmup_iters', 'warmup_ratio') if getattr(model, key)), None)
+    if warmup and not any(isinstance(hook, RuntimeInfoHook) for hook in runner.hooks):
+        raise ConfigError(
+            f'model.{warmup}={getattr(model, warmup)} needs the RuntimeInfoHook, which tells it the iteration, but '
+            "default_hooks.runtime_info is None; leave it out, or set it to dict(type='RuntimeInfoHook')")
 
 
 def _check_resumable(checkpoint: dict, where: str) -> None:

@@ -156,3 +156,11 @@ def test_the_state_of_another_schedule_is_refused_and_of_the_same_is_not(run, tm
     lr, = torch.load(tmp_path / 'longer' / 'epoch_2.pth', weights_only=False)['param_schedulers'][0]['_last_value']
     assert lr == base / 2  # as in a run of two epochs from the start
     resume(first['cosine'], images=64, **cosine, T_max=2)
+
+
+def test_a_warm_up_that_would_not_know_the_iteration_is_refused(fashion_mnist, tmp_path):
+    cfg = small_run(REVIEW, fashion_mnist, experiment_name='warmup', **{'model.warmup_iters': 4})
+    cfg.default_hooks.runtime_info = None
+    cfg.dump(tmp_path / 'review.py')
+    with pytest.raises(ConfigError, match=r'model.warmup_iters=4 needs the RuntimeInfoHook'):
+        train(str(tmp_path / 'review.py'), work_dir=str(tmp_path / 'run'))
