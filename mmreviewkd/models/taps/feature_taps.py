@@ -1,6 +1,7 @@
 """Record features from inside a model, by the names of its modules."""
 
 import contextlib
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
@@ -142,11 +143,17 @@ class FeatureTaps:
             attached.callback(module.register_forward_hook(lambda module, args, output: read(output)).remove)
             return
         attached.callback(module.register_forward_pre_hook(
-            lambda module, args, kwargs: read(args[0] if args else next(iter(kwargs.values()), None)),
+            lambda module, args, kwargs: read(args[0] if args else _first(module, kwargs)),
             with_kwargs=True).remove)
         if getattr(module, 'inplace', False):
             module.inplace = False
             attached.callback(setattr, module, 'inplace', True)
+
+
+def _first(module: nn.Module, kwargs: Mapping[str, object]) -> object:
+    """The first argument of a forward pass that is called with keywords only."""
+    names = [*inspect.signature(module.forward).parameters, *kwargs]
+    return next((kwargs[name] for name in names if name in kwargs), None)
 
 
 def _copied(value: object) -> object:

@@ -30,7 +30,8 @@ def without_gradient(model: nn.Module, entry: str, image: tuple[int, int, int] |
     """
     furthest, reasons = 0, {}
     with preserved_random_state(), torch.enable_grad():
-        model = copy.deepcopy(model).train()
+        model = copy.deepcopy(model)
+        model.train()
         seen: dict[str, str] = {}
         for name, module in model.named_modules():
             module.register_forward_hook(_noting(name, seen))

@@ -88,7 +88,9 @@ def probe(model: nn.Module, taps: FeatureTaps, image: tuple[int, ...] | None = N
         taps.resolve(model, tap)
     attempts = []
     with preserved_random_state(), torch.no_grad():
-        model = copy.deepcopy(model).train().eval()  # some networks freeze their stages in train()
+        model = copy.deepcopy(model)
+        model.train()  # some networks freeze their stages in it; some return None from it
+        model.eval()
         watch = _Watch(model, taps)
         for blank, entry in itertools.product(blank_images(model, image), entries_of(model)):
             watch.restart()

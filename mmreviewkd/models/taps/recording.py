@@ -66,7 +66,8 @@ class Recording:
                 f'{self.where}: {tap!r} lies inside a block that runs without autograd (activation checkpointing '
                 'with use_reentrant=True?), so no gradient can pass it; tap the module around that block')
         self.calls[tap] += 1
-        self._values[tap] = value
+        # Some modules, such as HRNet's, replace items of the list that they return.
+        self._values[tap] = tuple(value) if isinstance(value, list) else value
         self._versions[tap] = _versions(value)
         if self.calls == self._stop_after:
             raise AllTapsPassed

@@ -97,7 +97,8 @@ def survey(model: nn.Module, image: tuple[int, int, int] | None = None) -> Surve
     """
     errors = []
     with preserved_random_state(), torch.no_grad():
-        model = copy.deepcopy(model).eval()
+        model = copy.deepcopy(model)
+        model.eval()
         watch = _Watch(model)
         # What a model without a backbone, such as one of timm, calls its features may leave out the pooled vector.
         entries = entries_of(model) if hasattr(model, 'backbone') else entries_of(model)[::-1]

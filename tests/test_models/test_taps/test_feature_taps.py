@@ -191,3 +191,49 @@ def test_attached_taps_stay_until_they_are_detached():
     attached.close()
     model(IMAGES)
     assert not passed and not model.norm._forward_hooks
+
+
+class _Keywords(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stage = _Weighted()
+
+    def forward(self, images):
+        return self.stage(weight=images * 3, tokens=images * 2)
+
+
+class _Weighted(nn.Module):
+    def forward(self, tokens, weight):
+        return tokens * weight
+
+
+def test_of_several_keywords_the_first_argument_is_read():
+    taps = FeatureTaps(['stage:input'])
+    with taps.record(model := _Keywords()) as recording:
+        model(IMAGES)
+    assert torch.equal(recording.features()[0], IMAGES * 2)
+
+
+class _Replaced(nn.Module):
+    """Replaces an item of the list that a stage has returned, as HRNet does."""
+
+    def __init__(self):
+        super().__init__()
+        self.stage = _Lists()
+
+    def forward(self, images):
+        levels = self.stage(images)
+        levels[0] = levels[0] * 5
+        return levels
+
+
+class _Lists(nn.Module):
+    def forward(self, images):
+        return [images, images + 1]
+
+
+def test_a_list_is_read_as_it_was_returned():
+    taps = FeatureTaps(['stage'])
+    with taps.record(model := _Replaced()) as recording:
+        model(IMAGES)
+    assert torch.equal(recording.features()[0], IMAGES) and torch.equal(recording.features()[1], IMAGES + 1)

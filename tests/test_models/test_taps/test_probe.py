@@ -137,3 +137,24 @@ def test_a_shape_of_other_inputs_is_given():
     with pytest.raises(ConfigError, match=r'student.taps: Sequential could not be run .*give the image_shape that it'):
         probe(model, taps)
     assert probe(model[1:], FeatureTaps(['[0]']), (1440,)).table() == ['[0]      7 channels, 1 x 1']
+
+
+class _ReturnsNothing(nn.Module):
+    """Its `train()` returns None, as that of mmpretrain's LeViT."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def train(self, mode=True):
+        super().train(mode)
+
+    def eval(self):
+        self.train(False)
+
+    def forward(self, images):
+        return self.conv(images)
+
+
+def test_a_model_whose_train_returns_nothing_is_run():
+    assert probe(_ReturnsNothing(), FeatureTaps(['conv'])).channels == [4]
