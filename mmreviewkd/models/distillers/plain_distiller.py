@@ -27,6 +27,7 @@ from .review_parts import (
     distillation_losses,
     needs_classes,
 )
+from .state_dict_hooks import isolate_state_dict_hooks
 
 _WRAPPERS = (nn.parallel.DistributedDataParallel, nn.DataParallel)
 
@@ -55,6 +56,7 @@ class PlainDistiller(nn.Module):
             self, student: nn.Module, frozen_teacher: FrozenNetwork, taps: FeatureTaps,
             parts: dict[str, nn.Module | None], warmup_iters: int = 0, run: Callable | None = None) -> None:
         super().__init__()
+        isolate_state_dict_hooks(student)
         self.student = student
         self.connector, self.distill_loss, self.logit_loss = (
             parts[name] for name in ('connector', 'distill_loss', 'logit_loss'))

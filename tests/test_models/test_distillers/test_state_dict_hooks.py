@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint, save_checkpoint
 from mmengine.runner.checkpoint import get_state_dict
 
+from mmreviewkd import distiller as plain_distiller
 from mmreviewkd.apis import export_student
 
 
@@ -81,3 +82,14 @@ def test_the_exported_student_is_mmpretrains_own(config, distiller, tmp_path):
     image = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         assert torch.equal(plain.eval()(image), distiller.eval()(image))
+
+
+def test_a_distiller_in_plain_pytorch_too(student):
+    torch.manual_seed(0)
+    saved, fresh = (
+        plain_distiller(*(MODELS.build(student[0]['model']) for _ in range(2)), taps=student[0]['taps'])
+        for _ in range(2))
+    state = saved.state_dict()
+    assert f'student.{student[1]}' in state and any(name.startswith('connector.') for name in state)
+    fresh.load_state_dict(state, strict=True)
+    assert same(fresh.state_dict(), state)
