@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
 from mmreviewkd.models.taps.feature_taps import FeatureTaps
 
@@ -44,7 +45,7 @@ def _fold_children(module: nn.Module) -> nn.Module:
                 setattr(module, name, nn.Identity())
             previous = None
         elif isinstance(child, nn.Conv2d):
-            previous = name
+            previous = None if is_parametrized(child) else name
         else:
             _fold_children(child)
     return module
@@ -69,7 +70,9 @@ def compile_features(
 
     def values(inputs: Tensor) -> tuple:
         run(inputs)
-        return tuple(passed[tap] for tap in taps.taps)
+        found = tuple(passed[tap] for tap in taps.taps)
+        passed.clear()  # so that no feature outlives the step
+        return found
 
     compiled = torch.compile(values, **options)
 

@@ -6,6 +6,7 @@ from conftest import cifar_classifier, gray_batch, review_config
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from mmreviewkd.models import FeatureTaps, FrozenTeacher
 from mmreviewkd.models.distillers.inference_graph import compile_features, fold_batch_norms
@@ -153,3 +154,15 @@ def test_tokens_become_maps_for_images_of_any_shape_compiled_or_not():
             torch.testing.assert_close(found, featmap(images)[0], rtol=0, atol=0)
     torch.testing.assert_close(compiled.frozen_teacher.levels(images)[0], found, rtol=1e-4, atol=1e-5)
     assert ran == []
+
+
+@pytest.mark.parametrize('normalization', [parametrizations.weight_norm, parametrizations.spectral_norm])
+def test_a_parametrized_convolution_is_not_folded(normalization):
+    torch.manual_seed(0)
+    model = nn.Sequential(normalization(nn.Conv2d(3, 4, 3)), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4))
+    images = torch.randn(2, 3, 8, 8)
+    model(images)
+    model.eval()
+    folded = fold_batch_norms(model, lambda network: [network(images)])
+    assert isinstance(folded[1], nn.BatchNorm2d) and isinstance(folded[3], nn.Identity)
+    torch.testing.assert_close(folded(images), model(images), rtol=1e-4, atol=1e-5)
