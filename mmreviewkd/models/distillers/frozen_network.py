@@ -47,7 +47,8 @@ class FrozenNetwork:
         # What a copy was moved and cast by since it was made; None where the model is its own.
         self._moves: list[Callable[[nn.Module], object]] | None = None
         # Some networks derive tensors from their parameters in eval(); these must not require gradients.
-        model = model.requires_grad_(False).eval()
+        model.requires_grad_(False)
+        model.eval()
         if fold:
             with preserved_random_state():
                 model = fold_batch_norms(model, self._features_of_noise)
@@ -59,9 +60,14 @@ class FrozenNetwork:
                 self.model, taps, lambda inputs: run_entry(self.model, inputs, None, seen.entry), **compile_options)
 
     def __deepcopy__(self, memo: dict) -> 'FrozenNetwork':
-        shared = copy.copy(self)
+        shared = object.__new__(type(self))
+        shared.__dict__.update(self.__dict__)
         shared._moves = list(self._moves or ())
         return shared
+
+    def __getstate__(self) -> dict:
+        model = self.model  # moved as it should be, since the functions that move a copy cannot be pickled
+        return {**self.__dict__, '_model': model}
 
     @property
     def model(self) -> nn.Module:

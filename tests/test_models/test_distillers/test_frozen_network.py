@@ -1,6 +1,7 @@
 """A network that only gives features, whatever its owner does."""
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -70,3 +71,11 @@ def test_compiled_it_gives_the_same(network):
     compiled = frozen(network, compile_options=dict(backend='eager'))
     assert compiled.compiled
     torch.testing.assert_close(compiled.levels(images), frozen(network).levels(images))
+
+
+def test_a_moved_copy_can_be_pickled(network):
+    moved = copy.deepcopy(frozen(network))
+    moved.apply(lambda model: model.double())
+    pickled = pickle.loads(pickle.dumps(moved))
+    assert next(pickled.model.parameters()).dtype == torch.float64
+    assert all(torch.equal(a, b) for a, b in zip(pickled.model.parameters(), moved.model.parameters()))
