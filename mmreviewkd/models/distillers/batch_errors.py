@@ -11,6 +11,7 @@ from mmreviewkd.utils.errors import ConfigError
 
 _TOO_SMALL = ('too small', 'greater than actual input size')
 _NO_STATISTICS = 'Expected more than 1 value per channel'
+_ONE_PIXEL = re.compile(r'Expected more than 1 value per channel.*\[1, \d+, 1, 1\]')
 # Of torch's convolutions and losses.
 _CHANNELS = re.compile(r'expected input\[.*\] to have (?P<taken>\d+) channels, but got (?P<given>\d+) channels')
 _LABEL = re.compile(r'Target (?P<label>-?\d+) is out of bounds')
@@ -50,7 +51,7 @@ def batch_errors_named(images: Tensor | Sequence[Tensor], whose: str) -> Iterato
                 'a batch of one image has a level of 1 x 1 pixel, of which batch normalization cannot compute '
                 'statistics; set train_dataloader.drop_last=True to leave out a last batch of one image, or '
                 f'train_dataloader.batch_size > 1 ({message})') from error
-        if _NO_STATISTICS not in message and not any(hint in message for hint in _TOO_SMALL):
+        if not _ONE_PIXEL.search(message) and not any(hint in message for hint in _TOO_SMALL):
             raise
         raise ConfigError(
             f'{_described(images)} make a level smaller than 1 pixel; use larger images in the training pipeline, or '

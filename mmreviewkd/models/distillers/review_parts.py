@@ -141,7 +141,9 @@ def _part_errors_named(key: str, part: nn.Module | None, given: str) -> Iterator
     except (ConfigError, torch.cuda.OutOfMemoryError):
         raise
     except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        if part is None or type(part).__module__.partition('.')[0] not in _PUBLISHED:
+        # That memory or another process is missing is no fault of the config.
+        elsewhere = isinstance(error, getattr(torch.distributed, 'DistError', ())) or 'allocate memory' in str(error)
+        if elsewhere or part is None or type(part).__module__.partition('.')[0] not in _PUBLISHED:
             raise
         raise ConfigError(
             f'{key} ({type(part).__name__}) fails on what it is given, {given}: {described(error)}') from error

@@ -54,3 +54,9 @@ def test_a_label_beyond_the_classes_names_num_classes():
     message = "label 9, which is not among the classes of the student; set num_classes of the student's head"
     with pytest.raises(ConfigError, match=message), batch_errors_named(torch.zeros(2, 1, 8, 8), 'student'):
         nn.functional.cross_entropy(torch.zeros(2, 5), torch.tensor([0, 9]))
+
+
+def test_a_part_that_normalizes_one_vector_is_not_blamed_on_the_images():
+    with pytest.raises(ValueError, match='Expected more than 1 value'), \
+            batch_errors_named(torch.zeros(2, 3, 64, 64), 'student'):
+        nn.BatchNorm1d(4)(torch.zeros(1, 4))

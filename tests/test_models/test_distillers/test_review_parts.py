@@ -89,3 +89,16 @@ def test_errors_of_the_users_own_parts_stay_as_they_are():
     parts = build_parts(levels(4, 10), levels(4, 10), None, dict(type=OwnLoss), None)
     with pytest.raises(AttributeError, match='nothing'):
         distillation_losses(**parts, features=maps(4, 10), targets=maps(4, 10))
+
+
+class OutOfMemory(torch.nn.Module):
+
+    def forward(self, features, targets):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+
+
+def test_missing_memory_is_not_blamed_on_the_config(monkeypatch):
+    parts = build_parts(levels(4, 10), levels(4, 10), None, dict(type=OutOfMemory), None)
+    monkeypatch.setattr(OutOfMemory, '__module__', 'mmreviewkd.models.losses')
+    with pytest.raises(RuntimeError, match=r"^DefaultCPUAllocator: can't allocate"):
+        distillation_losses(**parts, features=maps(4, 10), targets=maps(4, 10))
