@@ -1,13 +1,19 @@
 """Command-line options shared by training and testing."""
 
 import argparse
+import ast
 import os
+import re
 
 from mmengine.config import DictAction
 
 
 class ConfigOptions(DictAction):
-    """Parse the ``key=value`` pairs of ``--cfg-options``; anything else is a usage error."""
+    """Parse the ``key=value`` pairs of ``--cfg-options``; anything else is a usage error.
+
+    Values are numbers, ``True``, ``None``, lists and tuples as MMEngine's ``DictAction`` reads them, or else text. Text
+    in quotes, and text with spaces, stays as it is: ``"work_dir=my runs/1"``, ``"a='1,2'"``.
+    """
 
     def __call__(
             self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: list[str],
@@ -17,10 +23,36 @@ class ConfigOptions(DictAction):
             key, separator, _ = pair.partition('=')
             if not separator or not all(part.strip() for part in key.split('.')):
                 parser.error(f'{option_string}: {pair!r} is no setting of the form key=value, such as model.depth=18')
-        try:
-            super().__call__(parser, namespace, values, option_string)
-        except (AssertionError, ValueError, SyntaxError) as error:
-            parser.error(f'{option_string}: {error} ({" ".join(values)})')
+        options = dict(getattr(namespace, self.dest, None) or {})
+        for pair in values:
+            key, _, text = pair.partition('=')
+            try:
+                options[key] = _option(text)
+            except (AssertionError, ValueError, SyntaxError) as error:
+                parser.error(f'{option_string}: {pair}: {error}')
+        setattr(namespace, self.dest, options)
+
+
+def _option(text: str) -> object:
+    """The value that an option's text stands for."""
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"':
+        inside = text[1:-1]
+        if not inside.startswith(('[', '(')):
+            return inside
+        text = inside
+    if not text.startswith(('[', '(')):
+        # A space after a comma separates the items of a list.
+        return text if ' ' in re.sub(r',\s+', ',', text) else DictAction._parse_iterable(text)
+    if any(text.count(opening) != text.count(closing) for opening, closing in ('[]', '()')):
+        raise ValueError('its brackets do not match')
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):  # with words that are not in quotes
+        if re.search(r'[^\s,[(]\s+[^\s,\])]', text):
+            raise ValueError('put the text with spaces in quotes') from None
+        return DictAction._parse_iterable(text)
+    return value if isinstance(value, (list, tuple)) else DictAction._parse_iterable(text)
 
 
 def positive(text: str) -> int:

@@ -29,6 +29,23 @@ def test_options_are_parsed_to_python_values(parse):
     assert args.cfg_options == {'a.b': 1, 'c': [2, 3], 'd': 'x'}
 
 
+@pytest.mark.parametrize(('text', 'value'), [
+    ('runs/my first 1', 'runs/my first 1'), ("'my dir/a,1.pth'", 'my dir/a,1.pth'), ('my dir/a,1', 'my dir/a,1'),
+    ('1, 2', [1, 2]), ('a,b', ['a', 'b']), ("'5'", '5'), ('"[1,2]"', [1, 2]), ('[a, b]', ['a', 'b']),
+    ("['my dir', 2]", ['my dir', 2]), ('[(1, 2), x]', [(1, 2), 'x']), ('(1,)', (1,)), ('true', True), ('None', None),
+    ('1e-3', 1e-3), ('https://host/a.pth', 'https://host/a.pth'), ('a[0]', 'a[0]')])
+def test_text_keeps_its_spaces_and_lists_are_read(text, value, parse):
+    assert parse('a.py', '--cfg-options', f'a={text}').cfg_options == {'a': value}
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('[1', 'its brackets do not match'), ('[my dir, 2]', 'put the text with spaces in quotes')])
+def test_lists_that_cannot_be_read_are_refused(text, message, parse, capsys):
+    with pytest.raises(SystemExit):
+        parse('a.py', '--cfg-options', f'a={text}')
+    assert f'--cfg-options: a={text}: {message}' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('option', ['--local_rank=3', '--local-rank=3'])
 def test_the_local_rank_of_a_launcher_is_passed_on(option, parse):
     parse('a.py', option)
