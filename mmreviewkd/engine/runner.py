@@ -41,6 +41,18 @@ class ResumableRunner(Runner):
 
     start_from: str | None = None
 
+    def dump_config(self) -> None:
+        """Do nothing: the config is written once the run has its work dir to itself.
+
+        The base class writes it when the runner is built, over that of a training that is running there.
+        """
+
+    @master_only
+    def _write_config(self, overwrite: bool) -> None:
+        file = Path(self.work_dir) / (Path(self.cfg.filename).name if self.cfg.filename else f'{self.timestamp}.py')
+        if overwrite or not file.exists():
+            save_atomically(self.cfg.dump, file)
+
     def train(self) -> nn.Module:
         """Train, or resume training; see the base class.
 
@@ -52,8 +64,14 @@ class ResumableRunner(Runner):
         with watched_hosts(), full_disk_named(self.work_dir), locked_work_dir(self.work_dir):
             if is_main_process():
                 remove_partial_files(Path(self.work_dir))
+            self._write_config(overwrite=True)
             self._choose_checkpoint()
             return super().train()
+
+    def test(self) -> dict[str, float]:
+        """Test; see the base class. The config of a training in the same work dir stays as it is."""
+        self._write_config(overwrite=False)
+        return super().test()
 
     def build_dataloader(
             self, dataloader: DataLoader | dict, seed: int | None = None, diff_rank_seed: bool = False) -> DataLoader:
