@@ -118,3 +118,28 @@ def test_with_nothing_to_resume_from_the_run_starts_from_the_weights_of_its_conf
     cfg.dump(tmp_path / 'config.py')
     trained = api_train(str(tmp_path / 'config.py'), work_dir=str(tmp_path / 'run'), resume=True)
     assert torch.equal(trained.student.head.fc.weight.detach(), state['student.head.fc.weight'])
+
+
+@pytest.mark.parametrize(('case', 'validated'), [('epochs saved by epoch', [6, 12]), ('iterations', [3, 6, 9, 12])])
+def test_a_validation_that_was_due_is_run_with_other_workers_too(case, validated, fashion_mnist, tmp_path):
+    pytest.importorskip('mmpretrain')
+    train(config(fashion_mnist, tmp_path, case), interrupt=('before_val_epoch', 1))
+    cfg = config(fashion_mnist, tmp_path, case)
+    cfg.train_dataloader.update(num_workers=1)
+    seen = ValidatedHook()
+    cfg.resume = True
+    runner = build_runner(cfg)
+    runner.register_hook(seen)
+    runner.train()
+    end_workers(runner)
+    assert seen.at == validated
+
+
+class ValidatedHook(Hook):
+    """Keeps the iterations at which a run is validated."""
+
+    def __init__(self) -> None:
+        self.at = []
+
+    def after_val_epoch(self, runner, metrics=None):
+        self.at.append(runner.iter)

@@ -80,8 +80,11 @@ class CheckpointHook(MMEngineCheckpointHook):
             return
         state = self._state_of_this_process(runner)
         if state is None:
-            place = dict(position=position_by_count(runner, (self._resumed or {}).get('batches')), workers=None)
-            self._resumed = dict(validated=True, passes=0, mine=place)
+            saved = self._resumed or dict(batches=None, validated=True)
+            place = dict(position=position_by_count(runner, saved['batches']), workers=None)
+            self._resumed = dict(validated=saved['validated'], passes=0, mine=place)
+            if not place['position']:
+                self._end_resuming(runner)
             return
         self._resumed['mine'] = state
         restore_gradients(runner, state)
