@@ -3,15 +3,15 @@
 import functools
 import inspect
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
-from mmengine.evaluator import DumpResults
+from mmengine.evaluator import DumpResults, Evaluator
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
-from mmengine.registry import METRICS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_state_dict
 
@@ -61,11 +61,9 @@ def test(
     require_keys(cfg, TESTING, 'needed to test')
     cfg.load_from, cfg.resume = checkpoint, False
     if out:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
         if not out.endswith(('.pkl', '.pickle')):
             raise ConfigError(f'--out: {out!r} must be the path of a pickle file, such as predictions.pkl')
         check_writable(str(Path(out).parent), '--out')
-        cfg.test_evaluator = [*evaluators, dict(type='KeptResults', out_file_path=out, _scope_='mmengine')]
     if show_dir:
         _draw(cfg, show_dir)
     if tta:
@@ -87,12 +85,14 @@ def test(
     runner.register_hook(FindWeightsHook())
     if tta:
         runner.register_hook(LoadAverageHook())
+    kept = KeepPredictionsHook(out)
+    if out:
+        runner.register_hook(kept)
     with full_disk_named(cfg.work_dir), build_errors_named('config'):
         metrics = runner.test()
     if out and is_main_process():
         # Written when the metrics are already logged, so that a full disk does not cost them.
-        kept = next(m for m in runner.test_loop.evaluator.metrics if isinstance(m, KeptResults)).kept
-        save_atomically(functools.partial(_dump, kept), Path(out))
+        save_atomically(functools.partial(_dump, kept.predictions), Path(out))
         print_log(f'The predictions are in {out}', 'current')
     return metrics
 
@@ -135,8 +135,30 @@ class LoadAverageHook(Hook):
                 load_state_dict(hook.ema_model.module, averaged)
 
 
-@METRICS.register_module()
-class KeptResults(DumpResults):
+class KeepPredictionsHook(Hook):
+    """Collect the predictions of all processes, whatever evaluator they are tested by."""
+
+    def __init__(self, out: str | None) -> None:
+        self._results = _KeptResults(out or 'predictions.pkl')
+        self._evaluator = Evaluator(self._results)
+
+    @property
+    def predictions(self) -> list[dict]:
+        """The data samples of the whole data set as dicts, in its order, in the main process."""
+        return self._results.kept
+
+    def after_test_iter(
+            self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
+    ) -> None:
+        """Keep the predictions of a batch."""
+        self._evaluator.process(data_samples=outputs, data_batch=data_batch)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict | None = None) -> None:
+        """Collect the predictions of all processes."""
+        self._evaluator.evaluate(len(runner.test_dataloader.dataset))
+
+
+class _KeptResults(DumpResults):
     """MMEngine's ``DumpResults`` that keeps the predictions instead of writing them."""
 
     kept: list
@@ -153,7 +175,7 @@ def _dump(results: list, path: str) -> None:
 
 
 def _draw(cfg: Config, show_dir: str) -> None:
-    """Enable the config's visualization hook for all predictions; mmpretrain's and mmdet's settings differ."""
+    """Enable the config's visualization hook for all predictions; the libraries' settings differ."""
     require_keys(cfg, ('default_hooks',), 'needed by --show-dir')
     require_keys(cfg.default_hooks, ('visualization',), 'needed by --show-dir', 'default_hooks')
     hook = cfg.default_hooks.visualization
@@ -165,3 +187,7 @@ def _draw(cfg: Config, show_dir: str) -> None:
     folder = str(Path(show_dir).absolute())
     wanted = dict(enable=True, draw=True, interval=1, out_dir=folder, test_out_dir=folder)
     hook.update({key: value for key, value in wanted.items() if key in known})
+    if not {'out_dir', 'test_out_dir'} & set(known):  # mmsegmentation's draws by the visualizer's backends only
+        cfg.visualizer = dict(
+            cfg.get('visualizer') or dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+            save_dir=folder)

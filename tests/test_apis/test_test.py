@@ -79,6 +79,29 @@ def test_predictions_are_drawn_by_the_config_s_hook(kind):
     assert found.enable and found.interval == 1 and found.out_dir == str(Path('shown').absolute())
 
 
+def test_segmentations_are_drawn_into_the_folder_by_the_visualizer():
+    pytest.importorskip('mmseg')
+    hooks = dict(visualization=dict(type='SegVisualizationHook'))
+    cfg = Config(dict(default_scope='mmseg', default_hooks=hooks, visualizer=dict(type='SegLocalVisualizer')))
+    _draw(cfg, 'shown')
+    assert cfg.default_hooks.visualization.draw and cfg.visualizer.type == 'SegLocalVisualizer'
+    assert cfg.visualizer.save_dir == str(Path('shown').absolute())
+
+
+@pytest.mark.slow
+def test_predictions_are_kept_whatever_the_evaluator(fashion_mnist, tmp_path):
+    cfg = small_run('resnet8.py', fashion_mnist)
+    cfg.test_evaluator = dict(type='mmengine.Evaluator', metrics=[cfg.test_evaluator])
+    cfg.dump(tmp_path / 'config.py')
+    torch.save(MODELS.build(dict(cfg.model, data_preprocessor=cfg.data_preprocessor)).state_dict(), tmp_path / 'w.pth')
+    metrics = run_test(str(tmp_path / 'config.py'), str(tmp_path / 'w.pth'), str(tmp_path / 'run'),
+                       str(tmp_path / 'p.pkl'), cfg_options=dict(experiment_name='evaluator'))
+    with open(tmp_path / 'p.pkl', 'rb') as file:
+        found = pickle.load(file)
+    right = sum(int(sample['pred_label'] == sample['gt_label']) for sample in found)
+    assert len(found) == 200 and metrics['accuracy/top1'] == pytest.approx(right / 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('scope', ['mmengine', 'mmpretrain'])
 def test_averaged_weights_are_tested_with_augmentation_too(scope, fashion_mnist, tmp_path):
