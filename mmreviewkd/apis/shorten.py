@@ -15,7 +15,8 @@ def shorten(cfg: Config, share: float) -> None:
 
     The points of the training at which validation begins or changes its interval move with it.
 
-    A curve of learning rates keeps its shape. Counts are rounded, to 1 at least where they were.
+    A curve of learning rates keeps its shape. Counts are rounded, to 1 at least where they were; those of iterations
+    in a run by epochs keep their ratio to the rounded number of epochs.
 
     Args:
         cfg (Config): The config; changed in place.
@@ -28,7 +29,9 @@ def shorten(cfg: Config, share: float) -> None:
     length = next((key for key in ('max_iters', 'max_epochs') if cfg.train_cfg.get(key)), None)
     if length is None:
         raise ConfigError('train_cfg has neither `max_epochs` nor `max_iters`, so the training has no length')
-    cfg.train_cfg[length] = _scaled(cfg.train_cfg[length], share)
+    whole = cfg.train_cfg[length]
+    cfg.train_cfg[length] = _scaled(whole, share)
+    share = cfg.train_cfg[length] / whole
     if cfg.train_cfg.get('val_begin'):
         cfg.train_cfg.val_begin = _scaled(cfg.train_cfg.val_begin, share)
     if cfg.train_cfg.get('dynamic_intervals'):

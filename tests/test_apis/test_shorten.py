@@ -42,3 +42,11 @@ def test_validation_begins_and_changes_at_the_same_share_of_the_run():
 def test_a_training_without_length_is_named():
     with pytest.raises(ConfigError, match=r'train_cfg has neither `max_epochs` nor `max_iters`'):
         shorten(Config(dict(model={}, train_cfg=dict(by_epoch=True))), 0.5)
+
+
+def test_a_schedule_by_iterations_fits_the_rounded_epochs():
+    cfg = Config(dict(
+        model={}, train_cfg=dict(by_epoch=True, max_epochs=6),
+        param_scheduler=dict(type='OneCycleLR', by_epoch=False, eta_max=0.1, total_steps=24)))
+    shorten(cfg, 0.25)
+    assert cfg.train_cfg.max_epochs == 2 and cfg.param_scheduler.total_steps == 8
