@@ -4,8 +4,11 @@ import contextlib
 import inspect
 import json
 import math
-import multiprocessing
+import multiprocessing.connection
+import os
+import signal
 import statistics
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -251,6 +254,9 @@ def _write_trial_config(
     cfg.test_cfg = cfg.get('test_cfg') or dict()
     cfg.custom_hooks = [
         hook for hook in cfg.get('custom_hooks') or [] if type_name(hook['type']) != 'ExportStudentHook']
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if checkpoint:
+        checkpoint.save_last = True  # which is tested
     cfg.pop('work_dir', None)
     file = work_dir / 'trial.py'
     text = f'# Every training of this search has this config, with other loss weights and randomness.seed.\n' \
@@ -276,23 +282,33 @@ def _trial(config: Path, weights: Mapping[str, float], seed: int, work_dir: Path
     """The recorded result of a training, which is run if there is none yet."""
     names = {key: key.removeprefix('model.').removesuffix('.loss_weight') for key in weights}
     folder = work_dir / '_'.join([*(f'{names[key]}_{weight:g}' for key, weight in weights.items()), f'seed_{seed}'])
-    file = folder / 'result.json'
-    if not file.exists():
+    file, log = folder / 'result.json', folder / 'log.txt'
+    if _result(file) is None:
+        start = log.stat().st_size if log.exists() else 0
         changes = ', '.join(f'{key}={weight:g}' for key, weight in weights.items())
-        print_log(f'{changes}, seed {seed}: training, log in {folder / "log.txt"}')
+        print_log(f'{changes}, seed {seed}: training, log in {log}')
         process = multiprocessing.get_context('spawn').Process(target=_run, args=(config, folder, weights, seed))
         process.start()
         process.join()
-        if not file.exists():
-            log = folder / 'log.txt'
-            lines = log.read_text(encoding='utf-8', errors='replace').split('\n') if log.exists() else []
+        if _result(file) is None:
+            written = log.read_bytes()[start:] if log.exists() else b''
+            lines = written.decode(errors='replace').split('\n')
             last = next((line for line in reversed(lines) if line.strip()), f'exit code {process.exitcode}')
             raise ConfigError(f'the training with {changes} and seed {seed} failed, see {log}: {last}')
-    return json.loads(file.read_text(encoding='utf-8'))
+    return _result(file)
+
+
+def _result(file: Path) -> dict | None:
+    """The recorded result of a training; None if there is none, or none that can be read."""
+    try:
+        return json.loads(file.read_text(encoding='utf-8'))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _run(config: Path, folder: Path, weights: Mapping[str, float], seed: int) -> None:
     """Train and test in this process; writes the result, or nothing if the training fails."""
+    _end_with_the_search()
     folder.mkdir(parents=True, exist_ok=True)
     options = {**weights, 'randomness.seed': seed}
     with open(folder / 'log.txt', 'a', encoding='utf-8') as log, \
@@ -310,6 +326,17 @@ def _run(config: Path, folder: Path, weights: Mapping[str, float], seed: int) ->
     _write_json(dict(weights=dict(weights), seed=seed, metrics=metrics), folder / 'result.json')
     for checkpoint in folder.glob('*.pth'):
         checkpoint.unlink()
+
+
+def _end_with_the_search() -> None:
+    """End this process as soon as the one that started it has ended, killed or not."""
+    search = multiprocessing.parent_process()
+
+    def wait() -> None:
+        multiprocessing.connection.wait([search.sentinel])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def _numbers(metrics: Mapping) -> dict[str, float | None]:

@@ -32,8 +32,8 @@ def hold_out(cfg: Config, share: float, folder: Path) -> None:
         ConfigError: If there is no validation pipeline, or the training data cannot be split.
     """
     require_keys(cfg, VALIDATION, 'needed to evaluate on held-out images')
-    outer, training = _innermost(cfg.train_dataloader)
-    _, validation = _innermost(cfg.val_dataloader)
+    outer, training = _innermost(cfg.train_dataloader, 'train_dataloader')
+    _, validation = _innermost(cfg.val_dataloader, 'val_dataloader')
     validation = ConfigDict(dict(copy.deepcopy(training), pipeline=validation.get('pipeline', [])))
     file = Path(training.get('data_root') or '', training.get('ann_file') or '')
     if file.suffix == '.json':
@@ -49,14 +49,14 @@ def hold_out(cfg: Config, share: float, folder: Path) -> None:
     cfg.val_dataloader.dataset = dict(type='mmreviewkd.DatasetPart', dataset=validation, share=share, held_out=True)
 
 
-def _innermost(loader: ConfigDict) -> tuple[ConfigDict, ConfigDict]:
+def _innermost(loader: ConfigDict, key: str) -> tuple[ConfigDict, ConfigDict]:
     """The data set within all wrappers, and the dict that holds it as `dataset`."""
     outer = loader
     while isinstance(outer.dataset.get('dataset'), dict):
         outer = outer.dataset
     if outer.dataset.get('datasets'):
         raise ConfigError(
-            f'train_dataloader.dataset joins several data sets ({outer.dataset["type"]}), which are not split; {_OWN}')
+            f'{key}.dataset joins several data sets ({outer.dataset["type"]}), which are not split; {_OWN}')
     return outer, outer.dataset
 
 

@@ -3,6 +3,11 @@
 import importlib
 import json
 import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -243,3 +248,34 @@ def test_the_tool_trains_resumes_and_prints_a_table(config, tmp_path):
 def test_a_training_that_fails_is_named_with_its_log(config, tmp_path):
     with pytest.raises(ConfigError, match=r'failed, see .*log\.txt: .*missing\.pth'):
         find_loss_weight(config(**{'model.teacher.checkpoint': 'missing.pth'}), work_dir=str(tmp_path / 'search'))
+
+
+@pytest.mark.slow
+def test_a_killed_search_takes_its_training_with_it(config, tmp_path):
+    search = subprocess.Popen(
+        [sys.executable, ROOT / 'tools' / 'find_loss_weight.py', config(), '--weights', '1', '--seeds', '0',
+         '--length', '1', '--work-dir', tmp_path / 'search'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'})
+    log, training = tmp_path / 'search' / 'distill_loss_0_seed_0' / 'log.txt', []
+    for _ in range(600):
+        training = _children(search.pid) if log.exists() else []
+        if training:
+            break
+        time.sleep(0.1)
+    search.kill()
+    search.wait()
+    assert training
+    for _ in range(100):
+        if not any(map(_runs, training)):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f'{training} are still running')
+
+
+def _children(pid):
+    return [int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+
+
+def _runs(pid):
+    status = Path(f'/proc/{pid}/stat')
+    return status.exists() and status.read_text().rpartition(')')[2].split()[0] != 'Z'
