@@ -61,11 +61,13 @@ def level_curves(work_dir: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _logged(work_dir: Path) -> Iterator[dict]:
-    """The lines of a run's scalars; one that was cut off when the run was killed is left out."""
+    """The lines of a run's scalars; what was cut off when the run was killed, or is damaged, is left out."""
     for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        for line in file.read_text(encoding='utf-8').splitlines():
+        for text in file.read_text(encoding='utf-8', errors='replace').splitlines():
             with contextlib.suppress(json.JSONDecodeError):
-                yield json.loads(line)
+                line = json.loads(text)
+                if isinstance(line, dict) and 'step' in line:
+                    yield line
 
 
 def plot_curves(results: Sequence[dict], metric: str, file: Path) -> None:

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mmreviewkd.apis.lower_is_better import is_lower_better
 from mmreviewkd.utils.checkpoint import save_atomically
 from mmreviewkd.utils.errors import ConfigError
 
@@ -84,7 +85,7 @@ def _summary(runs: Mapping[str, dict], metrics: Sequence[str]) -> str:
     for name, run in runs.items():
         curve = run['curve']
         values = [[value for _, value in curve['validation'][metric]] for metric in metrics]
-        figures[name] = [*(v[-1] for v in values), *map(max, values)]
+        figures[name] = [*(v[-1] for v in values), *map(_best, metrics, values)]
         cells = [*(f'{figure:.4g}' for figure in figures[name]), f'{_end(curve["loss"]):.4g}',
                  str(curve['iteration'][-1]), f'{run["train_minutes"]:.1f}']
         rows.append(f'| {name} | {" | ".join(cells)} |')
@@ -97,6 +98,10 @@ def _summary(runs: Mapping[str, dict], metrics: Sequence[str]) -> str:
     return '\n'.join(rows) + note + one
 
 
+def _best(metric: str, values: Sequence[float]) -> float:
+    return (min if is_lower_better(metric) else max)(values)
+
+
 def _levels_table(levels: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     rows = []
     for name, points in levels.items():
@@ -107,9 +112,9 @@ def _levels_table(levels: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     if not rows:
         return ''
     return '\n'.join([
-        '`distance` is the loss of a level on fixed images with weight 1, by epoch; `loss_distill` that of training '
-        'batches with its weight, by iteration. Level 1 is the finest.', '',
-        '| | first | last | last / first |', '|---|---:|---:|---:|', *rows])
+        '`distance` is the loss of a level on fixed images with weight 1, by epoch, or by iteration where the hook '
+        'counts these; `loss_distill` that of training batches with its weight, by iteration. Level 1 is the finest.',
+        '', '| | first | last | last / first |', '|---|---:|---:|---:|', *rows])
 
 
 def _gradients_text(levels: Mapping[str, Sequence[tuple[int, float]]]) -> str:
@@ -161,7 +166,7 @@ def _draw_levels(levels: Mapping[str, Sequence[tuple[int, float]]], file: Path) 
     for name, points in levels.items():
         group, _, label = name.partition('/')
         groups.setdefault(group, {})[label] = points
-    labels = {'distance': 'epoch (fixed images)', 'loss_distill': 'iteration', 'grad_norm': 'iteration'}
+    labels = {'distance': 'epoch or iteration (fixed images)', 'loss_distill': 'iteration', 'grad_norm': 'iteration'}
     figure, panels = pyplot().subplots(
         1, len(groups), figsize=(5 * len(groups), 4), layout='constrained', squeeze=False)
     for axes, (group, curves) in zip(panels[0], groups.items()):

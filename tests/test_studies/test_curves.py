@@ -41,3 +41,10 @@ def test_runs_are_plotted_with_and_without_a_validation(tmp_path):
     one, two = (cv2.imread(str(tmp_path / f'{name}.png')) for name in ('one', 'two'))
     assert one.shape == two.shape == (480, 1200, 3)
     assert (one != two).any()
+
+
+def test_damaged_lines_are_left_out(tmp_path):
+    log(tmp_path, 'run', [dict(step=1, time=6.0, loss=0.7), 5])
+    with open(tmp_path / 'run' / 'vis_data' / 'scalars.json', 'ab') as file:
+        file.write(b'\n{"step": 2, "lo\xff')
+    assert training_curve(tmp_path)['curve']['iteration'] == [1]

@@ -71,3 +71,9 @@ def test_the_scalars_of_levels_are_no_validation(tmp_path):
     run = work_dir(tmp_path, [60.0], LEVELS)
     assert training_curve(run)['curve']['validation'] == {'acc': [(1, 60.0)]}
     assert level_curves(run)['distance/level1'] == [(0, 2.0), (1, 0.5)]
+
+
+def test_of_an_error_the_lowest_is_the_best(tmp_path):
+    errors = [dict(step=step, NME=value) for step, value in ((1, 10.0), (2, 4.0), (3, 5.0))]
+    run = work_dir(tmp_path / 'pose', [], errors)
+    assert '| distilled | 5 | 4 |' in run_report(run).read_text()
