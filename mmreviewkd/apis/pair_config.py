@@ -46,7 +46,7 @@ def pair_config(
     widest = max(feature.channels for feature in proposal.student)
     model = dict(
         type='mmreviewkd.ReviewDistiller',
-        student=dict(model=Code('model' if pure_python else '_base_.model'), taps=proposal.student_taps),
+        student=dict(model=_student_model(cfg, pure_python), taps=proposal.student_taps),
         teacher=dict(
             model=_seen_from(folder, teacher), checkpoint=_seen_from(folder, checkpoint), taps=proposal.teacher_taps),
         connector=dict(type='ReviewConnector', mid_channels=min(_MID_CHANNELS, widest)),
@@ -75,9 +75,20 @@ def pair_config(
         f'model = {as_code(model, column=8)}',
         '# Losses, gradients and pictures of the levels, in the folder `vis_data` of the run.',
         f'custom_hooks = {as_code(hooks, column=15)}']
+    if cfg.get('load_from'):
+        lines += ['# The weights that its config loads are the student\'s, see above, and none of the distiller.',
+                  'load_from = None']
     lines += ['', *(_change(key, value, cfg.get(key), bool(module), pure_python) for key, value in changes.items())] \
         if changes else []
     return '\n'.join(lines) + '\n'
+
+
+def _student_model(cfg: Config, pure_python: bool) -> Code:
+    """The student's model, with the weights that its config starts from."""
+    base = '' if pure_python else '_base_.'
+    return Code(
+        f"dict({base}model, init_cfg=dict(type='Pretrained', checkpoint={base}load_from))" if cfg.get('load_from')
+        else f'{base}model')
 
 
 def _change(key: str, value: object, old: object, imported: bool, pure_python: bool) -> str:

@@ -98,3 +98,11 @@ def test_a_student_of_an_installed_package_stays_a_reference(tmp_path):
     student = 'mmpretrain::resnet/resnet18_8xb16_cifar10.py'
     text = pair_config(student, 'teacher.py', 'teacher.pth', proposal(), Config(), tmp_path)
     assert f'_base_ = {student!r}\n' in text
+
+
+@pytest.mark.parametrize('text', [BASE, PURE_PYTHON])
+def test_weights_that_the_student_starts_from_stay_its_own(tmp_path, text):
+    cfg, _ = written(tmp_path, f"{text}load_from = 'start.pth'\n")
+    assert cfg.load_from is None
+    assert cfg.model.student.model.init_cfg == dict(type='Pretrained', checkpoint='start.pth')
+    assert cfg.model.student.model.depth == 8
