@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from mmengine.config import Config
 from mmengine.logging import print_log
+from torch.utils.data import Dataset
 
 from mmreviewkd.utils.checks import choice, flag, number
 from mmreviewkd.utils.config import type_name
@@ -45,6 +46,7 @@ def check_kinds(cfg: Config) -> None:
     for key in _DICTS:
         if cfg.get(key) is not None and not isinstance(cfg[key], dict):
             raise ConfigError(f'config: `{key}` must be a dict, but is {cfg[key]!r:.80}')
+    check_data(cfg)
     hooks = cfg.get('custom_hooks') or []
     if not isinstance(hooks, list) or not all(isinstance(hook, dict) and 'type' in hook for hook in hooks):
         raise ConfigError(f'config: `custom_hooks` must be a list of dicts with a `type`, but is {hooks!r:.200}')
@@ -55,6 +57,24 @@ def check_kinds(cfg: Config) -> None:
     for key in ('max_norm', 'clip_value'):
         if isinstance(clip, dict) and key in clip:  # of a negative one, torch reverses the gradients
             number(clip[key], f'optim_wrapper.clip_grad.{key}', above=0)
+
+
+def check_data(cfg: Mapping) -> None:
+    """Refuse data loaders without a data set.
+
+    Args:
+        cfg (Mapping): The config.
+
+    Raises:
+        ConfigError: If the `dataset` of a data loader is no dict with a `type`; the message names its key.
+    """
+    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        loader = cfg.get(key)
+        if not isinstance(loader, Mapping):  # none, or several
+            continue
+        dataset = loader.get('dataset')
+        if not (isinstance(dataset, Mapping) and 'type' in dataset) and not isinstance(dataset, Dataset):
+            raise ConfigError(f'config: `{key}.dataset` must be a dict with a `type`, but is {dataset!r:.80}')
 
 
 def _check_loop(train_cfg: Mapping) -> None:

@@ -19,7 +19,7 @@ from mmreviewkd.utils.config import config_file, load_config, model_config, with
 from mmreviewkd.utils.errors import ConfigError
 from mmreviewkd.utils.random import preserved_random_state
 
-from .checks import TRAINING, check_kinds, require_keys
+from .checks import TRAINING, check_data, check_kinds, require_keys
 from .dry_step import dry_step
 from .first_batch import NoBatchError
 from .pair_config import check_options, pair_config
@@ -68,6 +68,7 @@ def distill(
     file = _out_file(student, teacher, out, force)
     cfg, teacher_cfg = _read(student, 'student'), _read(teacher, 'teacher')
     require_keys(cfg, TRAINING, 'needed to train', 'student')
+    check_data(cfg)
     proposal, logits = _propose(student, teacher, _with_options(cfg, cfg_options or {}), teacher_cfg)
 
     def text(folder: Path) -> str:

@@ -6,8 +6,10 @@ from mmreviewkd.models.build import build_model
 from mmreviewkd.models.taps.probe import blank_images
 from mmreviewkd.models.taps.survey import Survey, survey
 from mmreviewkd.utils.config import load_config, model_config, without_pretrained
+from mmreviewkd.utils.config_paths import resolve_paths
 from mmreviewkd.utils.random import preserved_random_state
 
+from .checks import check_data
 from .first_batch import NoBatchError
 from .training_image import training_image
 
@@ -29,6 +31,8 @@ def list_taps(config: str, size: tuple[int, int] | None = None) -> Survey:
         ConfigError: If there is no such config, it holds no model, or its model does not run on such an image.
     """
     cfg = load_config(config, 'config')
+    resolve_paths(cfg)
+    check_data(cfg)
     given = cfg.get('model')
     student = given.get('student') if isinstance(given, dict) else None
     reference = student['model'] if isinstance(student, dict) and 'model' in student else config

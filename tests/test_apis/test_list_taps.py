@@ -27,6 +27,22 @@ def test_a_config_without_a_model_is_named(tmp_path):
         list_taps(str(tmp_path / 'empty.py'))
 
 
+def test_a_student_beside_the_config_is_found_from_any_folder(tmp_path):
+    pytest.importorskip('mmpretrain')
+    (tmp_path / 'student.py').write_text(f"_base_ = '{ROOT / 'configs' / 'fashion_mnist' / 'resnet8.py'}'")
+    (tmp_path / 'pair.py').write_text(
+        "model = dict(type='mmreviewkd.ReviewDistiller', student=dict(model='student.py'))")
+    assert 'backbone.layer3' in [feature.tap for feature in list_taps(str(tmp_path / 'pair.py')).features]
+
+
+@pytest.mark.parametrize('dataset', ['None', "'CIFAR10'", '[1]', "dict(data_root='data')"])
+def test_a_data_loader_without_a_data_set_is_named(dataset, tmp_path):
+    (tmp_path / 'config.py').write_text(
+        f"model = dict(type='BaseModel')\ntrain_dataloader = dict(batch_size=2, dataset={dataset})")
+    with pytest.raises(ConfigError, match=r'^config: `train_dataloader.dataset` must be a dict with a `type`, but is'):
+        list_taps(str(tmp_path / 'config.py'))
+
+
 @pytest.mark.slow
 def test_the_tool_prints_what_it_is_asked_for():
     tool = ROOT / 'tools' / 'list_taps.py'
