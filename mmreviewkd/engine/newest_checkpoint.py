@@ -35,7 +35,7 @@ def newest_checkpoint(
     latest = _own(Path(named), folders) if named else None
     candidates = _candidates(folders)
     if named:
-        if not latest.is_file():
+        if not _is_file(latest):
             warn(f'{note} names {named}, which does not exist')
             candidates += [path for path in _candidates([latest.parent]) if path not in candidates]
         else:
@@ -71,8 +71,15 @@ def _own(named: Path, folders: list[Path]) -> Path:
 
     In a copied work dir, ``last_checkpoint`` names the original's file.
     """
-    own = [folder / named.name for folder in folders if (folder / named.name).is_file()]
+    own = [folder / named.name for folder in folders if _is_file(folder / named.name)]
     return own[0] if own and not _within(named, folders) else named
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def _within(path: Path, folders: list[Path]) -> bool:

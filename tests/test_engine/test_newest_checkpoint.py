@@ -94,3 +94,8 @@ def test_a_copied_work_dir_resumes_from_its_own_files(work_dir, tmp_path_factory
         path.unlink()
     assert newest_checkpoint(str(copy), said.append)[0] == str(work_dir / 'epoch_3.pth')
     assert len(said) == 1 and 'lies in another folder' in said[0]
+
+
+def test_a_name_that_no_file_can_have_names_none(work_dir):
+    (work_dir / 'last_checkpoint').write_text(500 * 'x')
+    assert chosen(work_dir)[0] == 3

@@ -8,6 +8,13 @@ from pathlib import Path
 from mmreviewkd.utils.files import cannot_write
 
 
+def _umask() -> int:
+    """The bits of permission that new files do not get; reading them takes setting them."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
 def save_atomically(write: Callable[[str], object], path: Path) -> None:
     """Write a file completely or not at all.
 
@@ -25,7 +32,7 @@ def save_atomically(write: Callable[[str], object], path: Path) -> None:
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name}.', suffix=path.suffix)
         os.close(handle)
         write(partial)
-        os.chmod(partial, 0o644)
+        os.chmod(partial, 0o666 & ~_umask())
         with open(partial, 'rb') as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
