@@ -1,6 +1,7 @@
 """Write, try and train the config of a distillation, given two configs and a checkpoint."""
 
 import copy
+import shlex
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from mmreviewkd.models.taps.proposal import Proposal, propose_taps
 from mmreviewkd.utils.checkpoint import guard_checkpoint_loading, save_atomically
 from mmreviewkd.utils.config import config_file, load_config, model_config, without_pretrained
 from mmreviewkd.utils.errors import ConfigError
+from mmreviewkd.utils.files import check_writable
 from mmreviewkd.utils.random import preserved_random_state
 
 from .checks import TRAINING, check_data, check_kinds, require_keys
@@ -85,7 +87,7 @@ def distill(
         except NoBatchError as error:
             print_log(f'no step was tried: {error}')
     save_atomically(lambda path: Path(path).write_text(text(file.absolute().parent), encoding='utf-8'), file)
-    print_log(f'wrote {file}' + ('' if train else f'; train it with tools/train.py {file}'))
+    print_log(f'wrote {file}' + ('' if train else f'; train it with tools/train.py {shlex.quote(str(file))}'))
     if train:
         train_config(str(file), work_dir=work_dir)
     return file
@@ -101,6 +103,7 @@ def _out_file(student: str, teacher: str, out: str | None, force: bool) -> Path:
             raise ConfigError(f"--out: {str(file)!r} is the {name}'s own config; choose another name")
     if file.exists() and not force:
         raise ConfigError(f'--out: {str(file)!r} exists; choose another name, or overwrite it with --force')
+    check_writable(str(file.absolute().parent), '--out')
     return file
 
 
