@@ -3,7 +3,7 @@
 import logging
 
 import torch
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
@@ -26,18 +26,24 @@ class ChannelsLastHook(Hook):
     connector and teacher are converted all the same.
     """
 
-    priority = 'VERY_HIGH'  # before hooks that copy the model
+    priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Convert student, connector and teacher, which have their weights by now.
+        """Convert student, connector and teacher, which have their weights by now, and averages of the weights.
 
         Before the initialization, random weights would be drawn in another order, and the teacher is not loaded yet. A
         parallel model is wrapped anew: its gradient buckets are laid out for the weights' former strides, and the
         first iteration of every run, a resumed one too, would take a step along wrong gradients.
         """
         wrapped = is_model_wrapper(runner.model)
-        if _convert(runner.model.module if wrapped else runner.model) and wrapped:
-            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), runner.model.module)
+        model = runner.model.module if wrapped else runner.model
+        if not _convert(model):
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                _convert_alike(hook.ema_model.module, model)
+        if wrapped:
+            runner.model = runner.wrap_model(runner.cfg.get('model_wrapper_cfg'), model)
             runner._maybe_compile('train_step')  # as MMEngine compiles that of the former wrapper
 
 
@@ -57,6 +63,13 @@ def _convert(model: nn.Module) -> bool:
         if model.connector is not None:
             model.connector.to(memory_format=torch.channels_last)
     return partly
+
+
+def _convert_alike(copy: nn.Module, model: nn.Module) -> None:
+    """Give the weights of a copy the format of the model's, as averaging different ones is many times slower."""
+    for copied, own in zip(copy.parameters(), model.parameters()):
+        if own.dim() == 4 and own.is_contiguous(memory_format=torch.channels_last):
+            copied.data = copied.data.contiguous(memory_format=torch.channels_last)
 
 
 def breaks_on_cpu(model: nn.Module) -> list[str]:

@@ -5,14 +5,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import STAGES, cifar_classifier, gray_batch, review_config, small_run
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.registry import HOOKS, MODELS
 
 from mmreviewkd.apis import build_runner
 
 
 def start(model):
-    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_train(SimpleNamespace(model=model))
+    HOOKS.build(dict(type='mmreviewkd.ChannelsLastHook')).before_train(SimpleNamespace(model=model, hooks=[]))
 
 
 @pytest.mark.parametrize('widths', [(16, 16, 32, 64), (4, 4, 8, 16)])
@@ -53,7 +53,7 @@ class Start(Hook):
 @pytest.mark.slow
 def test_a_run_starts_from_the_weights_that_it_has_without_the_hook_and_converts_the_teacher(fashion_mnist, tmp_path):
     started = {}
-    for name, hooks in (('without', []), ('with', [dict(type='mmreviewkd.ChannelsLastHook')])):
+    for name, hooks in (('without', []), ('with', [dict(type='mmreviewkd.ChannelsLastHook'), dict(type='EMAHook')])):
         cfg = small_run('resnet8_review-resnet14.py', fashion_mnist, **{'train_cfg.max_epochs': 1})
         start = Start()
         cfg.work_dir, cfg.experiment_name, cfg.custom_hooks = str(tmp_path / name), name, hooks
@@ -64,6 +64,10 @@ def test_a_run_starts_from_the_weights_that_it_has_without_the_hook_and_converts
     assert all(torch.equal(value, started['with'][name]) for name, value in started['without'].items())
     weight = runner.model.frozen_teacher.model.backbone.layer2[0].conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    averaged, = (hook.ema_model.module for hook in runner.hooks if isinstance(hook, EMAHook))
+    formats = [[value.dim() == 4 and value.is_contiguous(memory_format=torch.channels_last)
+                for value in model.parameters()] for model in (runner.model, averaged)]
+    assert formats[0] == formats[1] and any(formats[0])
 
 
 def losses_and_gradients(model, batch):
