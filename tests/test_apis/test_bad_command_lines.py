@@ -61,7 +61,7 @@ def files(tmp_path_factory, fashion_mnist):
 OPTIONS = [
     # What --cfg-options are given, and what the message must contain.
     ('nonsense', 'key=value'), ('=5', 'key=value'), ('a..b=5', 'key=value'), ('.=5', 'key=value'),
-    ('a=1,(2', 'brackets'), ('model.taps=[1', "unknown key 'taps'"),
+    ('a=1,(2', 'brackets'), ('model.taps=[1', 'brackets do not match'),
     ('model=5', '`model` must be a dict'), ('model.type=mmreviewkd.ReviewDistiler', 'mmreviewkd.ReviewDistiller'),
     ('model.type=5', 'type must be'), ('model.warmup_iters=-1', 'warmup_iters'),
     ('model.warmup_iters=x', 'warmup_iters'),

@@ -12,10 +12,10 @@ def run(monkeypatch, tmp_path):
     """Gives the config that a runner would be built from."""
     (tmp_path / 'config.py').write_text(
         "model = dict(type='ImageClassifier')\n"
-        'train_dataloader, train_cfg = dict(), dict()\n'
+        "train_dataloader, train_cfg = dict(dataset=dict(type='MNIST')), dict()\n"
         "optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1))\n"
         'auto_scale_lr = dict(enable=False, base_batch_size=64)\n'
-        'val_cfg, val_dataloader, val_evaluator = dict(), dict(), dict()\n')
+        "val_cfg, val_dataloader, val_evaluator = dict(), dict(dataset=dict(type='MNIST')), dict()\n")
 
     class Built:
         def __init__(self, cfg):
