@@ -120,7 +120,8 @@ def test_with_nothing_to_resume_from_the_run_starts_from_the_weights_of_its_conf
     assert torch.equal(trained.student.head.fc.weight.detach(), state['student.head.fc.weight'])
 
 
-@pytest.mark.parametrize(('case', 'validated'), [('epochs saved by epoch', [6, 12]), ('iterations', [3, 6, 9, 12])])
+@pytest.mark.parametrize(('case', 'validated'), [
+    ('epochs saved by epoch', [6, 12]), pytest.param('iterations', [3, 6, 9, 12], marks=pytest.mark.exhaustive)])
 def test_a_validation_that_was_due_is_run_with_other_workers_too(case, validated, fashion_mnist, tmp_path):
     pytest.importorskip('mmpretrain')
     train(config(fashion_mnist, tmp_path, case), interrupt=('before_val_epoch', 1))
