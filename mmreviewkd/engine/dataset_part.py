@@ -1,5 +1,6 @@
 """A data set wrapper that splits a data set into a part to train on and a held-out part."""
 
+import copy
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -47,6 +48,12 @@ class DatasetPart(Dataset):
     def get_cat_ids(self, index: int) -> list[int]:
         """The classes of an image, for wrappers around this one."""
         return self.dataset.get_cat_ids(self.indices[index])
+
+    def get_subset(self, indices: Sequence[int]) -> 'DatasetPart':
+        """A copy with some of the images, for wrappers around this one, such as mmpretrain's ``KFoldDataset``."""
+        part = copy.copy(self)
+        part.indices = [self.indices[index] for index in indices]
+        return part
 
     def __len__(self) -> int:
         return len(self.indices)
