@@ -34,7 +34,7 @@ class ConfigOptions(DictAction):
 
 
 def _option(text: str) -> object:
-    """The value that an option's text stands for."""
+    """Read the value of an option: a number, flag, list, tuple or text."""
     text = text.strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in '\'"':
         inside = text[1:-1]

@@ -283,19 +283,21 @@ def _trial(config: Path, weights: Mapping[str, float], seed: int, work_dir: Path
     names = {key: key.removeprefix('model.').removesuffix('.loss_weight') for key in weights}
     folder = work_dir / '_'.join([*(f'{names[key]}_{weight:g}' for key, weight in weights.items()), f'seed_{seed}'])
     file, log = folder / 'result.json', folder / 'log.txt'
-    if _result(file) is None:
+    result = _result(file)
+    if result is None:
         start = log.stat().st_size if log.exists() else 0
         changes = ', '.join(f'{key}={weight:g}' for key, weight in weights.items())
         print_log(f'{changes}, seed {seed}: training, log in {log}')
         process = multiprocessing.get_context('spawn').Process(target=_run, args=(config, folder, weights, seed))
         process.start()
         process.join()
-        if _result(file) is None:
+        result = _result(file)
+        if result is None:
             written = log.read_bytes()[start:] if log.exists() else b''
             lines = written.decode(errors='replace').split('\n')
             last = next((line for line in reversed(lines) if line.strip()), f'exit code {process.exitcode}')
             raise ConfigError(f'the training with {changes} and seed {seed} failed, see {log}: {last}')
-    return _result(file)
+    return result
 
 
 def _result(file: Path) -> dict | None:

@@ -85,7 +85,7 @@ def test(
     runner.register_hook(FindWeightsHook())
     if tta:
         runner.register_hook(LoadAverageHook())
-    kept = KeepPredictionsHook(out)
+    kept = KeepPredictionsHook()
     if out:
         runner.register_hook(kept)
     with full_disk_named(cfg.work_dir), build_errors_named('config'):
@@ -138,8 +138,8 @@ class LoadAverageHook(Hook):
 class KeepPredictionsHook(Hook):
     """Collect the predictions of all processes, whatever evaluator they are tested by."""
 
-    def __init__(self, out: str | None) -> None:
-        self._results = _KeptResults(out or 'predictions.pkl')
+    def __init__(self) -> None:
+        self._results = _KeptResults('unwritten.pkl')
         self._evaluator = Evaluator(self._results)
 
     @property

@@ -29,11 +29,11 @@ class ChannelsLastHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train(self, runner: Runner) -> None:
-        """Convert student, connector and teacher, which have their weights by now, and averages of the weights.
+        """Convert student, connector, teacher and the averaged weights of ``EMAHook``.
 
-        Before the initialization, random weights would be drawn in another order, and the teacher is not loaded yet. A
-        parallel model is wrapped anew: its gradient buckets are laid out for the weights' former strides, and the
-        first iteration of every run, a resumed one too, would take a step along wrong gradients.
+        This runs after the initialization: before it, random weights would be drawn in another order, and the teacher
+        is not loaded yet. A parallel model is wrapped anew: its gradient buckets are laid out for the weights' former
+        strides, and the first iteration of every run, a resumed one too, would take a step along wrong gradients.
         """
         wrapped = is_model_wrapper(runner.model)
         model = runner.model.module if wrapped else runner.model
@@ -66,7 +66,7 @@ def _convert(model: nn.Module) -> bool:
 
 
 def _convert_alike(copy: nn.Module, model: nn.Module) -> None:
-    """Give the weights of a copy the format of the model's, as averaging different ones is many times slower."""
+    """Convert an averaged copy's 4D weights to the memory format of the model's; averaging mixed formats is slower."""
     for copied, own in zip(copy.parameters(), model.parameters()):
         if own.dim() == 4 and own.is_contiguous(memory_format=torch.channels_last):
             copied.data = copied.data.contiguous(memory_format=torch.channels_last)

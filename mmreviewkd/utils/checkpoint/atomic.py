@@ -9,7 +9,7 @@ from mmreviewkd.utils.files import cannot_write
 
 
 def _umask() -> int:
-    """The bits of permission that new files do not get; reading them takes setting them."""
+    """Return the umask of the process, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
