@@ -1,9 +1,8 @@
 """Measure the constants of the fast path's cost model, :mod:`mmreviewkd.ops.review_level.plan`, on whole levels."""
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from unittest import mock
 
 import numpy as np
@@ -14,6 +13,7 @@ from mmreviewkd.models.connectors.attention_based_fusion import AttentionBasedFu
 from mmreviewkd.models.connectors.fast_level import trial
 from mmreviewkd.ops.review_level import LevelPlan, LevelShape, plan, timed_ways
 from mmreviewkd.ops.review_level.direct_convolution import DirectConvolution
+from mmreviewkd.ops.review_level.plan import CostConstants
 
 # Batch, M, and (side, C, O) of each level, fine to coarse: review paths of the benchmark's pairs, and two between them.
 PATHS = (
@@ -101,7 +101,7 @@ def relative_costs(times: Times) -> Times:
         if name in times}
 
 
-def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> dict[str, float]:
+def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> CostConstants:
     """Fit the constants of ``plan.convolution_costs`` by least squares of relative errors; none is negative.
 
     Args:
@@ -109,13 +109,13 @@ def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> dict[str, float
         costs (Sequence[Times]): The costs of each, from :func:`relative_costs`.
 
     Returns:
-        dict[str, float]: The constants by name, ``MARGIN`` among them: 1 less the root mean square relative error.
+        CostConstants: The constants; the margin is 1 less the root mean square relative error.
     """
     from scipy.optimize import nnls
     found, errors = {}, []
     for name, terms, constants in (
-            ('winograd', _winograd_terms, ('WINOGRAD_RATE', 'WINOGRAD_CHANNEL', 'WINOGRAD_WEIGHT')),
-            ('composed', _composed_terms, ('SPREADING_CHANNELS', 'COMPOSING'))):
+            ('winograd', _winograd_terms, ('winograd_rate', 'winograd_channel', 'winograd_weight')),
+            ('composed', _composed_terms, ('spreading_channels', 'composing'))):
         rows, rest = [], []
         for shape, cost in zip(shapes, costs):
             if name in cost:
@@ -125,7 +125,7 @@ def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> dict[str, float
         values, error = nnls(np.array(rows), np.array(rest))
         found.update(zip(constants, map(float, values)))
         errors += [error**2 / len(rest)]
-    return {**found, 'MARGIN': 1 - float(np.sqrt(np.mean(errors)))}
+    return CostConstants(margin=1 - float(np.sqrt(np.mean(errors))), **found)
 
 
 def _winograd_terms(shape: LevelShape) -> tuple[float, list[float]]:
@@ -138,15 +138,6 @@ def _composed_terms(shape: LevelShape) -> tuple[float, list[float]]:
     (h, w), c, m = shape.target_size, shape.in_channels, shape.mid_channels
     share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
     return (c + 1) / m + share, [1 / m, c / (shape.batch * h * w)]
-
-
-@contextlib.contextmanager
-def constants(values: Mapping[str, float]) -> Iterator[None]:
-    """Context manager that replaces constants of the cost model."""
-    with contextlib.ExitStack() as stack:
-        for name, value in values.items():
-            stack.enter_context(mock.patch.object(plan, name, value))
-        yield
 
 
 def chosen(shape: LevelShape) -> str:
@@ -171,7 +162,7 @@ def chunk_times(megabytes: Sequence[int], runs: int) -> list[float]:
     block, feature = _level(shape)
     plans: list[LevelPlan] = []
     for size in megabytes:
-        with constants({'CHUNK_BYTES': size * 2**20}):
+        with mock.patch.object(plan, 'CHUNK_BYTES', size * 2**20):
             plans.append(timed_ways(shape, torch.device('cpu'), torch.float32)['winograd'])
     return median_times([trial(block, feature, way) for way in plans], runs)
 
@@ -194,8 +185,9 @@ def report(runs: int = 5) -> str:
         'in turns.', '', '### Constants of `plan.convolution_costs`', '',
         'Least-squares fit to the costs of whole levels, forward and backward pass:', '',
         '| constant | in use | measured here |', '|---|---|---|']
-    lines += [f'| {name} | {getattr(plan, name):.2f} | {value:.2f} |' for name, value in fitted.items()]
-    with constants(fitted):
+    lines += [f'| {name} | {used:.2f} | {value:.2f} |'
+              for name, used, value in zip(fitted._fields, plan.cost_constants(), fitted)]
+    with mock.patch.object(plan, 'cost_constants', lambda: fitted):
         chosen_by_fit = [chosen(shape) for shape in shapes]
         predicted = [plan.convolution_costs(shape, torch.device('cpu'), torch.float32) for shape in shapes]
     lines += ['', '### What they choose', '',

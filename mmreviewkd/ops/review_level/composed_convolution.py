@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .layout import as_blocks
+from .matmul import add_transposed_matmul, matmul
 
 
 class ComposedConvolution:
@@ -86,13 +87,13 @@ class ComposedConvolution:
                     pixel = slice(None), slice(None), slice(i, i + 1), slice(None), slice(j, j + 1)
                     grad_product.addcmul_(view[pixel], attention[pixel])
         flat = grad_products.flatten(0, 4).flatten(1)  # Eq. 20
-        self.gradients[1].addmm_(flat.t(), coarse.flatten(0, 4))
+        add_transposed_matmul(self.gradients[1], flat, coarse.flatten(0, 4))
         grad_attention = correlation.sum(-1).view(weighted.shape[:3])
-        return grad_weighted.permute(0, 2, 3, 1), grad_attention, (flat @ self.by_tap).view_as(coarse)
+        return grad_weighted.permute(0, 2, 3, 1), grad_attention, matmul(flat, self.by_tap).view_as(coarse)
 
     def _products(self, coarse: Tensor) -> Tensor:
         """``W_t r`` for all taps, ``[n, h', 1, w', 1, 9, O]``."""
-        return (coarse @ self.by_tap.t()).unflatten(-1, (9, -1))
+        return matmul(coarse, self.by_tap.t()).unflatten(-1, (9, -1))
 
 
 def _shifted(padded: Tensor, tap: int, coarse: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .folding import Folded
 from .layout import as_blocks
+from .matmul import add_matmul, add_transposed_matmul, matmul
 
 # Blocks larger than this are summed by one reduction, smaller ones by a loop over the pixels of a block.
 _MOST_BLOCK_PIXELS = 16
@@ -24,10 +25,8 @@ def attend(rows: Tensor, coarse: Tensor, folded: Folded) -> Tensor:
 
     Computed without materializing ``x`` and ``u``.
     """
-    n, h, w, _ = rows.shape
-    logits = torch.addmm(folded.attention[:, -1], rows.flatten(0, 2), folded.attention[:, :-1].t())
-    logits = logits.view(n, h, w, 2)
-    as_blocks(logits, coarse).add_(coarse @ folded.coarse_attention.t().to(coarse.dtype))
+    logits = matmul(rows, folded.attention[:, :-1].t()).add_(folded.attention[:, -1])
+    as_blocks(logits, coarse).add_(matmul(coarse, folded.coarse_attention.t().to(coarse.dtype)))
     return logits.sigmoid_().movedim(-1, 0)
 
 
@@ -37,12 +36,12 @@ def attend_adjoint(
     """Adjoint of :func:`attend`; adds to ``grad_rows`` and returns the gradient of ``coarse`` (Eq. 18)."""
     logits = (grad_attention * attention * (1 - attention)).movedim(0, -1)
     flat = logits.reshape(-1, 2)
-    grads.attention[:, :-1].addmm_(flat.t(), rows.flatten(0, 2))
+    add_transposed_matmul(grads.attention[:, :-1], flat, rows.flatten(0, 2))
     grads.attention[:, -1].add_(flat.sum(0))
-    grad_rows += (flat @ folded.attention[:, :-1]).view_as(grad_rows)
+    add_matmul(grad_rows.view(-1, grad_rows.shape[-1]), flat, folded.attention[:, :-1])
     pooled = as_blocks(logits, coarse).sum((2, 4), keepdim=True).to(coarse.dtype)
     grads.coarse_attention.add_(pooled.flatten(0, 4).t() @ coarse.flatten(0, 4))
-    return pooled @ folded.coarse_attention.to(coarse.dtype)
+    return matmul(pooled, folded.coarse_attention.to(coarse.dtype))
 
 
 # 2. The level's own summand of the fused map, before its channels are mixed.
@@ -91,9 +90,9 @@ def fuse(weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, fold
     """``f = [A b] y + z1 u``, ``[n, h, w, M]`` (Eq. 10)."""
     affine = folded.affine.to(weighted.dtype).t()
     if attention is None:
-        return weighted @ affine
+        return matmul(weighted, affine)
     fused = as_blocks(attention[1].to(weighted.dtype).unsqueeze(-1), coarse) * coarse
-    return fused.view(-1, fused.shape[-1]).addmm_(weighted.flatten(0, 2), affine).view(*weighted.shape[:3], -1)
+    return add_matmul(fused.view(-1, fused.shape[-1]), weighted.flatten(0, 2), affine).view(*weighted.shape[:3], -1)
 
 
 def fuse_adjoint(
@@ -101,13 +100,13 @@ def fuse_adjoint(
         grads: Folded) -> MixGradients:
     """Adjoint of :func:`fuse` for the gradient ``g`` of the fused map (Eq. 14 to 16)."""
     dtype, flat = grads.affine.dtype, grad.flatten(0, 2)
-    kernel, shift = folded.affine[:, :-1].to(grad.dtype), folded.affine[:, -1].to(grad.dtype)
-    grads.affine.add_(flat.t() @ weighted.flatten(0, 2))
-    own = (flat @ kernel).to(dtype).view(*grad.shape[:3], -1)
+    add_transposed_matmul(grads.affine, flat, weighted.flatten(0, 2))
+    through_y = matmul(grad, folded.affine.to(grad.dtype)).to(dtype)
+    own, own_attention = through_y[..., :-1], through_y[..., -1]
     if attention is None:
         return MixGradients(own)
     return MixGradients(
-        own, (flat @ shift).to(dtype).view(grad.shape[:3]),
+        own, own_attention,
         (as_blocks(grad, coarse) * coarse).sum(-1, dtype=dtype).view(grad.shape[:3]),
         _sum_over_blocks(grad, attention[1].to(grad.dtype), coarse))
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .chunks import Chunks
+from .matmul import add_transposed_matmul, matmul
 
 
 class Moments(NamedTuple):
@@ -41,9 +42,9 @@ def moments(chunks: Chunks, weight: Tensor, from_covariance: bool) -> Moments:
     if from_covariance:
         covariance = weight.new_zeros((weight.shape[1], weight.shape[1]))
         for _, rows in chunks.flat_rows(mean):
-            covariance.addmm_(rows.t(), rows)  # Eq. 3
+            add_transposed_matmul(covariance, rows, rows)  # Eq. 3
         return Moments(mean, covariance / chunks.pixels, None)
-    squares = sum((rows @ weight.t()).square_().sum(0) for _, rows in chunks.flat_rows(mean))  # Eq. 4
+    squares = sum(matmul(rows, weight.t()).square_().sum(0) for _, rows in chunks.flat_rows(mean))  # Eq. 4
     return Moments(mean, None, squares / chunks.pixels)
 
 
@@ -65,12 +66,12 @@ def add_moments_adjoint(
     if grad_moments.covariance is not None:
         through_covariance = (grad_moments.covariance + grad_moments.covariance.t()) / chunks.pixels
         for part, rows in chunks.flat_rows(mean):
-            grad_rows[part] += through_mean.addmm(rows, through_covariance).view_as(grad_rows[part])  # Eq. 22
+            grad_rows[part] += matmul(rows, through_covariance).add_(through_mean).view_as(grad_rows[part])  # Eq. 22
         return None
     grad_weight = weight.new_zeros(weight.shape)
     factor = grad_moments.variance * (2 / chunks.pixels)
     for part, rows in chunks.flat_rows(mean):
-        grad_product = (rows @ weight.t()).mul_(factor)  # Eq. 23
-        grad_weight.addmm_(grad_product.t(), rows)
-        grad_rows[part] += through_mean.addmm(grad_product, weight).view_as(grad_rows[part])
+        grad_product = matmul(rows, weight.t()).mul_(factor)  # Eq. 23
+        add_transposed_matmul(grad_weight, grad_product, rows)
+        grad_rows[part] += matmul(grad_product, weight).add_(through_mean).view_as(grad_rows[part])
     return grad_weight

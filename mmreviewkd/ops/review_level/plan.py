@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from .layout import repeats_whole_blocks
+from .matmul import onednn_pays
 
 IMPLEMENTATIONS = ('auto', 'plain', 'fast')
 PREFERENCES = ('time', 'memory')
@@ -14,10 +15,8 @@ PREFERENCES = ('time', 'memory')
 # rounding would dominate it.
 LEAST_PIXELS = 8
 
-# The constants from MARGIN on are those that `python tools/measure_costs.py` measured, rounded, on an x86 CPU with two
-# cores and AVX2 in float32, by timing whole levels, forward and backward pass. The first three are chosen: the command
-# prints the times that speak for them, or, for LEAST_MAP, what the memory that is saved costs. On other devices than
-# CPUs only LEAST_CHANNELS and LEAST_MAP are used.
+# Chosen: `python tools/measure_costs.py` prints the times that speak for them, or, for LEAST_MAP, what the memory that
+# is saved costs. On other devices than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
 CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
@@ -25,19 +24,37 @@ LEAST_CHANNELS = 32
 """Least ``M``: matrix products with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
-MARGIN = 0.85
-"""Highest predicted cost, relative to the direct convolution, at which another one is chosen: 1 less the
-root mean square relative error of the predictions."""
-SPREADING_CHANNELS = 32
-"""Composed: cost of repeating the nine products over blocks, in channels of a 3x3 convolution."""
-COMPOSING = 1.9
-"""Composed: cost of computing the kernel twice and its gradients, in products of the size of one 3x3 kernel."""
-WINOGRAD_RATE = 0.16
-"""Winograd: time of its products per product of the definition."""
-WINOGRAD_CHANNEL = 22
-"""Winograd: transforms of a channel of a pixel, in products of the definition at one pixel."""
-WINOGRAD_WEIGHT = 380
-"""Winograd: transforms of a weight and its gradient, in products of the definition at one pixel."""
+
+
+class CostConstants(NamedTuple):
+    """Constants of :func:`convolution_costs` on a kind of CPU.
+
+    Args:
+        margin (float): Highest predicted cost, relative to the direct convolution, at which another one is chosen: 1
+            less the root mean square relative error of the predictions.
+        spreading_channels (float): Composed: cost of repeating the nine products over blocks, in channels of a 3x3
+            convolution.
+        composing (float): Composed: cost of computing the kernel twice and its gradients, in products of the size of
+            one 3x3 kernel.
+        winograd_rate (float): Winograd: time of its products per product of the definition.
+        winograd_channel (float): Winograd: transforms of a channel of a pixel, in products of the definition at one
+            pixel.
+        winograd_weight (float): Winograd: transforms of a weight and its gradient, in products of the definition at
+            one pixel.
+    """
+
+    margin: float
+    spreading_channels: float
+    composing: float
+    winograd_rate: float
+    winograd_channel: float
+    winograd_weight: float
+
+
+# Measured and rounded: `python tools/measure_costs.py` times whole levels, forward and backward pass, in float32. Both
+# CPUs had two cores. With AVX-512 the direct convolution is so fast that the others pay less often.
+COSTS_OF_AVX2 = CostConstants(0.85, 32, 1.9, 0.16, 22, 380)
+COSTS_OF_AVX512 = CostConstants(0.78, 28, 4.9, 0.25, 45, 600)
 
 
 class LevelShape(NamedTuple):
@@ -204,8 +221,9 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
       fusing.
     - winograd: a fraction of ``M O`` over whole tiles, and transforms of the maps and the weights.
 
-    The costs are measured on CPUs only, and in half precision the other convolutions would round more often than the
-    definition; other devices and half precision therefore use the direct convolution, as does a 1x1 ``conv2``.
+    The costs are measured on two CPUs only (:class:`CostConstants`), and in half precision the other convolutions
+    would round more often than the definition; other devices and half precision therefore use the direct convolution,
+    as does a 1x1 ``conv2``.
 
     Args:
         shape (LevelShape): The shapes of the level.
@@ -218,18 +236,19 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     if device.type != 'cpu' or dtype.itemsize < 4 or shape.kernel_size != 3:
         return {}
     (h, w), c, m, o = shape.target_size, shape.in_channels, shape.mid_channels, shape.out_channels
-    products, pixels = m * o, shape.batch * h * w
+    products, pixels, constants = m * o, shape.batch * h * w, cost_constants()
     tiled = (h + -h % 4) * (w + -w % 4) / (h * w)
     padded = (h + 2) * (w + 2) / (h * w)
     costs = {
         'direct': products,
         'winograd': (
-            WINOGRAD_RATE * tiled * products + WINOGRAD_CHANNEL * padded * (m + o)
-            + WINOGRAD_WEIGHT * products / pixels),
+            constants.winograd_rate * tiled * products + constants.winograd_channel * padded * (m + o)
+            + constants.winograd_weight * products / pixels),
     }
     if composes(shape):
         share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
-        costs['composed'] = o * (c + 1 + m * share + SPREADING_CHANNELS) + COMPOSING * products * c / pixels
+        costs['composed'] = (
+            o * (c + 1 + m * share + constants.spreading_channels) + constants.composing * products * c / pixels)
     return {name: cost / products for name, cost in costs.items()}
 
 
@@ -240,8 +259,14 @@ def composes(shape: LevelShape) -> bool:
 
 
 def cheapest_convolution(costs: dict[str, float]) -> str:
-    """The cheapest convolution by name; the direct one unless another costs less than :data:`MARGIN` of it."""
-    return min(costs, key=lambda name: costs[name] * (MARGIN if name == 'direct' else 1)) if costs else 'direct'
+    """The cheapest convolution by name; the direct one unless another costs less than the margin of it."""
+    margin = cost_constants().margin
+    return min(costs, key=lambda name: costs[name] * (margin if name == 'direct' else 1)) if costs else 'direct'
+
+
+def cost_constants() -> CostConstants:
+    """The constants of this CPU."""
+    return COSTS_OF_AVX512 if onednn_pays() else COSTS_OF_AVX2
 
 
 def images_per_chunk(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> int:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .matmul import add_transposed_batch_matmul, batch_matmul, onednn_pays
+
 # Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, Sec. 4.3.
 INPUT_TRANSFORM = (  # B^T
     (4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0), (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0),
@@ -16,8 +18,8 @@ KERNEL_TRANSFORM = (  # G
 OUTPUT_TRANSFORM = (  # A^T
     (1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
 # Rows of tiles are computed in strips: small enough for the cache, large enough to amortize reading the kernel for each
-# product.
-STRIP_BYTES, STRIP_TILES = 4 * 2**20, 128
+# product. oneDNN prepares each product anew, which larger strips amortize.
+STRIP_BYTES, STRIP_BYTES_OF_ONEDNN, STRIP_TILES = 4 * 2**20, 16 * 2**20, 128
 
 
 class WinogradConvolution:
@@ -65,8 +67,8 @@ class WinogradConvolution:
         output = rows.new_empty((len(rows), padded.shape[1] - 2, padded.shape[2] - 2, self.kernel.shape[2]))
         for images, top, bottom in self._strips(output):
             tiles = input_tiles(padded[images, top:bottom + 2])
-            products = torch.bmm(tiles.flatten(0, 1).flatten(1, 3), self.kernel)
-            output_tiles(products.view(6, 6, *tiles.shape[2:5], -1), output[images, top:bottom])
+            by_point = batch_matmul(tiles.flatten(0, 1).flatten(1, 3), self.kernel)
+            output_tiles(by_point.view(6, 6, *tiles.shape[2:5], -1), output[images, top:bottom])
         # A copy if tiles reach over the edge, so that only the used part is kept.
         return output[:, :h, :w].contiguous()
 
@@ -81,11 +83,8 @@ class WinogradConvolution:
             tiles = input_tiles(padded[images, top:bottom + 2])
             shape, tiles = tiles.shape, tiles.flatten(0, 1).flatten(1, 3)
             grad_products = output_tiles_adjoint(grad[images, top:bottom]).flatten(0, 1).flatten(1, 3)
-            if self._gradient is None:
-                self._gradient = torch.bmm(tiles.transpose(1, 2), grad_products)
-            else:
-                self._gradient.baddbmm_(tiles.transpose(1, 2), grad_products)
-            grad_tiles = torch.bmm(grad_products, self.kernel.transpose(1, 2), out=tiles)
+            self._gradient = add_transposed_batch_matmul(self._gradient, tiles, grad_products)
+            grad_tiles = batch_matmul(grad_products, self.kernel.transpose(1, 2), out=tiles)
             input_tiles_adjoint(grad_tiles.view(shape), grad_padded[images, top:bottom + 2])
         return grad_padded[:, 1:h + 1, 1:w + 1].contiguous()
 
@@ -93,7 +92,8 @@ class WinogradConvolution:
         """Iterate over strips of ``[n, h, w, O]``: the images, the first and the last row of each."""
         n, h, w, _ = output.shape
         bytes_per_tile = 36 * max(self.kernel.shape[1:]) * output.dtype.itemsize
-        at_once = -(-max(STRIP_TILES, STRIP_BYTES // bytes_per_tile) // (w // 4))
+        strip_bytes = STRIP_BYTES_OF_ONEDNN if onednn_pays() else STRIP_BYTES
+        at_once = -(-max(STRIP_TILES, strip_bytes // bytes_per_tile) // (w // 4))
         images = max(1, at_once // (h // 4))
         strips = -(-(h // 4) // at_once)
         height = 4 * -(-(h // 4) // strips)

@@ -26,6 +26,7 @@ def flops(step: Callable[[], Tensor]) -> int:
         _aten.addmm_: lambda a, b, c, **_: 2 * b[0] * b[1] * c[1],
         _aten.baddbmm_: lambda a, b, c, **_: 2 * b[0] * b[1] * b[2] * c[2],
         _aten.convolution_backward: _convolution_backward_flops,
+        torch.ops.mkldnn._linear_pointwise: lambda a, b, *_, **__: 2 * math.prod(a) * b[0],
     })
     # The counter's module tracker adds hooks to every module, and a level with hooks is computed by its modules.
     counter.mod_tracker = _NoModuleTracker()

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from mmreviewkd.ops.review_level import LevelShape, plan_level
-from mmreviewkd.ops.review_level.plan import covariance_pays, images_per_chunk
+from mmreviewkd.ops.review_level import plan as plan_module
+from mmreviewkd.ops.review_level.plan import COSTS_OF_AVX2, COSTS_OF_AVX512, covariance_pays, images_per_chunk
 
 CPU = torch.device('cpu')
 
@@ -17,6 +18,12 @@ def plan(*arguments, device=CPU, dtype=torch.float32, **settings):
     return plan_level(shape(*arguments), device, dtype, **settings)
 
 
+@pytest.fixture(params=[COSTS_OF_AVX2], autouse=True)
+def constants(request, monkeypatch):
+    """Constants of one kind of CPU, whichever runs the test."""
+    monkeypatch.setattr(plan_module, 'cost_constants', lambda: request.param)
+
+
 @pytest.mark.parametrize(('arguments', 'way'), [
     ((8, (56, 56), 64, 512, 64, (28, 28)), 'composed'),  # ResNet-34 to ResNet-18, finest
     ((64, (32, 32), 64, 256, 64, (16, 16)), 'composed'),  # CIFAR ResNet-32x4 to 8x4, finest
@@ -27,6 +34,16 @@ def plan(*arguments, device=CPU, dtype=torch.float32, **settings):
     ((8, (7, 7), 512, 512, 512, (1, 1)), 'direct'),
 ])
 def test_the_cheapest_convolution(arguments, way):
+    assert plan(*arguments, implementation='fast').convolution == way
+
+
+@pytest.mark.parametrize('constants', [COSTS_OF_AVX512], indirect=True)
+@pytest.mark.parametrize(('arguments', 'way'), [
+    ((8, (56, 56), 64, 512, 64, (28, 28)), 'composed'),
+    ((8, (14, 14), 256, 512, 256, (7, 7)), 'direct'),  # winograd with AVX2
+    ((64, (16, 16), 128, 256, 128, (8, 8)), 'direct'),  # winograd with AVX2
+    ((1, (128, 128), 256, 256, 256, (64, 64)), 'winograd')])
+def test_a_fast_direct_convolution_is_chosen_more_often(constants, arguments, way):
     assert plan(*arguments, implementation='fast').convolution == way
 
 

@@ -1,0 +1,135 @@
+"""Products of float32 matrices on CPUs, by the faster of the two libraries that PyTorch has for them.
+
+PyTorch multiplies float32 matrices by MKL, and convolves by oneDNN. On AMD CPUs with AVX-512, MKL computes with
+registers of half their width, and oneDNN takes half the time for all but small products. Which one computes a product
+depends on the CPU and the shapes only, so a training that is resumed on the same machine computes the same.
+"""
+
+import functools
+import platform
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+LEAST_PRODUCTS = 2**19
+"""Least number of multiplications for oneDNN: it prepares each call for some microseconds."""
+
+
+def matmul(a: Tensor, b: Tensor) -> Tensor:
+    """``a b``.
+
+    Args:
+        a (Tensor): ``[..., M]``.
+        b (Tensor): ``[M, O]``.
+
+    Returns:
+        Tensor: ``[..., O]``.
+    """
+    return _matmul(a, b) if _by_onednn(a, b, a.numel() * b.shape[1]) else a @ b
+
+
+def add_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Add ``a b`` to a total in place.
+
+    Args:
+        total (Tensor): ``[P, O]``.
+        a (Tensor): ``[P, M]``.
+        b (Tensor): ``[M, O]``.
+
+    Returns:
+        Tensor: ``total``.
+    """
+    return total.add_(_matmul(a, b)) if _by_onednn(a, b, a.numel() * b.shape[1]) else total.addmm_(a, b)
+
+
+def add_transposed_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Add ``a^T b`` to a total in place, for matrices with many rows, such as features and gradients.
+
+    Args:
+        total (Tensor): ``[M, O]``, of any floating-point type.
+        a (Tensor): ``[P, M]``.
+        b (Tensor): ``[P, O]``.
+
+    Returns:
+        Tensor: ``total``.
+    """
+    if _by_onednn(a, b, a.numel() * b.shape[1]):
+        return total.add_(_transposed_matmul(a, b))
+    return total.addmm_(a.t(), b) if total.dtype == a.dtype else total.add_(a.t() @ b)
+
+
+def batch_matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """``a_k b_k`` for all ``k``.
+
+    Args:
+        a (Tensor): ``[K, P, M]``.
+        b (Tensor): ``[K, M, O]``.
+        out (Tensor, optional): ``[K, P, O]``, which is overwritten. Defaults to None.
+
+    Returns:
+        Tensor: ``[K, P, O]``.
+    """
+    if not _by_onednn(a, b, a[0].numel() * b.shape[2]):
+        return torch.bmm(a, b, out=out)
+    out = a.new_empty((*a.shape[:2], b.shape[2])) if out is None else out
+    for k in range(len(a)):
+        out[k] = _matmul(a[k], b[k])
+    return out
+
+
+def add_transposed_batch_matmul(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
+    """Add ``a_k^T b_k`` to a total in place, for all ``k``.
+
+    Args:
+        total (Tensor, optional): ``[K, M, O]``; None for zeros.
+        a (Tensor): ``[K, P, M]``.
+        b (Tensor): ``[K, P, O]``.
+
+    Returns:
+        Tensor: The total, a new tensor if none was given.
+    """
+    if not _by_onednn(a, b, a[0].numel() * b.shape[2]):
+        return torch.bmm(a.transpose(1, 2), b) if total is None else total.baddbmm_(a.transpose(1, 2), b)
+    if total is None:
+        total = a.new_empty((len(a), a.shape[2], b.shape[2]))
+        for k in range(len(a)):
+            total[k] = _transposed_matmul(a[k], b[k])
+    else:
+        for k in range(len(a)):
+            total[k] += _transposed_matmul(a[k], b[k])
+    return total
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    # Columns or rows of a wider matrix would be computed by oneDNN's reference implementation, which is very slow.
+    b = b if b.is_contiguous() or b.t().is_contiguous() else b.contiguous()
+    return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, 'none', [], '')
+
+
+def _transposed_matmul(a: Tensor, b: Tensor) -> Tensor:
+    # The first argument of oneDNN is copied if it is transposed, so the narrower one comes first.
+    return _matmul(a.t(), b) if a.shape[1] <= b.shape[1] else _matmul(b.t(), a).t()
+
+
+def _by_onednn(a: Tensor, b: Tensor, multiplications: int) -> bool:
+    return (
+        a.device.type == 'cpu' and a.dtype == b.dtype == torch.float32 and multiplications >= LEAST_PRODUCTS
+        and onednn_pays() and torch.backends.mkldnn.enabled)
+
+
+@functools.cache
+def onednn_pays() -> bool:
+    """Whether products by oneDNN are faster on this CPU: on AMD's with AVX-512."""
+    return (
+        hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in _cpu_name())
+
+
+def _cpu_name() -> str:
+    """The vendor and name of the CPU."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text(errors='replace').splitlines()
+    except OSError:
+        return platform.processor()
+    return ' '.join(line for line in lines[:8] if line.startswith(('vendor_id', 'model name')))
