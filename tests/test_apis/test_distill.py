@@ -191,6 +191,12 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, t
     assert {path.name: path.read_text() for path in tmp_path.glob('*.py')} == before
 
 
+def test_a_damaged_checkpoint_is_named_as_it_was_given(student):
+    Path('damaged.pth').write_bytes(b'PK garbage')
+    with pytest.raises(ConfigError, match="teacher.checkpoint: 'damaged.pth' .* is no whole checkpoint"):
+        distill(student, TEACHER, 'damaged.pth', out='pair.py')
+
+
 def test_a_student_that_distills_by_itself_is_named():
     pytest.importorskip('mmdet')
     with pytest.raises(ConfigError, match='student is a KnowledgeDistillationSingleStageDetector, which distills from'):
