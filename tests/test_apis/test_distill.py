@@ -193,7 +193,7 @@ def test_what_cannot_be_used_is_named_and_nothing_is_written(student, weights, t
 
 def test_a_damaged_checkpoint_is_named_as_it_was_given(student):
     Path('damaged.pth').write_bytes(b'PK garbage')
-    with pytest.raises(ConfigError, match="teacher.checkpoint: 'damaged.pth' .* is no whole checkpoint"):
+    with pytest.raises(ConfigError, match=r"teacher.checkpoint: 'damaged.pth' .* is no whole checkpoint"):
         distill(student, TEACHER, 'damaged.pth', out='pair.py')
 
 
