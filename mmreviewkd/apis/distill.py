@@ -81,8 +81,9 @@ def distill(
         trial = Path(folder) / file.name
         trial.write_text(text(trial.parent), encoding='utf-8')
         whole = read_config(str(trial))
-        if Path(checkpoint).is_file():
-            whole.model.teacher.checkpoint = checkpoint  # as errors should name it, not relative to the folder
+        written = str(whole.model.teacher.get('checkpoint'))
+        if Path(written).is_file() and Path(checkpoint).is_file() and Path(written).samefile(checkpoint):
+            whole.model.teacher.checkpoint = checkpoint  # errors name it as given, not relative to the folder
         check_kinds(whole)
         try:
             print_log('\n'.join(dry_step(whole).lines()))

@@ -12,12 +12,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-LEAST_PRODUCTS = 2**19
-"""Least number of multiplications for oneDNN: it prepares each call for some microseconds."""
+LEAST_MULTIPLICATIONS = 2**19
+"""Products of fewer multiplications are left to MKL, as oneDNN takes some microseconds to prepare each call."""
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """``a b``.
+    """Multiply two matrices, ``a b``.
 
     Args:
         a (Tensor): ``[..., M]``.
@@ -30,7 +30,7 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 
 def add_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Add ``a b`` to a total in place.
+    """Add the product ``a b`` to a matrix in place.
 
     Args:
         total (Tensor): ``[P, O]``.
@@ -44,7 +44,7 @@ def add_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def add_transposed_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Add ``a^T b`` to a total in place, for matrices with many rows, such as features and gradients.
+    """Add the product ``a^T b`` to a matrix in place; ``a`` and ``b`` may have many rows, as features and gradients do.
 
     Args:
         total (Tensor): ``[M, O]``, of any floating-point type.
@@ -60,7 +60,7 @@ def add_transposed_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def batch_matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """``a_k b_k`` for all ``k``.
+    """Multiply a batch of pairs of matrices, ``a_k b_k``.
 
     Args:
         a (Tensor): ``[K, P, M]``.
@@ -79,7 +79,7 @@ def batch_matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
 
 
 def add_transposed_batch_matmul(total: Tensor | None, a: Tensor, b: Tensor) -> Tensor:
-    """Add ``a_k^T b_k`` to a total in place, for all ``k``.
+    """Add a batch of products ``a_k^T b_k`` to a batch of matrices in place.
 
     Args:
         total (Tensor, optional): ``[K, M, O]``; None for zeros.
@@ -114,13 +114,13 @@ def _transposed_matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def _by_onednn(a: Tensor, b: Tensor, multiplications: int) -> bool:
     return (
-        a.device.type == 'cpu' and a.dtype == b.dtype == torch.float32 and multiplications >= LEAST_PRODUCTS
+        a.device.type == 'cpu' and a.dtype == b.dtype == torch.float32 and multiplications >= LEAST_MULTIPLICATIONS
         and onednn_pays() and torch.backends.mkldnn.enabled)
 
 
 @functools.cache
 def onednn_pays() -> bool:
-    """Whether products by oneDNN are faster on this CPU: on AMD's with AVX-512."""
+    """Whether oneDNN multiplies matrices faster than MKL on this CPU, as it does on AMD's with AVX-512."""
     return (
         hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mkldnn.is_available()
         and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in _cpu_name())

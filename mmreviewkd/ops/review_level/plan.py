@@ -27,7 +27,7 @@ LEAST_MAP = 2**18
 
 
 class CostConstants(NamedTuple):
-    """Constants of :func:`convolution_costs` on a kind of CPU.
+    """Constants of :func:`convolution_costs` for one kind of CPU.
 
     Args:
         margin (float): Highest predicted cost, relative to the direct convolution, at which another one is chosen: 1
@@ -259,13 +259,13 @@ def composes(shape: LevelShape) -> bool:
 
 
 def cheapest_convolution(costs: dict[str, float]) -> str:
-    """The cheapest convolution by name; the direct one unless another costs less than the margin of it."""
+    """The cheapest convolution by name; the direct one unless another costs less than ``margin`` times as much."""
     margin = cost_constants().margin
     return min(costs, key=lambda name: costs[name] * (margin if name == 'direct' else 1)) if costs else 'direct'
 
 
 def cost_constants() -> CostConstants:
-    """The constants of this CPU."""
+    """The constants of the cost model for the CPU that runs this."""
     return COSTS_OF_AVX512 if onednn_pays() else COSTS_OF_AVX2
 
 
