@@ -6,11 +6,11 @@ depends on the CPU and the shapes only, so a training that is resumed on the sam
 """
 
 import functools
-import platform
-from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from .cpu import cpu_name
 
 LEAST_MULTIPLICATIONS = 2**19
 """Products of fewer multiplications are left to MKL, as oneDNN takes some microseconds to prepare each call."""
@@ -123,13 +123,4 @@ def onednn_pays() -> bool:
     """Whether oneDNN multiplies matrices faster than MKL on this CPU, as it does on AMD's with AVX-512."""
     return (
         hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in _cpu_name())
-
-
-def _cpu_name() -> str:
-    """The vendor and name of the CPU."""
-    try:
-        lines = Path('/proc/cpuinfo').read_text(errors='replace').splitlines()
-    except OSError:
-        return platform.processor()
-    return ' '.join(line for line in lines[:8] if line.startswith(('vendor_id', 'model name')))
+        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in cpu_name())

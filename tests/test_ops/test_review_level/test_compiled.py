@@ -1,0 +1,82 @@
+"""Compiling the transforms: where the library is kept, and what happens if there is no compiler, or a bad one."""
+
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+from mmreviewkd.ops.review_level import compiled
+from mmreviewkd.ops.review_level.compiled import compiled_transforms
+
+compile_again = compiled_transforms.__wrapped__
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_EXTENSIONS_DIR', str(tmp_path))
+    return tmp_path / 'mmreviewkd'
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    lines = []
+    monkeypatch.setattr(compiled, 'print_log', lambda message, *_: lines.append(message))
+    return lines
+
+
+def compiler(tmp_path, monkeypatch, script):
+    path = tmp_path / 'compiler'
+    path.write_text(f'#!/bin/sh\n{script}\n')
+    path.chmod(0o755)
+    monkeypatch.setenv('CXX', str(path))
+
+
+def test_the_library_is_compiled_once(folder, monkeypatch, logged):
+    assert compile_again() is not None
+    library, = folder.iterdir()
+    assert library.suffix == '.so'
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: pytest.fail('compiled twice'))
+    assert compile_again() is not None and not logged
+
+
+def test_another_cpu_has_a_library_of_its_own(folder, monkeypatch):
+    compile_again()
+    monkeypatch.setattr(compiled, 'cpu_features', lambda: 'another')
+    compile_again()
+    assert len([*folder.iterdir()]) == 2
+
+
+@pytest.mark.parametrize(('script', 'reason'), [
+    ('echo "sorry, no such option" >&2; exit 1', 'sorry, no such option'),
+    ('exit 0', 'No such file'),  # writes nothing
+    ('kill -9 $$', 'died with'),
+    ('for last; do :; done; while [ "$1" != -o ]; do shift; done; echo nonsense > "$2"', 'file too short|invalid ELF')])
+def test_without_a_compiler_tensor_operations_compute_the_same(folder, tmp_path, monkeypatch, logged, script, reason):
+    compiler(tmp_path, monkeypatch, script)
+    assert compile_again() is None
+    line, = logged
+    assert any(part in line for part in reason.split('|')), line
+    assert 'tile_transforms.cpp' in line and '$CXX' in line and '\n' not in line
+
+
+def test_a_compiler_that_is_not_there(folder, monkeypatch, logged):
+    monkeypatch.setenv('CXX', 'no-such-compiler')
+    assert compile_again() is None and 'no-such-compiler' in logged[0]
+
+
+def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, logged):
+    (tmp_path / 'file').write_text('')
+    monkeypatch.setenv('TORCH_EXTENSIONS_DIR', str(tmp_path / 'file'))
+    assert compile_again() is None and str(tmp_path / 'file') in logged[0]
+
+
+@pytest.mark.slow
+def test_processes_that_compile_at_once(folder):
+    """As the ranks of a first training on several processes do."""
+    program = 'from mmreviewkd.ops.review_level.compiled import compiled_transforms as c; print(c() is not None)'
+    processes = [
+        subprocess.Popen([sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in processes] == ['True'] * 2
+    assert len([*folder.iterdir()]) == 1
