@@ -1,4 +1,4 @@
-"""Compile ``tile_transforms.cpp`` on the machine that runs it, and load it.
+"""Compile the C++ functions of the fast path on the machine that runs them, and load them.
 
 The functions are compiled once for each CPU, by the C++ compiler of the system (``CXX``, or ``c++``), in two seconds,
 and kept where PyTorch keeps what it compiles (``TORCH_EXTENSIONS_DIR``, or ``~/.cache/torch_extensions``). Where that
@@ -12,49 +12,65 @@ import logging
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from mmengine.logging import print_log
+from torch import Tensor
 
 from .cpu import cpu_features
 
-SOURCE = Path(__file__).with_name('tile_transforms.cpp')
+SOURCES = tuple(Path(__file__).with_name(name) for name in ('tile_transforms.cpp', 'mixing.cpp'))
+HEADER = Path(__file__).with_name('vectors.h')
 OPTIONS = ('-O3', '-march=native', '-std=c++17', '-fopenmp', '-fPIC', '-shared')
 MOST_SECONDS = 120
-FUNCTIONS = ('input_tiles', 'input_tiles_adjoint', 'output_tiles', 'output_tiles_adjoint')
+# The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
+FUNCTIONS = dict(
+    input_tiles=(2, 7), input_tiles_adjoint=(2, 7), output_tiles=(2, 7), output_tiles_adjoint=(2, 7),
+    coarse_adjoint=(5, 6))
 
 
 @functools.cache
-def compiled_transforms() -> ctypes.CDLL | None:
-    """The compiled functions of ``tile_transforms.cpp``; None, with a line in the log, if they cannot be compiled."""
+def compiled_functions() -> ctypes.CDLL | None:
+    """The compiled functions, for float32 on CPUs; None, with a line in the log, if they cannot be compiled."""
     try:
         library = ctypes.CDLL(str(_compile()))
     except (OSError, subprocess.SubprocessError) as error:
         print_log(
-            'The Winograd convolutions of the review path are computed by tensor operations, which takes longer: '
-            f'{SOURCE.name} was not compiled ({_reason(error)}). A C++ compiler is searched for as $CXX or c++.',
-            'current', logging.INFO)
+            'The review path is computed by tensor operations alone, which takes longer, as its C++ functions were not '
+            f'compiled ({_reason(error)}). A C++ compiler is searched for as $CXX or c++.', 'current', logging.INFO)
         return None
-    for name in FUNCTIONS:
+    for name, (pointers, sizes) in FUNCTIONS.items():
         function = getattr(library, name)
-        function.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_int64] * 7 + [ctypes.c_int]
+        function.argtypes = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * sizes + [ctypes.c_int]
         function.restype = None
     return library
+
+
+def is_compiled(maps: Tensor) -> bool:
+    """Whether the compiled functions compute these maps."""
+    return maps.device.type == 'cpu' and maps.dtype == torch.float32 and compiled_functions() is not None
+
+
+def call(name: str, pointers: Sequence[int], sizes: Sequence[int]) -> None:
+    """Call a compiled function with the addresses of its maps and their sizes."""
+    getattr(compiled_functions(), name)(*pointers, *sizes, torch.get_num_threads())
 
 
 def _compile() -> Path:
     """Compile for this CPU, unless that is done, and return the path of the library."""
     compiler = os.environ.get('CXX') or 'c++'
-    made_of = '\n'.join((SOURCE.read_text(), compiler, *OPTIONS, cpu_features()))
+    made_of = '\n'.join((*(path.read_text() for path in (*SOURCES, HEADER)), compiler, *OPTIONS, cpu_features()))
     folder = Path(os.environ.get('TORCH_EXTENSIONS_DIR') or Path.home() / '.cache' / 'torch_extensions') / 'mmreviewkd'
-    library = folder / f'{SOURCE.stem}_{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so'
+    library = folder / f'review_level_{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so'
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         # Moved when it is complete, as other processes may compile the same, or this one be killed.
         with tempfile.TemporaryDirectory(dir=folder) as unfinished:
             output = Path(unfinished) / library.name
             subprocess.run(
-                [*compiler.split(), *OPTIONS, '-o', str(output), str(SOURCE)], check=True, capture_output=True,
+                [*compiler.split(), *OPTIONS, '-o', str(output), *map(str, SOURCES)], check=True, capture_output=True,
                 text=True, timeout=MOST_SECONDS)
             os.replace(output, library)
     return library

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .compiled import call, is_compiled
 from .folding import Folded
 from .layout import as_blocks
 from .matmul import add_matmul, add_transposed_matmul, matmul
@@ -105,10 +106,21 @@ def fuse_adjoint(
     own, own_attention = through_y[..., :-1], through_y[..., -1]
     if attention is None:
         return MixGradients(own)
-    return MixGradients(
-        own, own_attention,
-        (as_blocks(grad, coarse) * coarse).sum(-1, dtype=dtype).view(grad.shape[:3]),
-        _sum_over_blocks(grad, attention[1].to(grad.dtype), coarse))
+    return MixGradients(own, own_attention, *_coarse_adjoint(grad, attention[1].to(grad.dtype), coarse, dtype))
+
+
+def _coarse_adjoint(grad: Tensor, attention: Tensor, coarse: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Gradients of ``z1``, ``[n, h, w]``, and of the residual, in the shape of ``coarse`` (Eq. 15 and 16)."""
+    if not is_compiled(grad):
+        return (
+            (as_blocks(grad, coarse) * coarse).sum(-1, dtype=dtype).view(grad.shape[:3]),
+            _sum_over_blocks(grad, attention, coarse))
+    grad, attention, coarse = grad.contiguous(), attention.contiguous(), coarse.contiguous()
+    grad_attention, grad_coarse = torch.empty_like(attention), torch.empty_like(coarse)
+    n, rows, height, columns, width, channels = as_blocks(grad, coarse).shape
+    maps = grad, attention, coarse, grad_attention, grad_coarse
+    call('coarse_adjoint', [t.data_ptr() for t in maps], (n, rows, columns, height, width, channels))
+    return grad_attention, grad_coarse
 
 
 def _sum_over_blocks(grad: Tensor, attention: Tensor, coarse: Tensor) -> Tensor:

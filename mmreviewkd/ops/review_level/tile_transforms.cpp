@@ -6,26 +6,10 @@
 // first-level cache, several channels at a time, so each map is read once and written once.
 
 #include <cstdint>
-#include <cstring>
+
+#include "vectors.h"
 
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int WIDTH = 16;
-#elif defined(__AVX__)
-constexpr int WIDTH = 8;
-#else
-constexpr int WIDTH = 4;
-#endif
-typedef float Vector __attribute__((vector_size(WIDTH * sizeof(float))));
-
-template <typename T> inline T load(const float* from) {
-  T value;
-  std::memcpy(&value, from, sizeof(T));
-  return value;
-}
-
-template <typename T> inline void store(float* to, T value) { std::memcpy(to, &value, sizeof(T)); }
 
 // B^T along six values.
 template <typename T> inline void times_input_transform(const T* in, T* out, int step_in, int step_out) {

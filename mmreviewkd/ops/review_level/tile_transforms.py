@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .compiled import compiled_transforms
+from .compiled import call, is_compiled
 
 
 class Strip(NamedTuple):
@@ -48,7 +48,7 @@ def input_tiles(rows: Tensor, strip: Strip) -> Tensor:
     """
     n, k, tiles_wide = strip.tiles(rows)
     m = rows.shape[3]
-    if _is_compiled(rows):
+    if is_compiled(rows):
         tiles = rows.new_empty((36, n * k * tiles_wide, m))
         _call('input_tiles', rows, rows, tiles, strip)
         return tiles
@@ -80,7 +80,7 @@ def input_tiles_adjoint(grad: Tensor, out: Tensor, strip: Strip) -> None:
         out (Tensor): ``[N, h, w, M]``, to which the gradient is added.
         strip (Strip): The tiles.
     """
-    if _is_compiled(grad):
+    if is_compiled(grad):
         _call('input_tiles_adjoint', out, grad, out, strip)
         return
     n, k, tiles_wide = strip.tiles(out)
@@ -124,7 +124,7 @@ def output_tiles(products: Tensor, out: Tensor, strip: Strip) -> None:
         out (Tensor): ``[N, h, w, O]``, whose pixels in the strip are overwritten.
         strip (Strip): The tiles.
     """
-    if _is_compiled(products):
+    if is_compiled(products):
         _call('output_tiles', out, products, out, strip)
         return
     n, k, tiles_wide = strip.tiles(out)
@@ -162,7 +162,7 @@ def output_tiles_adjoint(grad: Tensor, strip: Strip) -> Tensor:
     """
     n, k, tiles_wide = strip.tiles(grad)
     out_channels = grad.shape[3]
-    if _is_compiled(grad):
+    if is_compiled(grad):
         products = grad.new_empty((36, n * k * tiles_wide, out_channels))
         _call('output_tiles_adjoint', grad, grad, products, strip)
         return products
@@ -197,10 +197,6 @@ def _padded(rows: Tensor, strip: Strip) -> Tensor:
     return F.pad(inside, (0, 0, 1, 1 + -w % 4, max(-top, 0), max(bottom - h, 0)))
 
 
-def _is_compiled(maps: Tensor) -> bool:
-    return maps.device.type == 'cpu' and maps.dtype == torch.float32 and compiled_transforms() is not None
-
-
 def _call(name: str, maps: Tensor, source: Tensor, target: Tensor, strip: Strip) -> None:
     """Call a compiled function, from ``source`` to ``target``; ``maps``, ``[N, h, w, K]``, is one of them."""
     source = source.contiguous()
@@ -208,6 +204,5 @@ def _call(name: str, maps: Tensor, source: Tensor, target: Tensor, strip: Strip)
     n, k, tiles_wide = strip.tiles(maps)
     _, h, w, channels = maps.shape
     first_image = strip.images.start * h * w * channels * maps.element_size()
-    pointers = (t.data_ptr() + (first_image if t is maps else 0) for t in (source, target))
-    getattr(compiled_transforms(), name)(
-        *pointers, n, h, w, channels, strip.first, k, tiles_wide, torch.get_num_threads())
+    pointers = [t.data_ptr() + (first_image if t is maps else 0) for t in (source, target)]
+    call(name, pointers, (n, h, w, channels, strip.first, k, tiles_wide))

