@@ -7,6 +7,7 @@ The matrices of the transforms have few entries other than 0, so they are writte
 registers in ``tile_transforms.cpp``, which is used on CPUs in float32 where it could be compiled.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -33,31 +34,30 @@ class Strip(NamedTuple):
         """The images, rows and columns of tiles of maps ``[N, h, w, K]``."""
         return len(range(len(maps))[self.images]), self.last - self.first, -(-maps.shape[2] // 4)
 
+    def count(self, maps: Tensor) -> int:
+        """The number of tiles of maps ``[N, h, w, K]``."""
+        return math.prod(self.tiles(maps))
+
 
 # 1. B^T d B.
 
-def input_tiles(rows: Tensor, strip: Strip) -> Tensor:
+def input_tiles(rows: Tensor, out: Tensor, strip: Strip) -> None:
     """Transform inputs, ``B^T d B``.
 
     Args:
         rows (Tensor): ``[N, h, w, M]``.
+        out (Tensor): ``[36, tiles, M]``, which is overwritten.
         strip (Strip): The tiles to transform.
-
-    Returns:
-        Tensor: ``[36, tiles, M]``.
     """
-    n, k, tiles_wide = strip.tiles(rows)
-    m = rows.shape[3]
     if is_compiled(rows):
-        tiles = rows.new_empty((36, n * k * tiles_wide, m))
-        _call('input_tiles', rows, rows, tiles, strip)
-        return tiles
+        _call('input_tiles', rows, rows, out, strip)
+        return
+    n, k, tiles_wide = strip.tiles(rows)
     padded = _padded(rows, strip)
-    half = rows.new_empty((6, n, k, padded.shape[2], m))
+    half = rows.new_empty((6, n, k, padded.shape[2], rows.shape[3]))
     _times_input_transform([padded[:, i:i + 4 * k:4] for i in range(6)], half)
-    tiles = rows.new_empty((6, 6, n, k, tiles_wide, m))
+    tiles = out.view(6, 6, n, k, tiles_wide, -1)
     _times_input_transform([half[:, :, :, i:i + 4 * tiles_wide:4] for i in range(6)], tiles.transpose(0, 1))
-    return tiles.view(36, -1, m)
 
 
 def _times_input_transform(lines: list[Tensor], out: Tensor) -> None:
@@ -150,30 +150,25 @@ def _times_output_transform(products: Tensor, out: list[Tensor]) -> None:
     torch.add(products[5], odd, out=out[3]).add_(far_odd, alpha=8)
 
 
-def output_tiles_adjoint(grad: Tensor, strip: Strip) -> Tensor:
+def output_tiles_adjoint(grad: Tensor, out: Tensor, strip: Strip) -> None:
     """Adjoint of :func:`output_tiles`.
 
     Args:
         grad (Tensor): ``[N, h, w, O]``.
+        out (Tensor): ``[36, tiles, O]``, which is overwritten.
         strip (Strip): The tiles.
-
-    Returns:
-        Tensor: ``[36, tiles, O]``.
     """
-    n, k, tiles_wide = strip.tiles(grad)
-    out_channels = grad.shape[3]
     if is_compiled(grad):
-        products = grad.new_empty((36, n * k * tiles_wide, out_channels))
-        _call('output_tiles_adjoint', grad, grad, products, strip)
-        return products
+        _call('output_tiles_adjoint', grad, grad, out, strip)
+        return
+    n, k, tiles_wide = strip.tiles(grad)
     pixels = grad[strip.images, 4 * strip.first:4 * strip.last]
     if pixels.shape[1:3] != (4 * k, 4 * tiles_wide):
         pixels = F.pad(pixels, (0, 0, 0, 4 * tiles_wide - pixels.shape[2], 0, 4 * k - pixels.shape[1]))
-    half = grad.new_empty((6, n, k, 4 * tiles_wide, out_channels))
+    half = grad.new_empty((6, n, k, 4 * tiles_wide, grad.shape[3]))
     _times_transposed_output_transform([pixels[:, i::4] for i in range(4)], half)
-    products = grad.new_empty((6, 6, n, k, tiles_wide, out_channels))
+    products = out.view(6, 6, n, k, tiles_wide, -1)
     _times_transposed_output_transform([half[:, :, :, i::4] for i in range(4)], products.transpose(0, 1))
-    return products.view(36, -1, out_channels)
 
 
 def _times_transposed_output_transform(lines: list[Tensor], out: Tensor) -> None:

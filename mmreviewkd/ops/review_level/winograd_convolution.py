@@ -1,5 +1,6 @@
 """``conv2`` with a quarter of the multiplications, by the Winograd algorithm F(4x4, 3x3)."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -45,6 +46,7 @@ class WinogradConvolution:
         self.kernel = kernels[0].to(dtype)
         self._wide = kernels[0].dtype
         self._gradient: Tensor | None = None
+        self._buffers: list[Tensor] = []
 
     @staticmethod
     def kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:
@@ -63,15 +65,18 @@ class WinogradConvolution:
         """``[n, h, w, M]`` to ``[n, h, w, O]``."""
         output = rows.new_empty((*rows.shape[:3], self.kernel.shape[2]))
         for strip in self._strips(rows):
-            output_tiles(batch_matmul(input_tiles(rows, strip), self.kernel), output, strip)
+            tiles, products = self._buffers_of(strip, rows)
+            input_tiles(rows, tiles, strip)
+            output_tiles(batch_matmul(tiles, self.kernel, out=products), output, strip)
         return output
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """Gradient of ``rows``, ``[n, h, w, M]``; that of the kernel is added to ``gradients``."""
         grad_rows = torch.zeros_like(rows)
         for strip in self._strips(rows):
-            tiles = input_tiles(rows, strip)
-            grad_products = output_tiles_adjoint(grad, strip)
+            tiles, grad_products = self._buffers_of(strip, rows)
+            input_tiles(rows, tiles, strip)
+            output_tiles_adjoint(grad, grad_products, strip)
             self._gradient = add_transposed_batch_matmul(self._gradient, tiles, grad_products)
             grad_tiles = batch_matmul(grad_products, self.kernel.transpose(1, 2), out=tiles)
             input_tiles_adjoint(grad_tiles, grad_rows, strip)
@@ -89,3 +94,13 @@ class WinogradConvolution:
         for image in range(0, n, images):
             for first in range(0, height, in_strip):
                 yield Strip(slice(image, image + images), first, min(height, first + in_strip))
+
+    def _buffers_of(self, strip: Strip, rows: Tensor) -> list[Tensor]:
+        """Memory for the transformed tiles ``[36, tiles, M]`` and ``[36, tiles, O]``, the same for all strips.
+
+        Large blocks of new memory are slow: the system maps them page by page.
+        """
+        shapes = [(36, strip.count(rows), channels) for channels in self.kernel.shape[1:]]
+        if not self._buffers or any(math.prod(s) > b.numel() for s, b in zip(shapes, self._buffers)):
+            self._buffers = [rows.new_empty(math.prod(shape)) for shape in shapes]
+        return [buffer[:math.prod(shape)].view(shape) for shape, buffer in zip(shapes, self._buffers)]

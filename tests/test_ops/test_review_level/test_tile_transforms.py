@@ -33,6 +33,18 @@ def dtype(request, monkeypatch):
     return torch.float64
 
 
+def tiles_of(rows, strip):
+    tiles = rows.new_empty((36, strip.count(rows), rows.shape[3]))
+    input_tiles(rows, tiles, strip)
+    return tiles
+
+
+def grad_tiles_of(grad, strip):
+    tiles = grad.new_empty((36, strip.count(grad), grad.shape[3]))
+    output_tiles_adjoint(grad, tiles, strip)
+    return tiles
+
+
 def as_tiles(rows, strip, outside, side):
     """Tiles of some rows, ``[n, k, l, side, side, channels]``, every fourth pixel, from ``outside`` the map on."""
     _, h, w, _ = rows.shape
@@ -55,7 +67,7 @@ def test_the_transforms_are_their_matrices(dtype, size, images, rows, channels):
     tiles = as_tiles(maps, strip, 1, 6)
     matrix = tiles.new_tensor(INPUT_TRANSFORM)
     expected = torch.einsum('ai,bj,nklijc->abnklc', matrix, matrix, tiles).reshape(36, -1, channels)
-    assert_equals(input_tiles(maps.to(dtype), strip), expected)
+    assert_equals(tiles_of(maps.to(dtype), strip), expected)
 
     products = normal(36, expected.shape[1], channels, seed=1)
     matrix = tiles.new_tensor(OUTPUT_TRANSFORM)
@@ -73,7 +85,7 @@ def test_the_transforms_are_their_matrices(dtype, size, images, rows, channels):
 def test_the_adjoints(dtype, size, images, rows, channels):
     strip = Strip(slice(*images), *rows)
     maps = normal(*size, channels)
-    grad_tiles = normal(*input_tiles(maps, strip).shape, seed=1)
+    grad_tiles = normal(*tiles_of(maps, strip).shape, seed=1)
 
     # <B^T d B, t> = <d, adjoint(t)>, and the same for the outputs.
     out = normal(*size, channels, seed=2)
@@ -86,7 +98,7 @@ def test_the_adjoints(dtype, size, images, rows, channels):
     products = normal(*grad_tiles.shape, seed=3)
     outputs = torch.zeros_like(maps)
     output_tiles(products, outputs, strip)
-    found = output_tiles_adjoint(maps.to(dtype), strip)
+    found = grad_tiles_of(maps.to(dtype), strip)
     assert_equals((found * products.to(dtype)).sum(), (outputs * maps).sum())
 
 
@@ -104,7 +116,7 @@ def test_any_number_of_threads_computes_the_same():
         outputs, grads = torch.zeros_like(maps), torch.zeros_like(maps)
         output_tiles(tiles, outputs, strip)
         input_tiles_adjoint(tiles, grads, strip)
-        return input_tiles(maps, strip), output_tiles_adjoint(maps, strip), outputs, grads
+        return tiles_of(maps, strip), grad_tiles_of(maps, strip), outputs, grads
 
     threads = torch.get_num_threads()
     try:
@@ -120,5 +132,5 @@ def test_any_number_of_threads_computes_the_same():
 
 def test_maps_that_are_not_contiguous_are_read_as_they_are():
     strip, maps = Strip(slice(0, 2), 0, 2), normal(2, 16, 8, 5).float().transpose(1, 2)
-    assert torch.equal(input_tiles(maps, strip), input_tiles(maps.contiguous(), strip))
-    assert torch.equal(output_tiles_adjoint(maps, strip), output_tiles_adjoint(maps.contiguous(), strip))
+    assert torch.equal(tiles_of(maps, strip), tiles_of(maps.contiguous(), strip))
+    assert torch.equal(grad_tiles_of(maps, strip), grad_tiles_of(maps.contiguous(), strip))
