@@ -21,14 +21,14 @@ from torch import Tensor
 
 from .cpu import cpu_features
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ('tile_transforms.cpp', 'mixing.cpp'))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'tile_transforms.cpp'))
 HEADER = Path(__file__).with_name('vectors.h')
 OPTIONS = ('-O3', '-march=native', '-std=c++17', '-fopenmp', '-fPIC', '-shared')
 MOST_SECONDS = 120
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
     input_tiles=(2, 7), input_tiles_adjoint=(2, 7), output_tiles=(2, 7), output_tiles_adjoint=(2, 7),
-    coarse_adjoint=(5, 6))
+    coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6))
 
 
 @functools.cache

@@ -4,8 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compiled import call, is_compiled
+from .direct_convolution import DirectConvolution
 from .layout import as_blocks
 from .matmul import add_transposed_matmul, matmul
+from .winograd_convolution import WinogradConvolution
 
 
 class ComposedConvolution:
@@ -27,15 +30,21 @@ class ComposedConvolution:
     """
 
     def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:
-        self.kernel, self.by_tap = (kernel.to(dtype) for kernel in kernels)
-        self.gradients = tuple(torch.zeros_like(kernel) for kernel in kernels)
+        self.by_tap = kernels[1].to(dtype)
+        self._own = _own_convolution(kernels[1])(kernels[:1], dtype)
+        self._by_tap_gradient = torch.zeros_like(kernels[1])
 
     @staticmethod
     def kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, Tensor]:
-        """The composed kernel ``[O, C + 1, 3, 3]``, and the stacked matrices ``W_t``, ``[9 O, M]``."""
+        """The kernel of the convolution with ``W_t [A b]``, and the stacked matrices ``W_t``, ``[9 O, M]``."""
         by_tap = weight.permute(2, 3, 0, 1).flatten(0, 2)
-        composed = (by_tap @ affine).view(3, 3, len(weight), -1).permute(2, 3, 0, 1)
-        return composed.contiguous(), by_tap
+        composed = (by_tap @ affine).view(3, 3, len(weight), -1).permute(2, 3, 0, 1).contiguous()
+        return *_own_convolution(weight).kernels(composed, affine), by_tap
+
+    @property
+    def gradients(self) -> tuple[Tensor, ...]:
+        """Gradients of the kernels, summed over the calls of :meth:`backward`."""
+        return *self._own.gradients, self._by_tap_gradient
 
     def forward(self, weighted: Tensor, attention: Tensor, coarse: Tensor) -> Tensor:
         """Convolve.
@@ -46,22 +55,18 @@ class ComposedConvolution:
             coarse (Tensor): ``r``, ``[n, h', 1, w', 1, M]``, each of whose pixels is repeated over a whole block.
 
         Returns:
-            Tensor: ``[n, O, h, w]``.
+            Tensor: ``[n, h, w, O]``.
         """
-        output = F.conv2d(weighted.permute(0, 3, 1, 2), self.kernel, padding=1)
-        n, out_channels, h, w = output.shape
-        products, attention = self._products(coarse), as_blocks(attention.unsqueeze(-1), coarse)
-        spread = output.new_zeros((n, h + 2, w + 2, out_channels))
-        for tap in range(9):
-            _shifted(spread, tap, coarse).addcmul_(products[..., tap, :], attention)
-        return output.add_(spread[:, 1:-1, 1:-1].permute(0, 3, 1, 2))
+        output = self._own.forward(weighted).contiguous()
+        _spread(self._products(coarse), attention, output)
+        return output
 
     def backward(
             self, grad: Tensor, weighted: Tensor, attention: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Gradients of the arguments of :meth:`forward`; those of the kernels are added to ``gradients`` (Eq. 19, 20).
 
         Args:
-            grad (Tensor): Gradient of the output, ``[n, O, h, w]``.
+            grad (Tensor): Gradient of the output, ``[n, h, w, O]``.
             weighted (Tensor): As in :meth:`forward`.
             attention (Tensor): As in :meth:`forward`.
             coarse (Tensor): As in :meth:`forward`.
@@ -69,35 +74,65 @@ class ComposedConvolution:
         Returns:
             tuple[Tensor, Tensor, Tensor]: Gradients of ``weighted``, ``attention`` and ``coarse``.
         """
-        grad_weighted, grad_kernel, _ = torch.ops.aten.convolution_backward(
-            grad, weighted.permute(0, 3, 1, 2), self.kernel, [0], [1, 1], [1, 1], [1, 1], False, [0, 0], 1,
-            [True, True, False])
-        self.gradients[0].add_(grad_kernel)
-        products, attention = self._products(coarse), as_blocks(attention.unsqueeze(-1), coarse)
-        grad_products = torch.zeros_like(products)
-        padded = F.pad(grad.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-        correlation = None
-        for tap in range(9):
-            view = _shifted(padded, tap, coarse)
-            product, grad_product = products[..., tap, :], grad_products[..., tap, :]
-            # Eq. 19
-            correlation = view * product if correlation is None else correlation.addcmul_(view, product)
-            for i in range(view.shape[2]):
-                for j in range(view.shape[4]):
-                    pixel = slice(None), slice(None), slice(i, i + 1), slice(None), slice(j, j + 1)
-                    grad_product.addcmul_(view[pixel], attention[pixel])
+        grad_weighted = self._own.backward(grad, weighted)
+        grad_attention, grad_products = _spread_adjoint(grad, self._products(coarse), attention)
         flat = grad_products.flatten(0, 4).flatten(1)  # Eq. 20
-        add_transposed_matmul(self.gradients[1], flat, coarse.flatten(0, 4))
-        grad_attention = correlation.sum(-1).view(weighted.shape[:3])
-        return grad_weighted.permute(0, 2, 3, 1), grad_attention, matmul(flat, self.by_tap).view_as(coarse)
+        add_transposed_matmul(self._by_tap_gradient, flat, coarse.flatten(0, 4))
+        return grad_weighted, grad_attention, matmul(flat, self.by_tap).view_as(coarse)
 
     def _products(self, coarse: Tensor) -> Tensor:
         """``W_t r`` for all taps, ``[n, h', 1, w', 1, 9, O]``."""
         return matmul(coarse, self.by_tap.t()).unflatten(-1, (9, -1))
 
 
-def _shifted(padded: Tensor, tap: int, coarse: Tensor) -> Tensor:
+def _own_convolution(weight: Tensor) -> type[DirectConvolution] | type[WinogradConvolution]:
+    """How to compute the first sum: with compiled transforms Winograd's algorithm is the faster one."""
+    return WinogradConvolution if is_compiled(weight) else DirectConvolution
+
+
+def _spread(products: Tensor, attention: Tensor, out: Tensor) -> None:
+    """Add the second sum of Eq. 12, of the products ``[n, h', 1, w', 1, 9, O]``, to ``out`` ``[n, h, w, O]``."""
+    blocks = as_blocks(attention.unsqueeze(-1), products)
+    if is_compiled(products):
+        maps = products.contiguous(), attention.contiguous(), out
+        call('spread_products', [t.data_ptr() for t in maps], _sizes(blocks, out))
+        return
+    spread = F.pad(out, (0, 0, 1, 1, 1, 1))
+    for tap in range(9):
+        _shifted(spread, tap, products).addcmul_(products[..., tap, :], blocks)
+    out.copy_(spread[:, 1:-1, 1:-1])
+
+
+def _spread_adjoint(grad: Tensor, products: Tensor, attention: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of ``attention`` and ``products`` for the gradient of ``out``, of :func:`_spread` (Eq. 19)."""
+    blocks = as_blocks(attention.unsqueeze(-1), products)
+    if is_compiled(products):
+        maps = grad.contiguous(), products.contiguous(), attention.contiguous()
+        grad_attention, grad_products = torch.empty_like(maps[2]), torch.empty_like(maps[1])
+        call('spread_products_adjoint', [t.data_ptr() for t in (*maps, grad_attention, grad_products)],
+             _sizes(blocks, grad))
+        return grad_attention, grad_products
+    grad_products = torch.zeros_like(products)
+    padded = F.pad(grad, (0, 0, 1, 1, 1, 1))
+    correlation = None
+    for tap in range(9):
+        view = _shifted(padded, tap, products)
+        product, grad_product = products[..., tap, :], grad_products[..., tap, :]
+        correlation = view * product if correlation is None else correlation.addcmul_(view, product)
+        for i in range(view.shape[2]):
+            for j in range(view.shape[4]):
+                pixel = slice(None), slice(None), slice(i, i + 1), slice(None), slice(j, j + 1)
+                grad_product.addcmul_(view[pixel], blocks[pixel])
+    return correlation.sum(-1).view_as(attention), grad_products
+
+
+def _sizes(blocks: Tensor, maps: Tensor) -> tuple[int, ...]:
+    n, rows, height, columns, width, _ = blocks.shape
+    return n, rows, columns, height, width, maps.shape[-1]
+
+
+def _shifted(padded: Tensor, tap: int, products: Tensor) -> Tensor:
     """View of ``[n, h + 2, w + 2, O]``, in blocks, with the outputs to which a tap adds the pixels of each block."""
     top, left = 2 - tap // 3, 2 - tap % 3
     h, w = padded.shape[1] - 2, padded.shape[2] - 2
-    return as_blocks(padded[:, top:top + h, left:left + w], coarse)
+    return as_blocks(padded[:, top:top + h, left:left + w], products)

@@ -104,7 +104,7 @@ class FusedLevel(torch.autograd.Function):
                     if fused_rows is not None:
                         fused_rows[part] = fused
                 convolved.append(
-                    convolution.forward(weighted, z[1], coarse) if composed else to_maps(convolution.forward(fused)))
+                    to_maps(convolution.forward(weighted, z[1], coarse) if composed else convolution.forward(fused)))
             convolved = convolved[0] if len(convolved) == 1 else torch.cat(convolved)
         ctx.set_materialize_grads(False)
         ctx.call = call
@@ -162,7 +162,7 @@ def _backward(
         weighted = weigh(rows, z, dtype)
         mix, grad = MixGradients(), None if grad_fused is None else to_rows(grad_fused[part])
         if convolution is not None and composed:
-            grad_weighted, *grad_coarse = convolution.backward(grad_convolved[part], weighted, z[1], coarse)
+            grad_weighted, *grad_coarse = convolution.backward(to_rows(grad_convolved[part]), weighted, z[1], coarse)
             mix = MixGradients(grad_weighted[..., :-1], grad_weighted[..., -1], *grad_coarse)
         elif convolution is not None:
             fused = kept_fused[part] if kept_fused is not None else resize_rows(
