@@ -102,42 +102,45 @@ def relative_costs(times: Times) -> Times:
 
 
 def fit(shapes: Sequence[LevelShape], costs: Sequence[Times]) -> CostConstants:
-    """Fit the constants of ``plan.convolution_costs`` by least squares of relative errors; none is negative.
+    """Fit the constants of ``plan.convolution_costs`` by least squares; none is negative.
 
     Args:
         shapes (Sequence[LevelShape]): The shapes of the levels.
         costs (Sequence[Times]): The costs of each, from :func:`relative_costs`.
 
     Returns:
-        CostConstants: The constants; the margin is 1 less the root mean square relative error.
+        CostConstants: The constants; the margin is 1 less the root mean square error.
+    """
+    none = CostConstants(1, 0, 0, 0, 0, 0, 0, plan.cost_constants().compiled)
+    # The costs of Winograd's algorithm first, as they are a part of the composed convolution's.
+    winograd, error = _least_squares(
+        shapes, costs, none, 'winograd', ('winograd_rate', 'winograd_channel', 'winograd_weight'))
+    found, other_error = _least_squares(
+        shapes, costs, winograd, 'composed', ('spreading_channels', 'composing', 'fusing_channels'))
+    return found._replace(margin=1 - float(np.sqrt((error + other_error) / 2)))
+
+
+def _least_squares(
+        shapes: Sequence[LevelShape], costs: Sequence[Times], known: CostConstants, name: str,
+        constants: tuple[str, ...]) -> tuple[CostConstants, float]:
+    """Fit some constants, with the others as ``known``, and return them with the mean square error.
+
+    Predicted costs are linear in these constants, so one prediction for each constant gives the whole system.
     """
     from scipy.optimize import nnls
-    found, errors = {}, []
-    for name, terms, constants in (
-            ('winograd', _winograd_terms, ('winograd_rate', 'winograd_channel', 'winograd_weight')),
-            ('composed', _composed_terms, ('spreading_channels', 'composing'))):
-        rows, rest = [], []
-        for shape, cost in zip(shapes, costs):
-            if name in cost:
-                known, row = terms(shape)
-                rows.append(np.array(row) / cost[name])
-                rest.append(1 - known / cost[name])
-        values, error = nnls(np.array(rows), np.array(rest))
-        found.update(zip(constants, map(float, values)))
-        errors += [error**2 / len(rest)]
-    return CostConstants(margin=1 - float(np.sqrt(np.mean(errors))), **found)
+    rows, rest = [], []
+    for shape, cost in zip(shapes, costs):
+        if name in cost:
+            base = _predicted(shape, known, name)
+            rows.append([_predicted(shape, known._replace(**{c: 1.0}), name) - base for c in constants])
+            rest.append(cost[name] - base)
+    values, error = nnls(np.array(rows), np.array(rest))
+    return known._replace(**dict(zip(constants, map(float, values)))), error**2 / len(rest)
 
 
-def _winograd_terms(shape: LevelShape) -> tuple[float, list[float]]:
-    (h, w), m, o = shape.target_size, shape.mid_channels, shape.out_channels
-    tiled, padded = (h + -h % 4) * (w + -w % 4) / (h * w), (h + 2) * (w + 2) / (h * w)
-    return 0.0, [tiled, padded * (1 / m + 1 / o), 1 / (shape.batch * h * w)]
-
-
-def _composed_terms(shape: LevelShape) -> tuple[float, list[float]]:
-    (h, w), c, m = shape.target_size, shape.in_channels, shape.mid_channels
-    share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
-    return (c + 1) / m + share, [1 / m, c / (shape.batch * h * w)]
+def _predicted(shape: LevelShape, constants: CostConstants, name: str) -> float:
+    with mock.patch.object(plan, 'cost_constants', lambda *_: constants):
+        return plan.convolution_costs(shape, torch.device('cpu'), torch.float32)[name]
 
 
 def chosen(shape: LevelShape) -> str:
@@ -183,11 +186,11 @@ def report(runs: int = 5) -> str:
     lines = [
         f'torch {torch.__version__}, {torch.get_num_threads()} threads, float32, channels_last, medians of {runs} runs '
         'in turns.', '', '### Constants of `plan.convolution_costs`', '',
-        'Least-squares fit to the costs of whole levels, forward and backward pass:', '',
-        '| constant | in use | measured here |', '|---|---|---|']
+        f'{"Compiled functions" if fitted.compiled else "Tensor operations"}. Least-squares fit to the costs of whole '
+        'levels, forward and backward pass:', '', '| constant | in use | measured here |', '|---|---|---|']
     lines += [f'| {name} | {used:.2f} | {value:.2f} |'
-              for name, used, value in zip(fitted._fields, plan.cost_constants(), fitted)]
-    with mock.patch.object(plan, 'cost_constants', lambda: fitted):
+              for name, used, value in zip(fitted._fields[:-1], plan.cost_constants(), fitted)]
+    with mock.patch.object(plan, 'cost_constants', lambda *_: fitted):
         chosen_by_fit = [chosen(shape) for shape in shapes]
         predicted = [plan.convolution_costs(shape, torch.device('cpu'), torch.float32) for shape in shapes]
     lines += ['', '### What they choose', '',

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import torch
 
+from .compiled import compiled_functions
 from .layout import repeats_whole_blocks
 from .matmul import onednn_pays
 
@@ -36,25 +37,33 @@ class CostConstants(NamedTuple):
             convolution.
         composing (float): Composed: cost of computing the kernel twice and its gradients, in products of the size of
             one 3x3 kernel.
+        fusing_channels (float): Composed, at the finest level: what is saved where the fused map is not computed, in
+            channels of a 3x3 convolution.
         winograd_rate (float): Winograd: time of its products per product of the definition.
         winograd_channel (float): Winograd: transforms of a channel of a pixel, in products of the definition at one
             pixel.
         winograd_weight (float): Winograd: transforms of a weight and its gradient, in products of the definition at
             one pixel.
+        compiled (bool): Whether the C++ functions are compiled (:mod:`.compiled`). Then the composed convolution
+            computes its first sum by Winograd's algorithm.
     """
 
     margin: float
     spreading_channels: float
     composing: float
+    fusing_channels: float
     winograd_rate: float
     winograd_channel: float
     winograd_weight: float
+    compiled: bool = False
 
 
-# Measured and rounded: `python tools/measure_costs.py` times whole levels, forward and backward pass, in float32. Both
-# CPUs had two cores. With AVX-512 the direct convolution is so fast that the others pay less often.
-COSTS_OF_AVX2 = CostConstants(0.85, 32, 1.9, 0.16, 22, 380)
-COSTS_OF_AVX512 = CostConstants(0.78, 28, 4.9, 0.25, 45, 600)
+# Measured and rounded: `python tools/measure_costs.py` times whole levels, forward and backward pass, in float32, on
+# CPUs with two cores. Compiled: on one of Intel with AVX-512, with all its instructions and with AVX2 at most. Tensor
+# operations: on two of AMD. With AVX-512 the direct convolution is so fast that they pay less often.
+COSTS_COMPILED = CostConstants(0.9, 22, 1.9, 11, 0.27, 7.5, 80, True)
+COSTS_OF_AVX2 = CostConstants(0.85, 32, 1.9, 0, 0.16, 22, 380)
+COSTS_OF_AVX512 = CostConstants(0.78, 28, 4.9, 0, 0.25, 45, 600)
 
 
 class LevelShape(NamedTuple):
@@ -86,6 +95,11 @@ class LevelShape(NamedTuple):
     def pixels(self) -> int:
         """Pixels of the student's feature in the batch."""
         return self.batch * self.size[0] * self.size[1]
+
+    @property
+    def target_pixels(self) -> int:
+        """Pixels of the teacher's feature in the batch."""
+        return self.batch * self.target_size[0] * self.target_size[1]
 
 
 @dataclass(frozen=True)
@@ -216,12 +230,12 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     Costs are counted in products of channels per pixel, at the speed of the direct convolution:
 
     - direct: ``M O``.
-    - composed: ``O (C + 1)`` per pixel, ``O M`` per coarse pixel, repeating the products over blocks, and composing the
-      kernel. It applies if the residual's pixels are repeated over whole blocks and the level is not resized after
-      fusing.
     - winograd: a fraction of ``M O`` over whole tiles, and transforms of the maps and the weights.
+    - composed: a convolution from ``C + 1`` channels, ``O M`` per coarse pixel, repeating the products over blocks, and
+      composing the kernel, less what the fused map would cost that the finest level does not need. It applies if the
+      residual's pixels are repeated over whole blocks and the level is not resized after fusing.
 
-    The costs are measured on two CPUs only (:class:`CostConstants`), and in half precision the other convolutions
+    The costs are measured on a few CPUs only (:class:`CostConstants`), and in half precision the other convolutions
     would round more often than the definition; other devices and half precision therefore use the direct convolution,
     as does a 1x1 ``conv2``.
 
@@ -236,20 +250,25 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     if device.type != 'cpu' or dtype.itemsize < 4 or shape.kernel_size != 3:
         return {}
     (h, w), c, m, o = shape.target_size, shape.in_channels, shape.mid_channels, shape.out_channels
-    products, pixels, constants = m * o, shape.batch * h * w, cost_constants()
-    tiled = (h + -h % 4) * (w + -w % 4) / (h * w)
-    padded = (h + 2) * (w + 2) / (h * w)
-    costs = {
-        'direct': products,
-        'winograd': (
-            constants.winograd_rate * tiled * products + constants.winograd_channel * padded * (m + o)
-            + constants.winograd_weight * products / pixels),
-    }
+    constants = cost_constants(dtype)
+    costs = {'direct': m * o, 'winograd': winograd_cost(shape, m, constants)}
     if composes(shape):
+        own = winograd_cost(shape, c + 1, constants) if constants.compiled else o * (c + 1)
         share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
         costs['composed'] = (
-            o * (c + 1 + m * share + constants.spreading_channels) + constants.composing * products * c / pixels)
-    return {name: cost / products for name, cost in costs.items()}
+            own + o * (m * share + constants.spreading_channels) + constants.composing * m * o * c / shape.target_pixels
+            - (constants.fusing_channels * m if shape.is_finest else 0))
+    return {name: cost / (m * o) for name, cost in costs.items()}
+
+
+def winograd_cost(shape: LevelShape, channels: int, constants: CostConstants) -> float:
+    """Products per pixel of a Winograd convolution from ``channels`` to the output's channels of a level."""
+    (h, w), o = shape.target_size, shape.out_channels
+    tiled = (h + -h % 4) * (w + -w % 4) / (h * w)
+    padded = (h + 2) * (w + 2) / (h * w)
+    return (
+        constants.winograd_rate * tiled * channels * o + constants.winograd_channel * padded * (channels + o)
+        + constants.winograd_weight * channels * o / shape.target_pixels)
 
 
 def composes(shape: LevelShape) -> bool:
@@ -264,8 +283,10 @@ def cheapest_convolution(costs: dict[str, float]) -> str:
     return min(costs, key=lambda name: costs[name] * (margin if name == 'direct' else 1)) if costs else 'direct'
 
 
-def cost_constants() -> CostConstants:
-    """The constants of the cost model for the CPU that runs this."""
+def cost_constants(dtype: torch.dtype = torch.float32) -> CostConstants:
+    """The constants of the cost model for the CPU that runs this and maps of a type."""
+    if dtype == torch.float32 and compiled_functions() is not None:
+        return COSTS_COMPILED
     return COSTS_OF_AVX512 if onednn_pays() else COSTS_OF_AVX2
 
 

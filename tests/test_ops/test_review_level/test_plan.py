@@ -5,7 +5,13 @@ import torch
 
 from mmreviewkd.ops.review_level import LevelShape, plan_level
 from mmreviewkd.ops.review_level import plan as plan_module
-from mmreviewkd.ops.review_level.plan import COSTS_OF_AVX2, COSTS_OF_AVX512, covariance_pays, images_per_chunk
+from mmreviewkd.ops.review_level.plan import (
+    COSTS_COMPILED,
+    COSTS_OF_AVX2,
+    COSTS_OF_AVX512,
+    covariance_pays,
+    images_per_chunk,
+)
 
 CPU = torch.device('cpu')
 
@@ -18,10 +24,10 @@ def plan(*arguments, device=CPU, dtype=torch.float32, **settings):
     return plan_level(shape(*arguments), device, dtype, **settings)
 
 
-@pytest.fixture(params=[COSTS_OF_AVX2], autouse=True)
+@pytest.fixture(params=[COSTS_OF_AVX2], ids=['avx2'], autouse=True)
 def constants(request, monkeypatch):
     """Constants of one kind of CPU, whichever runs the test."""
-    monkeypatch.setattr(plan_module, 'cost_constants', lambda: request.param)
+    monkeypatch.setattr(plan_module, 'cost_constants', lambda *_: request.param)
 
 
 @pytest.mark.parametrize(('arguments', 'way'), [
@@ -37,7 +43,19 @@ def test_the_cheapest_convolution(arguments, way):
     assert plan(*arguments, implementation='fast').convolution == way
 
 
-@pytest.mark.parametrize('constants', [COSTS_OF_AVX512], indirect=True)
+@pytest.mark.parametrize('constants', [COSTS_COMPILED], ids=['compiled'], indirect=True)
+@pytest.mark.parametrize(('arguments', 'way'), [
+    ((8, (56, 56), 64, 512, 64, (28, 28)), 'composed'),
+    ((64, (32, 32), 64, 256, 64, (16, 16)), 'composed'),
+    ((64, (32, 32), 64, 256, 64, (16, 16), False), 'winograd'),  # the fused map is needed anyway
+    ((64, (32, 32), 16, 64, 16, (16, 16)), 'composed'),  # direct by tensor operations
+    ((8, (14, 14), 256, 512, 256, (7, 7)), 'winograd'),
+    ((8, (7, 7), 512, 512, 512, (1, 1)), 'winograd')])  # direct by tensor operations
+def test_compiled_functions_pay_nearly_everywhere(constants, arguments, way):
+    assert plan(*arguments, implementation='fast').convolution == way
+
+
+@pytest.mark.parametrize('constants', [COSTS_OF_AVX512], ids=['avx512'], indirect=True)
 @pytest.mark.parametrize(('arguments', 'way'), [
     ((8, (56, 56), 64, 512, 64, (28, 28)), 'composed'),
     ((8, (14, 14), 256, 512, 256, (7, 7)), 'direct'),  # winograd with AVX2
