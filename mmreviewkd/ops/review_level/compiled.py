@@ -28,7 +28,7 @@ MOST_SECONDS = 120
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
     input_tiles=(2, 7), input_tiles_adjoint=(2, 7), output_tiles=(2, 7), output_tiles_adjoint=(2, 7),
-    coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6))
+    coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6), weigh=(3, 2), weigh_adjoint=(6, 4))
 
 
 @functools.cache
@@ -53,9 +53,9 @@ def is_compiled(maps: Tensor) -> bool:
     return maps.device.type == 'cpu' and maps.dtype == torch.float32 and compiled_functions() is not None
 
 
-def call(name: str, pointers: Sequence[int], sizes: Sequence[int]) -> None:
-    """Call a compiled function with the addresses of its maps and their sizes."""
-    getattr(compiled_functions(), name)(*pointers, *sizes, torch.get_num_threads())
+def call(name: str, maps: Sequence[Tensor], sizes: Sequence[int]) -> None:
+    """Call a compiled function with the addresses of its maps, which must be laid out as it expects, and their sizes."""
+    getattr(compiled_functions(), name)(*(t.data_ptr() for t in maps), *sizes, torch.get_num_threads())
 
 
 def _compile() -> Path:
@@ -73,6 +73,7 @@ def _compile() -> Path:
                 [*compiler.split(), *OPTIONS, '-o', str(output), *map(str, SOURCES)], check=True, capture_output=True,
                 text=True, timeout=MOST_SECONDS)
             os.replace(output, library)
+        print_log(f'The C++ functions of the review path were compiled: {library}', 'current', logging.INFO)
     return library
 
 

@@ -95,7 +95,7 @@ def _spread(products: Tensor, attention: Tensor, out: Tensor) -> None:
     blocks = as_blocks(attention.unsqueeze(-1), products)
     if is_compiled(products):
         maps = products.contiguous(), attention.contiguous(), out
-        call('spread_products', [t.data_ptr() for t in maps], _sizes(blocks, out))
+        call('spread_products', maps, _sizes(blocks, out))
         return
     spread = F.pad(out, (0, 0, 1, 1, 1, 1))
     for tap in range(9):
@@ -109,8 +109,7 @@ def _spread_adjoint(grad: Tensor, products: Tensor, attention: Tensor) -> tuple[
     if is_compiled(products):
         maps = grad.contiguous(), products.contiguous(), attention.contiguous()
         grad_attention, grad_products = torch.empty_like(maps[2]), torch.empty_like(maps[1])
-        call('spread_products_adjoint', [t.data_ptr() for t in (*maps, grad_attention, grad_products)],
-             _sizes(blocks, grad))
+        call('spread_products_adjoint', (*maps, grad_attention, grad_products), _sizes(blocks, grad))
         return grad_attention, grad_products
     grad_products = torch.zeros_like(products)
     padded = F.pad(grad, (0, 0, 1, 1, 1, 1))

@@ -100,9 +100,11 @@ class FusedLevel(torch.autograd.Function):
                     attention[:, part] = z = attend(rows, coarse, folded)
                 weighted = weigh(rows, z, plan.dtype)
                 if not composed or fused_rows is not None:
-                    fused = resize_rows(fuse(weighted, z, coarse, folded), size)
-                    if fused_rows is not None:
-                        fused_rows[part] = fused
+                    kept = None if fused_rows is None else fused_rows[part]
+                    as_kept = kept is not None and kept.shape[1:3] == rows.shape[1:3]
+                    fused = resize_rows(fuse(weighted, z, coarse, folded, kept if as_kept else None), size)
+                    if kept is not None and not as_kept:
+                        kept.copy_(fused)
                 convolved.append(
                     to_maps(convolution.forward(weighted, z[1], coarse) if composed else convolution.forward(fused)))
             convolved = convolved[0] if len(convolved) == 1 else torch.cat(convolved)

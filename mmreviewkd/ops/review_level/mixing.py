@@ -53,6 +53,9 @@ def weigh(rows: Tensor, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
     if attention is None:
         weighted[..., :-1] = rows
         weighted[..., -1] = 1
+    elif is_compiled(rows) and dtype == torch.float32:
+        maps = rows.contiguous(), attention[0].contiguous(), weighted
+        call('weigh', maps, (attention[0].numel(), rows.shape[3]))
     else:
         torch.mul(rows, attention[0].unsqueeze(-1), out=weighted[..., :-1])
         weighted[..., -1] = attention[0]
@@ -81,19 +84,42 @@ class MixGradients(NamedTuple):
 
 def weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows: Tensor) -> Tensor:
     """Adjoint of :func:`weigh`: overwrites ``grad_rows``, returns the gradient of ``z`` (Eq. 17)."""
+    if is_compiled(grad_rows) and grad_rows.is_contiguous():
+        return torch.stack((_weigh_adjoint(mix, rows, attention[0], grad_rows), mix.coarse_attention))
     torch.mul(mix.own, attention[0].unsqueeze(-1), out=grad_rows)
     return torch.stack(((mix.own * rows).sum(-1) + mix.own_attention, mix.coarse_attention))
 
 
+def _weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows: Tensor) -> Tensor:
+    own, last = (t if _steps(t, size) else t.contiguous() for t, size in (
+        (mix.own, rows.shape[3]), (mix.own_attention.unsqueeze(-1), 1)))
+    grad_attention = torch.empty_like(attention, memory_format=torch.contiguous_format)
+    maps = own, last, rows.contiguous(), attention.contiguous(), grad_rows, grad_attention
+    call('weigh_adjoint', maps, (attention.numel(), rows.shape[3], own.stride(2), last.stride(2)))
+    return grad_attention
+
+
+def _steps(rows: Tensor, channels: int) -> bool:
+    """Whether the pixels of ``[n, h, w, K]`` follow one another at the same distance, with their channels together."""
+    _, h, w, _ = rows.shape
+    step = rows.stride(2)
+    return (channels == 1 or rows.stride(3) == 1) and rows.stride()[:2] == (h * w * step, w * step)
+
+
 # 3. The fused map.
 
-def fuse(weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, folded: Folded) -> Tensor:
-    """``f = [A b] y + z1 u``, ``[n, h, w, M]`` (Eq. 10)."""
+def fuse(
+        weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, folded: Folded,
+        out: Tensor | None = None) -> Tensor:
+    """``f = [A b] y + z1 u``, ``[n, h, w, M]`` (Eq. 10), written to ``out`` if it is given."""
     affine = folded.affine.to(weighted.dtype).t()
     if attention is None:
-        return matmul(weighted, affine)
-    fused = as_blocks(attention[1].to(weighted.dtype).unsqueeze(-1), coarse) * coarse
-    return add_matmul(fused.view(-1, fused.shape[-1]), weighted.flatten(0, 2), affine).view(*weighted.shape[:3], -1)
+        fused = matmul(weighted, affine)
+        return fused if out is None else out.copy_(fused)
+    out = weighted.new_empty((*weighted.shape[:3], len(folded.affine))) if out is None else out
+    torch.mul(as_blocks(attention[1].to(weighted.dtype).unsqueeze(-1), coarse), coarse, out=as_blocks(out, coarse))
+    add_matmul(out.view(-1, out.shape[-1]), weighted.flatten(0, 2), affine)
+    return out
 
 
 def fuse_adjoint(
@@ -119,7 +145,7 @@ def _coarse_adjoint(grad: Tensor, attention: Tensor, coarse: Tensor, dtype: torc
     grad_attention, grad_coarse = torch.empty_like(attention), torch.empty_like(coarse)
     n, rows, height, columns, width, channels = as_blocks(grad, coarse).shape
     maps = grad, attention, coarse, grad_attention, grad_coarse
-    call('coarse_adjoint', [t.data_ptr() for t in maps], (n, rows, columns, height, width, channels))
+    call('coarse_adjoint', maps, (n, rows, columns, height, width, channels))
     return grad_attention, grad_coarse
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from .chunks import Chunks
-from .matmul import add_transposed_matmul, matmul
+from .matmul import add_matmul, add_transposed_matmul, matmul
 
 
 class Moments(NamedTuple):
@@ -66,7 +66,8 @@ def add_moments_adjoint(
     if grad_moments.covariance is not None:
         through_covariance = (grad_moments.covariance + grad_moments.covariance.t()) / chunks.pixels
         for part, rows in chunks.flat_rows(mean):
-            grad_rows[part] += matmul(rows, through_covariance).add_(through_mean).view_as(grad_rows[part])  # Eq. 22
+            through_rows = grad_rows[part].add_(through_mean)
+            add_matmul(through_rows.view_as(rows), rows, through_covariance)  # Eq. 22
         return None
     grad_weight = weight.new_zeros(weight.shape)
     factor = grad_moments.variance * (2 / chunks.pixels)

@@ -196,8 +196,7 @@ def _call(name: str, maps: Tensor, source: Tensor, target: Tensor, strip: Strip)
     """Call a compiled function, from ``source`` to ``target``; ``maps``, ``[N, h, w, K]``, is one of them."""
     source = source.contiguous()
     maps = maps if maps is target else source
-    n, k, tiles_wide = strip.tiles(maps)
     _, h, w, channels = maps.shape
-    first_image = strip.images.start * h * w * channels * maps.element_size()
-    pointers = [t.data_ptr() + (first_image if t is maps else 0) for t in (source, target)]
-    call(name, pointers, (n, h, w, channels, strip.first, k, tiles_wide))
+    n, k, tiles_wide = strip.tiles(maps)
+    call(name, [t[strip.images] if t is maps else t for t in (source, target)],
+         (n, h, w, channels, strip.first, k, tiles_wide))

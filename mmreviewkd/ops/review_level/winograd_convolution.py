@@ -35,7 +35,8 @@ class WinogradConvolution:
 
         output tile = A^T [ sum_M (G g G^T) * (B^T d B) ] A
 
-    The transforms of the maps are in :mod:`.tile_transforms`. The backward pass is the adjoint of each step, in reverse.
+    The transforms of the maps are in :mod:`.tile_transforms`. The backward pass is the adjoint of each step, in
+    reverse.
 
     Args:
         kernels (tuple[Tensor]): The result of :meth:`kernels`.

@@ -35,7 +35,7 @@ def compiler(tmp_path, monkeypatch, script):
 def test_the_library_is_compiled_once(folder, monkeypatch, logged):
     assert compile_again() is not None
     library, = folder.iterdir()
-    assert library.suffix == '.so'
+    assert library.suffix == '.so' and str(library) in logged.pop()
     monkeypatch.setattr(subprocess, 'run', lambda *_, **__: pytest.fail('compiled twice'))
     assert compile_again() is not None and not logged
 
@@ -55,7 +55,7 @@ def test_another_cpu_has_a_library_of_its_own(folder, monkeypatch):
 def test_without_a_compiler_tensor_operations_compute_the_same(folder, tmp_path, monkeypatch, logged, script, reason):
     compiler(tmp_path, monkeypatch, script)
     assert compile_again() is None
-    line, = logged
+    line = logged[-1]
     assert any(part in line for part in reason.split('|')), line
     assert '$CXX' in line and '\n' not in line
 
@@ -78,5 +78,5 @@ def test_processes_that_compile_at_once(folder):
     processes = [
         subprocess.Popen([sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(2)]
-    assert [process.communicate()[0].strip() for process in processes] == ['True'] * 2
+    assert [process.communicate()[0].split()[-1] for process in processes] == ['True'] * 2
     assert len([*folder.iterdir()]) == 1
