@@ -54,7 +54,7 @@ def is_compiled(maps: Tensor) -> bool:
 
 
 def call(name: str, maps: Sequence[Tensor], sizes: Sequence[int]) -> None:
-    """Call a compiled function with the addresses of its maps, which must be laid out as it expects, and their sizes."""
+    """Call a compiled function with the addresses of its maps, laid out as it expects, and their sizes."""
     getattr(compiled_functions(), name)(*(t.data_ptr() for t in maps), *sizes, torch.get_num_threads())
 
 
