@@ -18,13 +18,16 @@ from pathlib import Path
 import torch
 from mmengine.logging import print_log
 from torch import Tensor
+from torch.nn import Parameter
 
-from .cpu import cpu_features
+from mmreviewkd.utils.cpu import cpu_fields
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'tile_transforms.cpp'))
 HEADER = Path(__file__).with_name('vectors.h')
 OPTIONS = ('-O3', '-march=native', '-std=c++17', '-fopenmp', '-fPIC', '-shared')
 MOST_SECONDS = 120
+# What a compiled library depends on: names of the CPU, and its instruction sets, on x86 and on Arm.
+CPU = ('vendor_id', 'cpu family', 'model', 'flags', 'CPU implementer', 'CPU part', 'Features')
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
     input_tiles=(2, 7), input_tiles_adjoint=(2, 7), output_tiles=(2, 7), output_tiles_adjoint=(2, 7),
@@ -36,7 +39,7 @@ def compiled_functions() -> ctypes.CDLL | None:
     """The compiled functions, for float32 on CPUs; None, with a line in the log, if they cannot be compiled."""
     try:
         library = ctypes.CDLL(str(_compile()))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home directory
         print_log(
             'The review path is computed by tensor operations alone, which takes longer, as its C++ functions were not '
             f'compiled ({_reason(error)}). A C++ compiler is searched for as $CXX or c++.', 'current', logging.INFO)
@@ -49,8 +52,10 @@ def compiled_functions() -> ctypes.CDLL | None:
 
 
 def is_compiled(maps: Tensor) -> bool:
-    """Whether the compiled functions compute these maps."""
-    return maps.device.type == 'cpu' and maps.dtype == torch.float32 and compiled_functions() is not None
+    """Whether the compiled functions compute these maps: float32 on a CPU, and no subclass such as fake tensors."""
+    return (
+        maps.device.type == 'cpu' and maps.dtype == torch.float32 and type(maps) in (Tensor, Parameter)
+        and compiled_functions() is not None)
 
 
 def call(name: str, maps: Sequence[Tensor], sizes: Sequence[int]) -> None:
@@ -61,7 +66,7 @@ def call(name: str, maps: Sequence[Tensor], sizes: Sequence[int]) -> None:
 def _compile() -> Path:
     """Compile for this CPU, unless that is done, and return the path of the library."""
     compiler = os.environ.get('CXX') or 'c++'
-    made_of = '\n'.join((*(path.read_text() for path in (*SOURCES, HEADER)), compiler, *OPTIONS, cpu_features()))
+    made_of = '\n'.join((*(path.read_text() for path in (*SOURCES, HEADER)), compiler, *OPTIONS, cpu_fields(*CPU)))
     folder = Path(os.environ.get('TORCH_EXTENSIONS_DIR') or Path.home() / '.cache' / 'torch_extensions') / 'mmreviewkd'
     library = folder / f'review_level_{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so'
     if not library.exists():

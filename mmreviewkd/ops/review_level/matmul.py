@@ -10,7 +10,7 @@ import functools
 import torch
 from torch import Tensor
 
-from .cpu import cpu_name
+from mmreviewkd.utils.cpu import cpu_fields
 
 LEAST_MULTIPLICATIONS = 2**19
 """Products of fewer multiplications are left to MKL, as oneDNN takes some microseconds to prepare each call."""
@@ -123,4 +123,4 @@ def onednn_pays() -> bool:
     """Whether oneDNN multiplies matrices faster than MKL on this CPU, as it does on AMD's with AVX-512."""
     return (
         hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in cpu_name())
+        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in cpu_fields('vendor_id', 'model name'))

@@ -279,8 +279,10 @@ def composes(shape: LevelShape) -> bool:
 
 def cheapest_convolution(costs: dict[str, float]) -> str:
     """The cheapest convolution by name; the direct one unless another costs less than ``margin`` times as much."""
+    if not costs:
+        return 'direct'
     margin = cost_constants().margin
-    return min(costs, key=lambda name: costs[name] * (margin if name == 'direct' else 1)) if costs else 'direct'
+    return min(costs, key=lambda name: costs[name] * (margin if name == 'direct' else 1))
 
 
 def cost_constants(dtype: torch.dtype = torch.float32) -> CostConstants:

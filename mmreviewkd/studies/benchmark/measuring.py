@@ -7,13 +7,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmreviewkd.utils.cpu import cpu_fields
 from mmreviewkd.utils.kept_bytes import bytes_kept
 from mmreviewkd.utils.progress import tracked
 
@@ -111,14 +111,9 @@ def measure(steps: Mapping[str, partial], runs: int, device: torch.device) -> di
 
 def machine(device: torch.device) -> dict:
     """Processor, its vector instructions, threads, device and versions that the figures depend on."""
-    name = platform.processor() or platform.machine()
-    if Path('/proc/cpuinfo').exists():
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-        models = [line.split(':')[1] for line in lines if 'model name' in line]
-        name = models[0].strip() if models else name
     return dict(
-        cpu=name, instructions=torch.backends.cpu.get_cpu_capability(), threads=torch.get_num_threads(),
-        torch=torch.__version__, python=platform.python_version(),
+        cpu=cpu_fields('model name'), instructions=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(), torch=torch.__version__, python=platform.python_version(),
         device=torch.cuda.get_device_name(device) if device.type == 'cuda' else 'cpu')
 
 

@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from conftest import ROOT
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from mmreviewkd.ops.review_level import compiled
 from mmreviewkd.ops.review_level.compiled import compiled_functions
@@ -42,7 +44,7 @@ def test_the_library_is_compiled_once(folder, monkeypatch, logged):
 
 def test_another_cpu_has_a_library_of_its_own(folder, monkeypatch):
     compile_again()
-    monkeypatch.setattr(compiled, 'cpu_features', lambda: 'another')
+    monkeypatch.setattr(compiled, 'cpu_fields', lambda *_: 'another')
     compile_again()
     assert len([*folder.iterdir()]) == 2
 
@@ -63,6 +65,20 @@ def test_without_a_compiler_tensor_operations_compute_the_same(folder, tmp_path,
 def test_a_compiler_that_is_not_there(folder, monkeypatch, logged):
     monkeypatch.setenv('CXX', 'no-such-compiler')
     assert compile_again() is None and 'no-such-compiler' in logged[0]
+
+
+def test_no_home_directory(monkeypatch, logged):
+    def missing():
+        raise RuntimeError('Could not determine home directory.')
+    monkeypatch.delenv('TORCH_EXTENSIONS_DIR', raising=False)
+    monkeypatch.setattr(compiled.Path, 'home', missing)
+    assert compile_again() is None and 'home directory' in logged[0]
+
+
+def test_subclasses_of_tensors_are_not_handed_to_compiled_functions():
+    with FakeTensorMode():
+        assert not compiled.is_compiled(torch.empty(2))
+    assert compiled.is_compiled(torch.empty(2)) and not compiled.is_compiled(torch.empty(2, dtype=torch.float64))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, logged):

@@ -76,6 +76,12 @@ def test_other_convolutions_are_chosen_only_if_costs_are_known(device, dtype):
     assert found.way == 'fast' and found.convolution == 'direct' and not found.costs
 
 
+@pytest.mark.parametrize(('device', 'dtype'), [('cuda', torch.float32), ('cpu', torch.float16)])
+def test_nothing_is_compiled_where_nothing_compiled_is_used(device, dtype, monkeypatch):
+    monkeypatch.setattr(plan_module, 'cost_constants', lambda *_: pytest.fail('compiled'))
+    assert plan(1, (128, 128), 256, 256, 256, (64, 64), device=torch.device(device), dtype=dtype).way == 'fast'
+
+
 def test_statistics_come_from_the_side_with_fewer_channels():
     assert covariance_pays(shape(64, (32, 32), 64, 256, 1, None))
     assert not covariance_pays(shape(8, (14, 14), 1024, 256, 1, None))
