@@ -83,6 +83,9 @@ def _compile() -> Path:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, subprocess.CalledProcessError) and error.stderr:
-        return error.stderr.strip().splitlines()[0]
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f'{error.cmd[0]} took more than {MOST_SECONDS} seconds'
+    if isinstance(error, subprocess.CalledProcessError):
+        lines = error.stderr.strip().splitlines()
+        return lines[0] if lines else f'{error.cmd[0]} ended with exit status {error.returncode}'
     return str(error)

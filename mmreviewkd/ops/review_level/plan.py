@@ -27,6 +27,11 @@ LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 
 
+VECTOR_CHANNELS = 16
+"""Channels of a vector of the widest CPUs. The compiled sum of the composed convolution is slow for channels that are
+left over, so it is not chosen for other numbers of output channels."""
+
+
 class CostConstants(NamedTuple):
     """Constants of :func:`convolution_costs` for one kind of CPU.
 
@@ -232,8 +237,9 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     - direct: ``M O``.
     - winograd: a fraction of ``M O`` over whole tiles, and transforms of the maps and the weights.
     - composed: a convolution from ``C + 1`` channels, ``O M`` per coarse pixel, repeating the products over blocks, and
-      composing the kernel, less what the fused map would cost that the finest level does not need. It applies if the
-      residual's pixels are repeated over whole blocks and the level is not resized after fusing.
+      composing the kernel, less what the fused map would cost that the finest level does not need; for few output
+      channels the sum can be negative. It applies if the residual's pixels are repeated over whole blocks and the level
+      is not resized after fusing.
 
     The costs are measured on a few CPUs only (:class:`CostConstants`), and in half precision the other convolutions
     would round more often than the definition; other devices and half precision therefore use the direct convolution,
@@ -252,7 +258,7 @@ def convolution_costs(shape: LevelShape, device: torch.device, dtype: torch.dtyp
     (h, w), c, m, o = shape.target_size, shape.in_channels, shape.mid_channels, shape.out_channels
     constants = cost_constants(dtype)
     costs = {'direct': m * o, 'winograd': winograd_cost(shape, m, constants)}
-    if composes(shape):
+    if composes(shape) and (not constants.compiled or o % VECTOR_CHANNELS == 0):
         own = winograd_cost(shape, c + 1, constants) if constants.compiled else o * (c + 1)
         share = shape.coarse_size[0] * shape.coarse_size[1] / (h * w)
         costs['composed'] = (

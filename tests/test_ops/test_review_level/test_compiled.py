@@ -52,7 +52,7 @@ def test_another_cpu_has_a_library_of_its_own(folder, monkeypatch):
 @pytest.mark.parametrize(('script', 'reason'), [
     ('echo "sorry, no such option" >&2; exit 1', 'sorry, no such option'),
     ('exit 0', 'No such file'),  # writes nothing
-    ('kill -9 $$', 'died with'),
+    ('kill -9 $$', 'compiler ended with exit status -9'),
     ('for last; do :; done; while [ "$1" != -o ]; do shift; done; echo nonsense > "$2"', 'file too short|invalid ELF')])
 def test_without_a_compiler_tensor_operations_compute_the_same(folder, tmp_path, monkeypatch, logged, script, reason):
     compiler(tmp_path, monkeypatch, script)
@@ -65,6 +65,13 @@ def test_without_a_compiler_tensor_operations_compute_the_same(folder, tmp_path,
 def test_a_compiler_that_is_not_there(folder, monkeypatch, logged):
     monkeypatch.setenv('CXX', 'no-such-compiler')
     assert compile_again() is None and 'no-such-compiler' in logged[0]
+
+
+def test_a_compiler_that_does_not_end(folder, tmp_path, monkeypatch, logged):
+    monkeypatch.setattr(compiled, 'MOST_SECONDS', 0.1)
+    compiler(tmp_path, monkeypatch, 'exec sleep 5')
+    assert compile_again() is None and 'compiler took more than 0.1 seconds' in logged[0]
+    assert not [*folder.iterdir()], 'something unfinished is left'
 
 
 def test_no_home_directory(monkeypatch, logged):

@@ -49,6 +49,7 @@ def test_the_cheapest_convolution(arguments, way):
     ((64, (32, 32), 64, 256, 64, (16, 16)), 'composed'),
     ((64, (32, 32), 64, 256, 64, (16, 16), False), 'winograd'),  # the fused map is needed anyway
     ((64, (32, 32), 16, 64, 16, (16, 16)), 'composed'),  # direct by tensor operations
+    ((64, (28, 28), 8, 64, 8, (14, 14)), 'direct'),  # less than a vector of output channels
     ((8, (14, 14), 256, 512, 256, (7, 7)), 'winograd'),
     ((8, (7, 7), 512, 512, 512, (1, 1)), 'winograd')])  # direct by tensor operations
 def test_compiled_functions_pay_nearly_everywhere(constants, arguments, way):
