@@ -86,7 +86,7 @@ class ComposedConvolution:
 
 
 def _own_convolution(weight: Tensor) -> type[DirectConvolution] | type[WinogradConvolution]:
-    """How to compute the first sum: with compiled transforms Winograd's algorithm is the faster one."""
+    """The convolution that computes the first sum: by Winograd's algorithm where its transforms are compiled."""
     return WinogradConvolution if is_compiled(weight) else DirectConvolution
 
 

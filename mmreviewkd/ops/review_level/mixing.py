@@ -91,7 +91,8 @@ def weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows:
 
 
 def _weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows: Tensor) -> Tensor:
-    own, last = (t if _steps(t, size) else t.contiguous() for t, size in (
+    """The same by compiled functions: overwrites ``grad_rows``, returns the gradient of ``z0``, ``[n, h, w]``."""
+    own, last = (t if _evenly_spaced(t, size) else t.contiguous() for t, size in (
         (mix.own, rows.shape[3]), (mix.own_attention.unsqueeze(-1), 1)))
     grad_attention = torch.empty_like(attention, memory_format=torch.contiguous_format)
     maps = own, last, rows.contiguous(), attention.contiguous(), grad_rows, grad_attention
@@ -99,7 +100,7 @@ def _weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows
     return grad_attention
 
 
-def _steps(rows: Tensor, channels: int) -> bool:
+def _evenly_spaced(rows: Tensor, channels: int) -> bool:
     """Whether the pixels of ``[n, h, w, K]`` follow one another at the same distance, with their channels together."""
     _, h, w, _ = rows.shape
     step = rows.stride(2)

@@ -33,7 +33,7 @@ left over, so it is not chosen for other numbers of output channels."""
 
 
 class CostConstants(NamedTuple):
-    """Constants of :func:`convolution_costs` for one kind of CPU.
+    """Constants of :func:`convolution_costs`, for compiled functions or, without them, for one kind of CPU.
 
     Args:
         margin (float): Highest predicted cost, relative to the direct convolution, at which another one is chosen: 1
@@ -292,7 +292,7 @@ def cheapest_convolution(costs: dict[str, float]) -> str:
 
 
 def cost_constants(dtype: torch.dtype = torch.float32) -> CostConstants:
-    """The constants of the cost model for the CPU that runs this and maps of a type."""
+    """The constants of the cost model on this CPU, for maps of type ``dtype``."""
     if dtype == torch.float32 and compiled_functions() is not None:
         return COSTS_COMPILED
     return COSTS_OF_AVX512 if onednn_pays() else COSTS_OF_AVX2

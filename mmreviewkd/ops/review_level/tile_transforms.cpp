@@ -82,7 +82,8 @@ template <typename T> inline T load_pixel(const float* map, const Strip& strip, 
 
 // The transforms of one tile, for the channels at which the pointers stand.
 
-template <typename T> void input_tile(const float* map, float* tiles, const Strip& strip, const Place& at, int64_t step) {
+template <typename T>
+void input_tile(const float* map, float* tiles, const Strip& strip, const Place& at, int64_t step) {
   T in[36], half[36], out[6];
   for (int i = 0; i < 6; ++i)
     for (int j = 0; j < 6; ++j) in[6 * i + j] = load_pixel<T>(map, strip, at.image, at.top + i - 1, at.left + j - 1);
@@ -137,41 +138,49 @@ void output_tile_adjoint(const float* map, float* tiles, const Strip& strip, con
   }
 }
 
-}  // namespace
-
-// For all tiles and channels of a strip: `wide` for WIDTH channels at a time, `narrow` for each of the rest.
-#define FOR_TILES(wide, narrow)                                                         \
-  const Strip strip{images, height, width, channels, first_row, tile_rows, tile_columns}; \
-  const int64_t tile_count = strip.tiles(), step = tile_count * channels;               \
-  _Pragma("omp parallel for num_threads(threads) schedule(static)")                     \
-  for (int64_t tile = 0; tile < tile_count; ++tile) {                                   \
-    const Place at(strip, tile);                                                        \
-    int64_t c = 0;                                                                      \
-    for (; c + WIDTH <= channels; c += WIDTH) wide;                                     \
-    for (; c < channels; ++c) narrow;                                                   \
+// Calls `transform` for all tiles of a strip: for WIDTH channels at a time, and for each of the rest.
+template <typename Transform> void for_tiles(const Strip& strip, int threads, const Transform& transform) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int64_t tile = 0; tile < strip.tiles(); ++tile) {
+    const Place at(strip, tile);
+    int64_t c = 0;
+    for (; c + WIDTH <= strip.channels; c += WIDTH) transform(Vector{}, at, tile * strip.channels + c, c);
+    for (; c < strip.channels; ++c) transform(float{}, at, tile * strip.channels + c, c);
   }
+}
+
+}  // namespace
 
 extern "C" {
 
 void input_tiles(
     const float* map, float* tiles, int64_t images, int64_t height, int64_t width, int64_t channels, int64_t first_row,
     int64_t tile_rows, int64_t tile_columns, int threads) {
-  FOR_TILES(input_tile<Vector>(map + c, tiles + tile * channels + c, strip, at, step),
-            input_tile<float>(map + c, tiles + tile * channels + c, strip, at, step))
+  const Strip strip{images, height, width, channels, first_row, tile_rows, tile_columns};
+  const int64_t step = strip.tiles() * channels;
+  for_tiles(strip, threads, [&](auto type, const Place& at, int64_t in_tiles, int64_t in_map) {
+    input_tile<decltype(type)>(map + in_map, tiles + in_tiles, strip, at, step);
+  });
 }
 
 void output_tiles(
     const float* tiles, float* map, int64_t images, int64_t height, int64_t width, int64_t channels, int64_t first_row,
     int64_t tile_rows, int64_t tile_columns, int threads) {
-  FOR_TILES(output_tile<Vector>(tiles + tile * channels + c, map + c, strip, at, step),
-            output_tile<float>(tiles + tile * channels + c, map + c, strip, at, step))
+  const Strip strip{images, height, width, channels, first_row, tile_rows, tile_columns};
+  const int64_t step = strip.tiles() * channels;
+  for_tiles(strip, threads, [&](auto type, const Place& at, int64_t in_tiles, int64_t in_map) {
+    output_tile<decltype(type)>(tiles + in_tiles, map + in_map, strip, at, step);
+  });
 }
 
 void output_tiles_adjoint(
     const float* map, float* tiles, int64_t images, int64_t height, int64_t width, int64_t channels, int64_t first_row,
     int64_t tile_rows, int64_t tile_columns, int threads) {
-  FOR_TILES(output_tile_adjoint<Vector>(map + c, tiles + tile * channels + c, strip, at, step),
-            output_tile_adjoint<float>(map + c, tiles + tile * channels + c, strip, at, step))
+  const Strip strip{images, height, width, channels, first_row, tile_rows, tile_columns};
+  const int64_t step = strip.tiles() * channels;
+  for_tiles(strip, threads, [&](auto type, const Place& at, int64_t in_tiles, int64_t in_map) {
+    output_tile_adjoint<decltype(type)>(map + in_map, tiles + in_tiles, strip, at, step);
+  });
 }
 
 // Adds to the map. Tiles overlap, so threads share the images and channels rather than the tiles.
