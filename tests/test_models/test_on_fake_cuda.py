@@ -162,7 +162,7 @@ def test_distiller_of_a_config(name, side, monkeypatch, probes_of_32_pixels):
         distiller = build_model(model_config, 'model')
         teacher = distiller.frozen_teacher
         # These look at values, which fake tensors do not have, once before the first step; the view has its own test.
-        teacher.fold = False
+        teacher.optimize = False
         for name in ('check_finite', 'TeacherView'):
             monkeypatch.setattr(f'mmreviewkd.models.distillers.frozen_teacher.{name}', lambda *_: None)
         monkeypatch.setattr(

@@ -51,7 +51,7 @@ def test_a_wheel_of_it_works_where_it_is_installed(built, tmp_path):
     assert done.returncode == 0, done.stderr
     installed = {path.name for path in (target / 'mmreviewkd' / '.mim').iterdir()}
     assert installed == {'configs', 'tools', 'model-index.yml'}
-    assert (target / 'mmreviewkd' / 'ops' / 'review_level' / 'tile_transforms.cpp').is_file()
+    assert (target / 'mmreviewkd' / 'ops' / 'compiled' / 'winograd.cpp').is_file()
     result = run_tool('-c', USE.format(target=target), cwd=tmp_path, PYTHONPATH=str(target))
     assert result.stdout.splitlines()[-1] == '3'
     metadata, = target.glob('*.dist-info/METADATA')

@@ -14,6 +14,7 @@ from mmreviewkd.models.taps.feature_taps import FeatureTaps
 from mmreviewkd.models.taps.probe import Probe
 from mmreviewkd.utils.random import preserved_random_state
 
+from .frozen_convolution import freeze_convolutions
 from .inference_graph import compile_features, fold_batch_norms
 
 
@@ -29,7 +30,8 @@ class FrozenNetwork:
         seen (Probe): The levels of its taps.
         like (nn.Module): The student, whose device and dtype it gets.
         autocast (torch.dtype, optional): The precision that it runs in, independent of the student's. Defaults to None.
-        fold (bool): Whether batch normalizations are folded into convolutions. Defaults to True.
+        optimize (bool): Whether batch normalizations are folded into convolutions, and 3x3 convolutions computed by the
+            Winograd algorithm where that is faster. Defaults to True.
         compile_options (dict, optional): Options of ``torch.compile``; None does not compile it. Defaults to None.
 
     Attributes:
@@ -39,7 +41,7 @@ class FrozenNetwork:
 
     def __init__(
             self, model: nn.Module, taps: FeatureTaps, seen: Probe, like: nn.Module,
-            autocast: torch.dtype | None = None, fold: bool = True, compile_options: dict | None = None) -> None:
+            autocast: torch.dtype | None = None, optimize: bool = True, compile_options: dict | None = None) -> None:
         self.taps = taps
         self._seen = seen
         self._autocast = autocast
@@ -49,9 +51,11 @@ class FrozenNetwork:
         # Some networks derive tensors from their parameters in eval(); these must not require gradients.
         model.requires_grad_(False)
         model.eval()
-        if fold:
+        if optimize:
             with preserved_random_state():
                 model = fold_batch_norms(model, self._features_of_noise)
+            if compile_options is None:
+                freeze_convolutions(model)
         self._model = model.requires_grad_(False)
         parameter = next(like.parameters())
         self.apply(lambda model: model.to(parameter.device, parameter.dtype))

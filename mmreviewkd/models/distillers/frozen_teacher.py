@@ -48,7 +48,8 @@ class FrozenTeacher:
         compiled (bool): Whether the features are computed by a compiled graph.
         classes (tuple[str, ...]): The names of its classes, as its checkpoint has them; empty if it has none, and until
             :meth:`load`.
-        fold (bool): Whether :meth:`load` folds batch normalizations into convolutions. Defaults to True.
+        optimize (bool): Whether :meth:`load` optimizes the model for inference, see :class:`FrozenNetwork`. Defaults to
+            True.
 
     Raises:
         ConfigError: If the model cannot be found, or the precision is unknown.
@@ -63,7 +64,7 @@ class FrozenTeacher:
         self.config = model_config(model, 'teacher.model')
         self.taps = FeatureTaps(tap_list(taps, 'teacher.taps', logits), 'teacher.taps')
         self.view: TeacherView | None = None
-        self.fold = True
+        self.optimize = True
         self.classes: tuple[str, ...] = ()
         self._reference = model
         self._checkpoint = checkpoint
@@ -125,7 +126,7 @@ class FrozenTeacher:
         if self.config.get('data_preprocessor'):
             self.view = TeacherView(student.data_preprocessor, model.data_preprocessor)
         self._network = FrozenNetwork(
-            model, self.taps, self.probe(), student, self._autocast, self.fold, compile_options)
+            model, self.taps, self.probe(), student, self._autocast, self.optimize, compile_options)
 
     def apply(self, function: Callable[[nn.Module], object]) -> None:
         """Apply a function that moves or casts the model, if it is loaded; see :meth:`FrozenNetwork.apply`."""

@@ -4,11 +4,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .compiled import call, is_compiled
+from mmreviewkd.ops.compiled import call, is_compiled
+
+from .compiled_winograd_convolution import CompiledWinogradConvolution
 from .direct_convolution import DirectConvolution
 from .layout import as_blocks
 from .matmul import add_transposed_matmul, matmul
-from .winograd_convolution import WinogradConvolution
 
 
 class ComposedConvolution:
@@ -85,9 +86,9 @@ class ComposedConvolution:
         return matmul(coarse, self.by_tap.t()).unflatten(-1, (9, -1))
 
 
-def _own_convolution(weight: Tensor) -> type[DirectConvolution] | type[WinogradConvolution]:
-    """The convolution that computes the first sum: by Winograd's algorithm where its transforms are compiled."""
-    return WinogradConvolution if is_compiled(weight) else DirectConvolution
+def _own_convolution(weight: Tensor) -> type[DirectConvolution] | type[CompiledWinogradConvolution]:
+    """The convolution that computes the first sum: by Winograd's algorithm where it is compiled."""
+    return CompiledWinogradConvolution if is_compiled(weight) else DirectConvolution
 
 
 def _spread(products: Tensor, attention: Tensor, out: Tensor) -> None:

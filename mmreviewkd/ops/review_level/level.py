@@ -13,7 +13,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from mmreviewkd.ops.compiled import is_compiled
+
 from .chunks import Chunks, unit_of
+from .compiled_winograd_convolution import CompiledWinogradConvolution
 from .composed_convolution import ComposedConvolution
 from .direct_convolution import DirectConvolution
 from .folding import BatchNorm, Folded, fold, update_running_statistics
@@ -24,6 +27,13 @@ from .plan import LevelPlan
 from .winograd_convolution import WinogradConvolution
 
 CONVOLUTIONS = {'direct': DirectConvolution, 'composed': ComposedConvolution, 'winograd': WinogradConvolution}
+
+
+def convolution_for(weight: Tensor, plan: LevelPlan) -> type:
+    """The class that computes ``conv2`` with a weight as planned."""
+    if plan.convolution == 'winograd' and plan.dtype == torch.float32 and is_compiled(weight):
+        return CompiledWinogradConvolution
+    return CONVOLUTIONS[plan.convolution]
 
 
 def review_level(
@@ -67,7 +77,7 @@ class FusedLevel(torch.autograd.Function):
             call: _Call) -> tuple[Tensor, Tensor | None]:
         """The output of ``conv2`` and the fused map."""
         norm1, plan = call
-        convolution_class = CONVOLUTIONS[plan.convolution]
+        convolution_class = convolution_for(weight2, plan)
         composed = plan.convolution == 'composed'
         with torch.autocast(feature.device.type, enabled=False):
             # 1. Statistics of conv1, and the small tensors.
@@ -142,7 +152,7 @@ def _backward(
     leaves = [
         None if t is None else t.detach().requires_grad_()
         for t in (scaled1, gamma1, beta1, att_weight, att_bias, weight2, *measured)]
-    convolution_class = CONVOLUTIONS[plan.convolution] if grad_convolved is not None else None
+    convolution_class = convolution_for(weight2, plan) if grad_convolved is not None else None
     with torch.enable_grad():
         graph = fold(
             *leaves[:6], Moments(*leaves[6:]), norm1.eps, measured.mean, running_mean1,

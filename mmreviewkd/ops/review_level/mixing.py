@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .compiled import call, is_compiled
+from mmreviewkd.ops.compiled import call, is_compiled
+
 from .folding import Folded
 from .layout import as_blocks
 from .matmul import add_matmul, add_transposed_matmul, matmul

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import torch
 
-from .compiled import compiled_functions
+from mmreviewkd.ops.compiled import compiled_functions
+
 from .layout import repeats_whole_blocks
 from .matmul import onednn_pays
 

@@ -3,8 +3,7 @@
 They are computed for a strip of a map, some rows of tiles at a time. A tile is 6x6 inputs, which begin one pixel
 outside the map and overlap by two, or 4x4 outputs. Pixels outside the map are zero.
 
-The matrices of the transforms have few entries other than 0, so they are written as additions: of tensors here, of
-registers in ``tile_transforms.cpp``, which is used on CPUs in float32 where it could be compiled.
+The matrices of the transforms have few entries other than 0, so they are written as additions.
 """
 
 import math
@@ -13,8 +12,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from .compiled import call, is_compiled
 
 
 class Strip(NamedTuple):
@@ -49,9 +46,6 @@ def input_tiles(rows: Tensor, out: Tensor, strip: Strip) -> None:
         out (Tensor): ``[36, tiles, M]``, which is overwritten.
         strip (Strip): The tiles to transform.
     """
-    if is_compiled(rows):
-        _call('input_tiles', rows, rows, out, strip)
-        return
     n, k, tiles_wide = strip.tiles(rows)
     padded = _padded(rows, strip)
     half = rows.new_empty((6, n, k, padded.shape[2], rows.shape[3]))
@@ -80,9 +74,6 @@ def input_tiles_adjoint(grad: Tensor, out: Tensor, strip: Strip) -> None:
         out (Tensor): ``[N, h, w, M]``, to which the gradient is added.
         strip (Strip): The tiles.
     """
-    if is_compiled(grad):
-        _call('input_tiles_adjoint', out, grad, out, strip)
-        return
     n, k, tiles_wide = strip.tiles(out)
     _, h, w, m = out.shape
     grad = grad.view(6, 6, n, k, tiles_wide, m)
@@ -124,9 +115,6 @@ def output_tiles(products: Tensor, out: Tensor, strip: Strip) -> None:
         out (Tensor): ``[N, h, w, O]``, whose pixels in the strip are overwritten.
         strip (Strip): The tiles.
     """
-    if is_compiled(products):
-        _call('output_tiles', out, products, out, strip)
-        return
     n, k, tiles_wide = strip.tiles(out)
     products = products.view(6, 6, n, k, tiles_wide, -1)
     half = products.new_empty((4, *products.shape[1:]))
@@ -158,9 +146,6 @@ def output_tiles_adjoint(grad: Tensor, out: Tensor, strip: Strip) -> None:
         out (Tensor): ``[36, tiles, O]``, which is overwritten.
         strip (Strip): The tiles.
     """
-    if is_compiled(grad):
-        _call('output_tiles_adjoint', grad, grad, out, strip)
-        return
     n, k, tiles_wide = strip.tiles(grad)
     pixels = grad[strip.images, 4 * strip.first:4 * strip.last]
     if pixels.shape[1:3] != (4 * k, 4 * tiles_wide):
@@ -190,13 +175,3 @@ def _padded(rows: Tensor, strip: Strip) -> Tensor:
     top, bottom = 4 * strip.first - 1, 4 * strip.last + 1
     inside = rows[strip.images, max(top, 0):min(bottom, h)]
     return F.pad(inside, (0, 0, 1, 1 + -w % 4, max(-top, 0), max(bottom - h, 0)))
-
-
-def _call(name: str, maps: Tensor, source: Tensor, target: Tensor, strip: Strip) -> None:
-    """Call a compiled function, from ``source`` to ``target``; ``maps``, ``[N, h, w, K]``, is one of them."""
-    source = source.contiguous()
-    maps = maps if maps is target else source
-    _, h, w, channels = maps.shape
-    n, k, tiles_wide = strip.tiles(maps)
-    call(name, [t[strip.images] if t is maps else t for t in (source, target)],
-         (n, h, w, channels, strip.first, k, tiles_wide))

@@ -5,14 +5,17 @@ import math
 import platform
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from mmreviewkd.ops.compiled import call as compiled_call
+from mmreviewkd.ops.compiled import winograd
 from mmreviewkd.utils.cpu import cpu_fields
 from mmreviewkd.utils.kept_bytes import bytes_kept
 from mmreviewkd.utils.progress import tracked
@@ -30,9 +33,24 @@ def flops(step: Callable[[], Tensor]) -> int:
     })
     # The counter's module tracker adds hooks to every module, and a level with hooks is computed by its modules.
     counter.mod_tracker = _NoModuleTracker()
-    with counter:
+    with counter, _compiled_flops() as compiled:
         step().backward()
-    return counter.get_total_flops()
+    return counter.get_total_flops() + sum(compiled)
+
+
+@contextlib.contextmanager
+def _compiled_flops() -> Iterator[list[int]]:
+    """Count the operations of the compiled convolutions, which are no operations of PyTorch, of each call."""
+    counted = []
+
+    def call(name: str, maps: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
+        if name in ('winograd_convolution', 'winograd_kernel_gradients'):
+            n, h, w, channels, out, _ = sizes
+            counted.append(2 * 36 * n * -(-h // 4) * -(-w // 4) * channels * out)
+        compiled_call(name, maps, sizes)
+
+    with mock.patch.object(winograd, 'call', call):
+        yield counted
 
 
 def _convolution_backward_flops(

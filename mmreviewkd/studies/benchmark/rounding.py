@@ -78,7 +78,7 @@ def _review_part(name: str, device: torch.device) -> tuple[nn.Module, list[Tenso
     pair = PAIRS[name] if name in PAIRS else pair_of_config(name)
     init_default_scope(pair.scope)
     inputs, samples = pair.batch(device)
-    model, seen = built(pair.distiller(), device, fold=True), {}
+    model, seen = built(pair.distiller(), device, optimize=True), {}
     # A copy, because the run below updates its running statistics.
     connector = copy.deepcopy(model.connector)
     with (model.connector.register_forward_pre_hook(lambda _, arguments: seen.update(students=arguments[0])),

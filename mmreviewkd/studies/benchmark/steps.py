@@ -40,17 +40,17 @@ def steps_of_pair(pair: Pair, device: torch.device, batch_size: int | None = Non
 
     def column(
             step: Callable, change: Callable = lambda model: model, memory_format: str = 'NCHW',
-            fold: bool = True) -> Step:
-        model = change(built(config, device, fold)).to(memory_format=FORMATS[memory_format])
+            optimize: bool = True) -> Step:
+        model = change(built(config, device, optimize)).to(memory_format=FORMATS[memory_format])
         return partial(step, model, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
 
     steps = {}
     for memory_format in FORMATS:
-        steps[f'floor, {memory_format}'] = column(_floor, memory_format=memory_format, fold=False)
-        steps[f'textbook, {memory_format}'] = column(_distillation, _with_textbook, memory_format, fold=False)
+        steps[f'floor, {memory_format}'] = column(_floor, memory_format=memory_format, optimize=False)
+        steps[f'textbook, {memory_format}'] = column(_distillation, _with_textbook, memory_format, optimize=False)
         steps[f'ours, {memory_format}'] = column(_distillation, memory_format=memory_format)
     ours = partial(column, _distillation, memory_format='channels_last')
-    steps['ours, teacher not folded'] = ours(fold=False)
+    steps['ours, teacher as built'] = ours(optimize=False)
     steps['ours, connector plain'] = ours(partial(_with_connector, implementation='plain'))
     steps['ours, HCL as in the textbook'] = ours(_with_textbook_loss)
     steps['ours, with_cp'] = ours(partial(_with_connector, with_cp=True))
@@ -187,10 +187,10 @@ def _with_connector(model: nn.Module, **settings: Any) -> nn.Module:
     return model
 
 
-def built(config: dict, device: torch.device, fold: bool) -> nn.Module:
-    """Build a distiller in training mode, with reproducible random weights; ``fold`` as in its frozen teacher."""
+def built(config: dict, device: torch.device, optimize: bool) -> nn.Module:
+    """Build a distiller in training mode, with reproducible random weights; ``optimize`` as in its frozen teacher."""
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config))
-    model.frozen_teacher.fold = fold  # the floor and the textbook must not profit from folded batch norms
+    model.frozen_teacher.optimize = optimize  # the floor and the textbook must not profit from it
     model.init_weights()
     return model.train().to(device)

@@ -41,15 +41,15 @@ def frozen(model, like=None, **options):
     return FrozenNetwork(copy.deepcopy(model), taps, probe(model, taps), like or nn.Conv2d(1, 1, 1), **options)
 
 
-@pytest.mark.parametrize('fold', [False, True])
-def test_gives_the_features_of_the_network_in_eval_mode_up_to_the_tap(network, fold):
+@pytest.mark.parametrize('optimize', [False, True])
+def test_gives_the_features_of_the_network_in_eval_mode_up_to_the_tap(network, optimize):
     images = torch.randn(2, 3, 16, 16)
-    found = frozen(network, fold=fold)
+    found = frozen(network, optimize=optimize)
     heads = found.model.heads
     level, = found.levels(images)
     torch.testing.assert_close(level, network.eval().norm(network.conv(images)), rtol=1e-4, atol=1e-5)
     assert found.model.heads == heads and not level.requires_grad
-    assert isinstance(found.model.norm, nn.Identity) == fold
+    assert isinstance(found.model.norm, nn.Identity) == optimize
 
 
 def test_draws_no_random_numbers_and_is_no_part_of_its_owner(network):
@@ -62,7 +62,7 @@ def test_draws_no_random_numbers_and_is_no_part_of_its_owner(network):
 
 def test_has_the_dtype_of_the_student_and_runs_in_a_precision_of_its_own(network):
     assert next(frozen(network, nn.Linear(1, 1).double()).model.parameters()).dtype == torch.float64
-    level, = frozen(network, autocast=torch.bfloat16, fold=True).levels(torch.ones(1, 3, 16, 16))
+    level, = frozen(network, autocast=torch.bfloat16, optimize=True).levels(torch.ones(1, 3, 16, 16))
     assert level.dtype == torch.bfloat16
 
 

@@ -55,7 +55,7 @@ def batch_norms(model):
 
 def test_folding_can_be_switched_off_to_measure_its_effect():
     teacher = FrozenTeacher(cifar_classifier(), 'init_cfg', ['backbone.layer3'])
-    teacher.fold = False
+    teacher.optimize = False
     plain = MODELS.build(cifar_classifier())
     teacher.load(plain)
     assert len(batch_norms(teacher.model)) == len(batch_norms(plain))

@@ -119,7 +119,7 @@ def test_a_pair_is_distilled_with_proposed_taps(kind):
 def test_the_teacher_sees_what_it_would_see_alone(kind):
     pair, batch = PAIRS[kind]
     distiller = distiller_of(*pair())
-    distiller.frozen_teacher.fold = False
+    distiller.frozen_teacher.optimize = False
     distiller.init_weights()
     teacher = distiller.frozen_teacher
     mine = distiller.data_preprocessor(copy.deepcopy(batch()), training=True)

@@ -56,7 +56,7 @@ def raw_batch():
 def test_a_teacher_of_other_channel_order_and_padding_sees_its_own_images():
     model = distiller_of(
         dict(model=segmentor('fpn_r18'), taps=['neck']), dict(model=segmentor('fpn_r34', **BGR), taps=['neck']))
-    model.frozen_teacher.fold = False
+    model.frozen_teacher.optimize = False
     model.init_weights()
     alone = model.frozen_teacher.model
     mine = model.data_preprocessor(copy.deepcopy(raw_batch()), training=True)

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from adjoint import assert_adjoint, normal
 
-from mmreviewkd.ops.review_level.compiled import compiled_functions
+from mmreviewkd.ops.compiled import compiled_functions
 from mmreviewkd.ops.review_level.composed_convolution import ComposedConvolution
 from mmreviewkd.ops.review_level.folding import Folded
 from mmreviewkd.ops.review_level.layout import coarse_rows, to_maps

@@ -1,12 +1,10 @@
-"""The transforms of the Winograd convolution, by tensor operations and compiled."""
+"""The transforms of the Winograd convolution."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from adjoint import normal
 
-from mmreviewkd.ops.review_level import compiled
-from mmreviewkd.ops.review_level.compiled import compiled_functions
 from mmreviewkd.ops.review_level.tile_transforms import (
     Strip,
     input_tiles,
@@ -22,16 +20,6 @@ STRIPS = [
     ((1, 1, 1), (0, 1), (0, 1)), ((2, 18, 9), (1, 2), (3, 5)), ((1, 16, 3), (0, 1), (0, 2)),
     ((4, 6, 30), (2, 3), (0, 1))]
 strips = pytest.mark.parametrize(('size', 'images', 'rows'), STRIPS)
-
-
-@pytest.fixture(params=['tensor operations', 'compiled'])
-def dtype(request, monkeypatch):
-    """The type of the maps: with both the same functions are called, with float64 or without a compiler by tensors."""
-    if request.param == 'compiled':
-        assert compiled_functions() is not None, 'the tests need a C++ compiler'
-        return torch.float32
-    monkeypatch.setattr(compiled, 'compiled_functions', lambda: None)
-    return torch.float64
 
 
 def tiles_of(rows, strip):
@@ -54,53 +42,47 @@ def as_tiles(rows, strip, outside, side):
     return windows[strip.images, strip.first:strip.last].permute(0, 1, 2, 4, 5, 3)
 
 
-def assert_equals(found, expected):
-    """Up to the rounding of the type, of sums of values up to 100."""
-    tolerance = 2e-3 if found.dtype == torch.float32 else 1e-10
-    torch.testing.assert_close(found.double(), expected, rtol=0, atol=tolerance)
-
-
 @strips
 @pytest.mark.parametrize('channels', [1, 5, 16, 39])
-def test_the_transforms_are_their_matrices(dtype, size, images, rows, channels):
+def test_the_transforms_are_their_matrices(size, images, rows, channels):
     strip = Strip(slice(*images), *rows)
     maps = normal(*size, channels)
     tiles = as_tiles(maps, strip, 1, 6)
     matrix = tiles.new_tensor(INPUT_TRANSFORM)
     expected = torch.einsum('ai,bj,nklijc->abnklc', matrix, matrix, tiles).reshape(36, -1, channels)
-    assert_equals(tiles_of(maps.to(dtype), strip), expected)
+    torch.testing.assert_close(tiles_of(maps, strip), expected)
 
     products = normal(36, expected.shape[1], channels, seed=1)
     matrix = tiles.new_tensor(OUTPUT_TRANSFORM)
-    out = torch.full((*size, channels), 7.0, dtype=dtype)
-    output_tiles(products.to(dtype), out, strip)
+    out = torch.full((*size, channels), 7.0, dtype=torch.float64)
+    output_tiles(products, out, strip)
     expected = torch.einsum('ia,jb,abnklc->nklijc', matrix, matrix, products.view(6, 6, *tiles.shape[:3], channels))
     found = as_tiles(out, strip, 0, 4)
-    assert_equals(found, expected.where(found != 0, 0))
+    torch.testing.assert_close(found, expected.where(found != 0, 0))
     out[strip.images, 4 * strip.first:4 * strip.last] = 7
     assert (out == 7).all(), 'pixels outside the strip were written'
 
 
 @strips
 @pytest.mark.parametrize('channels', [3, 35])
-def test_the_adjoints(dtype, size, images, rows, channels):
+def test_the_adjoints(size, images, rows, channels):
     strip = Strip(slice(*images), *rows)
     maps = normal(*size, channels)
     grad_tiles = normal(*tiles_of(maps, strip).shape, seed=1)
 
     # <B^T d B, t> = <d, adjoint(t)>, and the same for the outputs.
     out = normal(*size, channels, seed=2)
-    found = out.to(dtype, copy=True)
-    input_tiles_adjoint(grad_tiles.to(dtype), found, strip)
+    found = out.clone()
+    input_tiles_adjoint(grad_tiles, found, strip)
     inputs = maps.clone().requires_grad_()
     expected, = torch.autograd.grad(transformed(inputs, strip), inputs, grad_tiles)
-    assert_equals(found, out + expected)
+    torch.testing.assert_close(found, out + expected)
 
     products = normal(*grad_tiles.shape, seed=3)
     outputs = torch.zeros_like(maps)
     output_tiles(products, outputs, strip)
-    found = grad_tiles_of(maps.to(dtype), strip)
-    assert_equals((found * products.to(dtype)).sum(), (outputs * maps).sum())
+    found = grad_tiles_of(maps, strip)
+    torch.testing.assert_close((found * products).sum(), (outputs * maps).sum())
 
 
 def transformed(maps, strip):
@@ -110,28 +92,7 @@ def transformed(maps, strip):
     return tiles.reshape(36, -1, maps.shape[3])
 
 
-def test_any_number_of_threads_computes_the_same():
-    strip, maps, tiles = Strip(slice(0, 3), 0, 4), normal(3, 15, 13, 41).float(), normal(36, 48, 41, seed=1).float()
-
-    def results():
-        outputs, grads = torch.zeros_like(maps), torch.zeros_like(maps)
-        output_tiles(tiles, outputs, strip)
-        input_tiles_adjoint(tiles, grads, strip)
-        return tiles_of(maps, strip), grad_tiles_of(maps, strip), outputs, grads
-
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        expected = results()
-        torch.set_num_threads(3)
-        found = results()
-    finally:
-        torch.set_num_threads(threads)
-    for a, b in zip(found, expected):
-        assert torch.equal(a, b)
-
-
 def test_maps_that_are_not_contiguous_are_read_as_they_are():
-    strip, maps = Strip(slice(0, 2), 0, 2), normal(2, 16, 8, 5).float().transpose(1, 2)
+    strip, maps = Strip(slice(0, 2), 0, 2), normal(2, 16, 8, 5).transpose(1, 2)
     assert torch.equal(tiles_of(maps, strip), tiles_of(maps.contiguous(), strip))
     assert torch.equal(grad_tiles_of(maps, strip), grad_tiles_of(maps.contiguous(), strip))

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmreviewkd.ops.compiled.winograd import WeightGradient, winograd_convolution, winograd_kernels
 from mmreviewkd.studies.benchmark import measuring
 
 CPU = torch.device('cpu')
@@ -27,6 +28,17 @@ def test_flops_of_forward_and_backward_pass():
 def test_grouped_convolutions_cost_their_share():
     depthwise = partial(convolve, nn.Conv2d(8, 8, 3, groups=8), torch.zeros(1, 8, 10, 10))
     assert measuring.flops(depthwise) == 2 * 2 * (8 * 8 * 8) * 9
+
+
+def test_flops_of_compiled_convolutions():
+    rows, weight = torch.ones(2, 7, 5, 3), torch.ones(4, 3, 3, 3)
+    product = 2 * 36 * (2 * 2 * 2) * 3 * 4  # of 2x2 tiles of two images, for each of 36 points
+
+    def step():
+        WeightGradient(weight).add(rows, winograd_convolution(rows, winograd_kernels(weight), 4))
+        return torch.ones(1, requires_grad=True).sum()
+
+    assert measuring.flops(step) == 2 * product
 
 
 def test_counting_flops_adds_no_hooks_to_modules():

@@ -1,4 +1,4 @@
-"""Compiling the transforms: where the library is kept, and what happens if there is no compiler, or a bad one."""
+"""Compiling the C++ functions: where the library is kept, and what happens if there is no compiler, or a bad one."""
 
 import subprocess
 import sys
@@ -8,8 +8,7 @@ import torch
 from conftest import ROOT
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from mmreviewkd.ops.review_level import compiled
-from mmreviewkd.ops.review_level.compiled import compiled_functions
+from mmreviewkd.ops.compiled import compiled_functions, library
 
 compile_again = compiled_functions.__wrapped__
 
@@ -23,7 +22,7 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def logged(monkeypatch):
     lines = []
-    monkeypatch.setattr(compiled, 'print_log', lambda message, *_: lines.append(message))
+    monkeypatch.setattr(library, 'print_log', lambda message, *_: lines.append(message))
     return lines
 
 
@@ -36,15 +35,15 @@ def compiler(tmp_path, monkeypatch, script):
 
 def test_the_library_is_compiled_once(folder, monkeypatch, logged):
     assert compile_again() is not None
-    library, = folder.iterdir()
-    assert library.suffix == '.so' and str(library) in logged.pop()
+    path, = folder.iterdir()
+    assert path.suffix == '.so' and str(path) in logged.pop()
     monkeypatch.setattr(subprocess, 'run', lambda *_, **__: pytest.fail('compiled twice'))
     assert compile_again() is not None and not logged
 
 
 def test_another_cpu_has_a_library_of_its_own(folder, monkeypatch):
     compile_again()
-    monkeypatch.setattr(compiled, 'cpu_fields', lambda *_: 'another')
+    monkeypatch.setattr(library, 'cpu_fields', lambda *_: 'another')
     compile_again()
     assert len([*folder.iterdir()]) == 2
 
@@ -68,7 +67,7 @@ def test_a_compiler_that_is_not_there(folder, monkeypatch, logged):
 
 
 def test_a_compiler_that_does_not_end(folder, tmp_path, monkeypatch, logged):
-    monkeypatch.setattr(compiled, 'MOST_SECONDS', 0.1)
+    monkeypatch.setattr(library, 'MOST_SECONDS', 0.1)
     compiler(tmp_path, monkeypatch, 'exec sleep 5')
     assert compile_again() is None and 'compiler took more than 0.1 seconds' in logged[0]
     assert not [*folder.iterdir()], 'something unfinished is left'
@@ -78,14 +77,14 @@ def test_no_home_directory(monkeypatch, logged):
     def missing():
         raise RuntimeError('Could not determine home directory.')
     monkeypatch.delenv('TORCH_EXTENSIONS_DIR', raising=False)
-    monkeypatch.setattr(compiled.Path, 'home', missing)
+    monkeypatch.setattr(library.Path, 'home', missing)
     assert compile_again() is None and 'home directory' in logged[0]
 
 
 def test_subclasses_of_tensors_are_not_handed_to_compiled_functions():
     with FakeTensorMode():
-        assert not compiled.is_compiled(torch.empty(2))
-    assert compiled.is_compiled(torch.empty(2)) and not compiled.is_compiled(torch.empty(2, dtype=torch.float64))
+        assert not library.is_compiled(torch.empty(2))
+    assert library.is_compiled(torch.empty(2)) and not library.is_compiled(torch.empty(2, dtype=torch.float64))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, logged):
@@ -97,7 +96,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch, logged):
 @pytest.mark.slow
 def test_processes_that_compile_at_once(folder):
     """As the ranks of a first training on several processes do."""
-    program = 'from mmreviewkd.ops.review_level.compiled import compiled_functions as c; print(c() is not None)'
+    program = 'from mmreviewkd.ops.compiled import compiled_functions as c; print(c() is not None)'
     processes = [
         subprocess.Popen([sys.executable, '-c', program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Compile the C++ functions of the fast path on the machine that runs them, and load them.
+"""Compile the C++ functions for CPUs on the machine that runs them, and load them.
 
 The functions are compiled once for each CPU, by the C++ compiler of the system (``CXX``, or ``c++``), in two seconds,
 and kept where PyTorch keeps what it compiles (``TORCH_EXTENSIONS_DIR``, or ``~/.cache/torch_extensions``). Where that
@@ -22,7 +22,7 @@ from torch.nn import Parameter
 
 from mmreviewkd.utils.cpu import cpu_fields
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'tile_transforms.cpp'))
+SOURCES = tuple(Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'winograd.cpp'))
 HEADER = Path(__file__).with_name('vectors.h')
 OPTIONS = ('-O3', '-march=native', '-std=c++17', '-fopenmp', '-fPIC', '-shared')
 MOST_SECONDS = 120
@@ -30,8 +30,9 @@ MOST_SECONDS = 120
 CPU = ('vendor_id', 'cpu family', 'model', 'flags', 'CPU implementer', 'CPU part', 'Features')
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
-    input_tiles=(2, 7), input_tiles_adjoint=(2, 7), output_tiles=(2, 7), output_tiles_adjoint=(2, 7),
-    coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6), weigh=(3, 2), weigh_adjoint=(6, 4))
+    coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6), weigh=(3, 2), weigh_adjoint=(6, 4),
+    winograd_kernels=(2, 5), winograd_kernels_adjoint=(2, 2), winograd_convolution=(4, 6),
+    winograd_kernel_gradients=(3, 6))
 
 
 @functools.cache
@@ -58,9 +59,10 @@ def is_compiled(maps: Tensor) -> bool:
         and compiled_functions() is not None)
 
 
-def call(name: str, maps: Sequence[Tensor], sizes: Sequence[int]) -> None:
+def call(name: str, maps: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
     """Call a compiled function with the addresses of its maps, laid out as it expects, and their sizes."""
-    getattr(compiled_functions(), name)(*(t.data_ptr() for t in maps), *sizes, torch.get_num_threads())
+    addresses = (None if t is None else t.data_ptr() for t in maps)
+    getattr(compiled_functions(), name)(*addresses, *sizes, torch.get_num_threads())
 
 
 def _compile() -> Path:
@@ -68,7 +70,7 @@ def _compile() -> Path:
     compiler = os.environ.get('CXX') or 'c++'
     made_of = '\n'.join((*(path.read_text() for path in (*SOURCES, HEADER)), compiler, *OPTIONS, cpu_fields(*CPU)))
     folder = Path(os.environ.get('TORCH_EXTENSIONS_DIR') or Path.home() / '.cache' / 'torch_extensions') / 'mmreviewkd'
-    library = folder / f'review_level_{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so'
+    library = folder / f'functions_{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so'
     if not library.exists():
         folder.mkdir(parents=True, exist_ok=True)
         # Moved when it is complete, as other processes may compile the same, or this one be killed.

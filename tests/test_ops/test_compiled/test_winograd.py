@@ -1,0 +1,103 @@
+"""The compiled Winograd convolution is a convolution, with its gradients."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from adjoint import normal
+
+from mmreviewkd.ops.compiled import compiled_functions, winograd
+from mmreviewkd.ops.compiled.winograd import WeightGradient, winograd_convolution, winograd_kernels
+
+# Images, height, width, channels: whole and partial tiles, whole and partial vectors, single pixels.
+CASES = [
+    ((2, 8, 12), 16, 32), ((2, 7, 6), 5, 3), ((1, 9, 13), 65, 40), ((3, 1, 1), 16, 48), ((2, 5, 4), 33, 17),
+    ((1, 30, 3), 1, 1), ((5, 4, 4), 20, 64), ((1, 2, 11), 64, 15)]
+cases = pytest.mark.parametrize(('size', 'channels', 'out'), CASES)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _compiled():
+    assert compiled_functions() is not None, 'the tests need a C++ compiler'
+
+
+@pytest.fixture(params=['one block', 'blocks'])
+def _blocks(request, monkeypatch):
+    if request.param == 'blocks':
+        for name in ('LEAST_BLOCK', 'LEAST_GRADIENT_BLOCK', 'BLOCK_BYTES', 'GRADIENT_BLOCK_BYTES'):
+            monkeypatch.setattr(winograd, name, 3)
+
+
+def inputs(size, channels, out):
+    rows, weight = normal(*size, channels), normal(out, channels, 3, 3, seed=1)
+    return rows.float(), weight.float(), normal(*size, out, seed=2).float(), normal(out, seed=3).float()
+
+
+def convolution(rows, weight, bias=None):
+    return F.conv2d(rows.permute(0, 3, 1, 2), weight, bias, padding=1).permute(0, 2, 3, 1)
+
+
+def expected(rows, weight, grad):
+    """The convolution and its gradients in double precision."""
+    rows, weight = rows.double().requires_grad_(), weight.double().requires_grad_()
+    output = convolution(rows, weight)
+    return output.detach(), *torch.autograd.grad(output, (rows, weight), grad.double())
+
+
+def found(rows, weight, grad):
+    gradient = WeightGradient(weight)
+    gradient.add(rows, grad)
+    return (
+        winograd_convolution(rows, winograd_kernels(weight), len(weight)),
+        winograd_convolution(grad, winograd_kernels(weight, adjoint=True), weight.shape[1]), gradient.total())
+
+
+def assert_close(found, expected):
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=2e-5 * float(b.abs().max()))
+
+
+@cases
+@pytest.mark.usefixtures('_blocks')
+def test_equals_conv2d_with_its_gradients(size, channels, out):
+    rows, weight, grad, bias = inputs(size, channels, out)
+    assert_close(found(rows, weight, grad), expected(rows, weight, grad))
+    with_bias = winograd_convolution(rows, winograd_kernels(weight), out, bias)
+    assert_close([with_bias], [convolution(rows.double(), weight.double(), bias.double())])
+
+
+@cases
+def test_gradients_of_the_weight_are_summed(size, channels, out):
+    rows, weight, grad, _ = inputs(size, channels, out)
+    gradient = WeightGradient(weight)
+    assert torch.equal(gradient.total(), torch.zeros_like(weight))
+    gradient.add(rows, grad)
+    gradient.add(2 * rows, grad)
+    assert_close([gradient.total()], [3 * expected(rows, weight, grad)[2]])
+
+
+def test_any_number_of_threads_and_any_batch_computes_the_same():
+    rows, weight, grad, _ = inputs((6, 15, 13), 41, 37)
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        one = found(rows, weight, grad)
+        torch.set_num_threads(3)
+        three = found(rows, weight, grad)
+    finally:
+        torch.set_num_threads(threads)
+    for a, b in zip(one, three):
+        assert torch.equal(a, b)
+    for whole, part in zip(one[:2], found(rows[4:], weight, grad[4:])):
+        assert torch.equal(whole[4:], part)
+
+
+def test_tensors_that_are_not_contiguous_are_read_as_they_are():
+    rows, weight, grad, _ = inputs((2, 8, 8), 6, 7)
+    assert_close(
+        found(rows.transpose(1, 2), weight.transpose(2, 3), grad.transpose(1, 2)),
+        expected(rows.transpose(1, 2), weight.transpose(2, 3), grad.transpose(1, 2)))
+
+
+def test_an_empty_batch():
+    kernels = winograd_kernels(torch.ones(3, 4, 3, 3))
+    assert winograd_convolution(torch.zeros(0, 8, 8, 4), kernels, 3).shape == (0, 8, 8, 3)
