@@ -5,31 +5,28 @@ from torch import Tensor, nn
 
 from mmreviewkd.models.connectors.fast_level import is_compiling
 from mmreviewkd.ops.compiled import is_compiled
-from mmreviewkd.ops.compiled.winograd import winograd_convolution, winograd_kernels
+from mmreviewkd.ops.compiled.winograd import winograd_convolution
 
 _SETTINGS = dict(kernel_size=(3, 3), stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _PADDINGS = ((1, 1), 'same')
 
 # Chosen from measured times of forward passes: on fewer channels the transforms, for fewer tiles of 4x4 pixels the
 # kernels, which are four times as large as the weight, take as long as what the algorithm saves.
-LEAST_CHANNELS, LEAST_TILES = 32, 24
+LEAST_CHANNELS, LEAST_TILES = 16, 24
 
 
 class FrozenConv2d(nn.Conv2d):
     """3x3 convolution with constant weights, which computes large enough maps by the Winograd algorithm.
 
     It does so on CPUs in float32, where gradients are not needed and the C++ functions could be compiled, and
-    otherwise what ``nn.Conv2d`` does. The results are equal up to rounding. The transformed weight is kept, four times
-    as large as the weight.
+    otherwise what ``nn.Conv2d`` does. The results are equal up to rounding.
     """
-
-    _kernels: tuple[tuple[int, int], Tensor] | None = None
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Convolve ``[N, C, H, W]`` to ``[N, O, H, W]``, in the memory format channels-last if it is fast."""
         if not self._pays(inputs):
             return super().forward(inputs)
-        rows = winograd_convolution(inputs.permute(0, 2, 3, 1), self._transformed(), self.out_channels, self.bias)
+        rows = winograd_convolution(inputs.permute(0, 2, 3, 1), self.weight, self.bias)
         return rows.permute(0, 3, 1, 2)
 
     def _pays(self, inputs: Tensor) -> bool:
@@ -39,16 +36,6 @@ class FrozenConv2d(nn.Conv2d):
             return False
         n, _, h, w = inputs.shape
         return n * -(-h // 4) * -(-w // 4) >= LEAST_TILES and is_compiled(inputs) and is_compiled(self.weight)
-
-    def _transformed(self) -> Tensor:
-        state = self.weight.data_ptr(), self.weight._version
-        if self._kernels is None or self._kernels[0] != state:
-            self._kernels = state, winograd_kernels(self.weight.detach())
-        return self._kernels[1]
-
-    def _apply(self, *args: object, **kwargs: object) -> nn.Module:
-        self._kernels = None
-        return super()._apply(*args, **kwargs)
 
 
 def freeze_convolutions(model: nn.Module) -> nn.Module:

@@ -2,9 +2,9 @@
 // winograd.py.
 //
 // Maps are [images, height, width, channels]. A tile of 4x4 outputs needs 6x6 inputs, which begin one pixel outside the
-// map; pixels outside are zero. The transformed tiles of a few images or rows stay in the caches: they are transformed,
-// multiplied, and transformed back before the next ones. Each value is added up in an order that depends on the shapes
-// alone, not on the number of threads.
+// map; pixels outside are zero. Transformed values are 36 for each tile and channel, and for each weight of two
+// channels. They stay in the caches: a part of them is computed, used, and replaced by the next one. Each value is added
+// up in an order that depends on the shapes alone, not on the number of threads.
 
 #include <algorithm>
 #include <cstdint>
@@ -100,15 +100,19 @@ struct Place {
 // Each of these transforms one tile, for the channels at which the pointers stand. The 36 values of a channel of a
 // transformed tile are `step` floats apart.
 
-template <typename T>
-void input_tile(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
-  T in[36], half[36], out[6];
-  for (int i = 0; i < 6; ++i)
-    for (int j = 0; j < 6; ++j) {
-      const int64_t y = at.top + i - 1, x = at.left + j - 1;
-      in[6 * i + j] = map.contains(y, x) ? load<T>(data + map.pixel(at.image, y, x)) : T{};
-    }
-  for (int j = 0; j < 6; ++j) times_input_transform(in + j, half + j, 6, 6);
+// The value of a pixel of a tile. A tile that is known to lie inside the map needs no test of each of its pixels.
+template <typename T, bool INSIDE>
+inline T pixel(const float* data, const Map& map, int64_t image, int64_t y, int64_t x) {
+  return INSIDE || map.contains(y, x) ? load<T>(data + map.pixel(image, y, x)) : T{};
+}
+
+template <typename T, bool INSIDE>
+inline void input_tile(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
+  T in[6], half[36], out[6];
+  for (int j = 0; j < 6; ++j) {
+    for (int i = 0; i < 6; ++i) in[i] = pixel<T, INSIDE>(data, map, at.image, at.top + i - 1, at.left + j - 1);
+    times_input_transform(in, half + j, 1, 6);
+  }
   for (int i = 0; i < 6; ++i) {
     times_input_transform(half + 6 * i, out, 1, 1);
     for (int j = 0; j < 6; ++j) store(transformed + (6 * i + j) * step, out[j]);
@@ -116,7 +120,15 @@ void input_tile(const float* data, float* transformed, const Map& map, const Pla
 }
 
 template <typename T>
-void output_tile(
+void input_tile(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
+  if (map.contains(at.top - 1, at.left - 1) && map.contains(at.top + 4, at.left + 4))
+    input_tile<T, true>(data, transformed, map, at, step);
+  else
+    input_tile<T, false>(data, transformed, map, at, step);
+}
+
+template <typename T, bool INSIDE>
+inline void output_tile(
     const float* transformed, const float* bias, float* data, const Map& map, const Place& at, int64_t step) {
   T in[6], half[24], out[4];
   const T shift = bias ? load<T>(bias) : T{};
@@ -124,27 +136,41 @@ void output_tile(
     for (int j = 0; j < 6; ++j) in[j] = load<T>(transformed + (6 * i + j) * step);
     times_output_transform(in, half + 4 * i, 1, 1);
   }
-  for (int j = 0; j < 4 && at.left + j < map.width; ++j) {
+  for (int j = 0; j < 4 && (INSIDE || at.left + j < map.width); ++j) {
     times_output_transform(half + j, out, 4, 1);
-    for (int i = 0; i < 4 && at.top + i < map.height; ++i)
+    for (int i = 0; i < 4 && (INSIDE || at.top + i < map.height); ++i)
       store(data + map.pixel(at.image, at.top + i, at.left + j), out[i] + shift);
   }
 }
 
 template <typename T>
-void output_tile_adjoint(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
+void output_tile(
+    const float* transformed, const float* bias, float* data, const Map& map, const Place& at, int64_t step) {
+  if (map.contains(at.top + 3, at.left + 3))
+    output_tile<T, true>(transformed, bias, data, map, at, step);
+  else
+    output_tile<T, false>(transformed, bias, data, map, at, step);
+}
+
+template <typename T, bool INSIDE>
+inline void output_tile_adjoint(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
   T in[4], half[24], out[6];
   for (int j = 0; j < 4; ++j) {
-    for (int i = 0; i < 4; ++i) {
-      const int64_t y = at.top + i, x = at.left + j;
-      in[i] = map.contains(y, x) ? load<T>(data + map.pixel(at.image, y, x)) : T{};
-    }
+    for (int i = 0; i < 4; ++i) in[i] = pixel<T, INSIDE>(data, map, at.image, at.top + i, at.left + j);
     times_transposed_output_transform(in, half + j, 1, 4);
   }
   for (int i = 0; i < 6; ++i) {
     times_transposed_output_transform(half + 4 * i, out, 1, 1);
     for (int j = 0; j < 6; ++j) store(transformed + (6 * i + j) * step, out[j]);
   }
+}
+
+template <typename T>
+void output_tile_adjoint(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
+  if (map.contains(at.top + 3, at.left + 3))
+    output_tile_adjoint<T, true>(data, transformed, map, at, step);
+  else
+    output_tile_adjoint<T, false>(data, transformed, map, at, step);
 }
 
 // Calls `transform` for WIDTH channels at a time, and for each of the rest.
@@ -157,12 +183,17 @@ template <typename Transform> inline void for_channels(int64_t channels, const T
 // 3. Products of matrices. The columns of the right one, and of the result, are in groups of at most two vectors.
 
 constexpr int GROUP = 2 * WIDTH;
+constexpr int CHANNELS = 112;  // input channels of a product for the gradient of the weight
 constexpr int ROWS = WIDTH == 16 ? 14 : WIDTH == 8 ? 6 : 12;  // as many as leave registers for the operands
 
 inline int64_t padded(int64_t channels) { return (channels + WIDTH - 1) / WIDTH * WIDTH; }
 
-// c [R, K vectors] = a b, or c += a b, for b [depth, K vectors]. a_ik is at a[i * row + k * column].
-template <int R, int K, bool ADD>
+// The distance of rows of `channels` values in the workspace: no power of two, as rows at such a distance displace each
+// other from the caches.
+inline int64_t spaced(int64_t channels) { return channels + (channels % 64 == 0 ? 16 : 0); }
+
+// c [R, K vectors] = a b for b [depth, K vectors]. a_ik is at a[i * row + k * column].
+template <int R, int K>
 void product(
     const float* a, int64_t row, int64_t column, const float* b, int64_t step_b, float* c, int64_t step_c,
     int64_t depth) {
@@ -174,159 +205,223 @@ void product(
       for (int j = 0; j < K; ++j) total[i][j] += a[i * row + k * column] * right[j];
   }
   for (int i = 0; i < R; ++i)
-    for (int j = 0; j < K; ++j) {
-      float* to = c + i * step_c + j * WIDTH;
-      store(to, ADD ? load<Vector>(to) + total[i][j] : total[i][j]);
-    }
+    for (int j = 0; j < K; ++j) store(c + i * step_c + j * WIDTH, total[i][j]);
 }
 
 using Product = void (*)(
     const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t, int64_t);
 
-template <int K, bool ADD, int... R> Product product_of_rows(int64_t rows, std::integer_sequence<int, R...>) {
-  static constexpr Product products[] = {product<R + 1, K, ADD>...};
+template <int K, int... R> Product product_of_rows(int64_t rows, std::integer_sequence<int, R...>) {
+  static constexpr Product products[] = {product<R + 1, K>...};
   return products[rows - 1];
 }
 
 // The same for any number of rows, and one or two vectors.
-template <bool ADD>
 void product_of(
     int64_t rows, int64_t vectors, const float* a, int64_t row, int64_t column, const float* b, int64_t step_b,
     float* c, int64_t step_c, int64_t depth) {
   for (int64_t i = 0; i < rows; i += ROWS) {
     const int64_t count = std::min<int64_t>(ROWS, rows - i);
     const auto all = std::make_integer_sequence<int, ROWS>();
-    const Product run = vectors == 2 ? product_of_rows<2, ADD>(count, all) : product_of_rows<1, ADD>(count, all);
+    const Product run = vectors == 2 ? product_of_rows<2>(count, all) : product_of_rows<1>(count, all);
     run(a + i * row, row, column, b, step_b, c + i * step_c, step_c, depth);
   }
 }
 
-// Memory of a thread that is kept for later calls, as the system maps new memory page by page.
-float* workspace(int64_t size) {
-  thread_local std::unique_ptr<float[]> memory;
-  thread_local int64_t available = 0;
-  if (size > available) {
-    memory.reset(new float[size]);
-    available = size;
+// Memory of a thread that is kept for later calls, as the system maps new memory page by page: one block for all
+// threads of a call, which belongs to the calling one, and one for each thread alone.
+enum Kind { SHARED, PRIVATE };
+
+float* workspace(Kind kind, int64_t size) {
+  thread_local std::unique_ptr<float[]> memory[2];
+  thread_local int64_t available[2] = {0, 0};
+  if (size > available[kind]) {
+    memory[kind].reset(new float[size]);
+    available[kind] = size;
   }
-  return memory.get();
+  return memory[kind].get();
+}
+
+// 4. Weights. The value of output channel o, input channel m and tap t is at data[o * step_out + m * step_in + t], or at
+// 8 - t instead of t if `flipped`.
+
+struct Weight {
+  const float* data;
+  int64_t out, in, step_out, step_in;
+  bool flipped;
+
+  int64_t padded_out() const { return padded(out); }
+  int64_t group(int64_t first) const { return std::min<int64_t>(GROUP, padded_out() - first); }
+};
+
+// The kernels G g G^T of a group of output channels, [36, in, channels of the group]; channels that fill the last
+// vector are zero. `count` input channels are transformed, from `m` on.
+void kernels_of_group(const Weight& weight, int64_t group, int64_t m, int64_t count, float* kernels) {
+  const int64_t width = weight.group(group), last = m + count;
+  for (int64_t o = group; o < group + width; o += WIDTH)
+    for (int64_t i = m; i < last; ++i) {
+      Vector taps[9]{}, half[18], line[6];
+      for (int64_t k = 0; k < std::min<int64_t>(WIDTH, weight.out - o); ++k) {
+        const float* from = weight.data + (o + k) * weight.step_out + i * weight.step_in;
+        for (int t = 0; t < 9; ++t) taps[t][k] = from[weight.flipped ? 8 - t : t];
+      }
+      for (int j = 0; j < 3; ++j) times_kernel_transform(taps + j, half + j, 3, 3);
+      for (int p = 0; p < 6; ++p) {
+        times_kernel_transform(half + 3 * p, line, 1, 1);
+        for (int j = 0; j < 6; ++j)
+          store(kernels + ((6 * p + j) * weight.in + i) * width + o - group, line[j]);
+      }
+    }
+}
+
+// The adjoint for one vector of output channels and one input channel: adds to the gradients of `count` weights. The 36
+// values of a kernel are `step` floats apart, the weights `step_weight`.
+void add_kernel_gradient(const float* kernels, int64_t step, float* weight, int64_t step_weight, int64_t count) {
+  Vector line[6], half[18], taps[9];
+  for (int i = 0; i < 6; ++i) {
+    for (int j = 0; j < 6; ++j) line[j] = load<Vector>(kernels + (6 * i + j) * step);
+    times_transposed_kernel_transform(line, half + 3 * i, 1, 1);
+  }
+  for (int j = 0; j < 3; ++j) times_transposed_kernel_transform(half + j, taps + j, 3, 3);
+  for (int64_t i = 0; i < count; ++i)
+    for (int t = 0; t < 9; ++t) weight[i * step_weight + t] += taps[t][i];
+}
+
+// Products [36, count, width] of transformed tiles with the kernels of a group, at any distance of rows.
+inline void products_of_group(
+    const float* tiles, int64_t step_point, int64_t step, const float* kernels, int64_t in, int64_t width, int64_t count,
+    float* products, int64_t step_point_out, int64_t step_out) {
+  for (int point = 0; point < POINTS; ++point)
+    product_of(
+        count, width / WIDTH, tiles + point * step_point, step, 1, kernels + point * in * width, width,
+        products + point * step_point_out, step_out, in);
 }
 
 }  // namespace
 
 extern "C" {
 
-// G g G^T of a weight g. The values of output channel o, input channel m and tap t are at
-// weight[o * step_out + m * step_in + t], or 8 - t instead of t if `flipped`. For each of the 36 points and each group
-// of output channels the kernels are [in, channels of the group]; channels that fill the last vector are zero.
-void winograd_kernels(
-    const float* weight, float* kernels, int64_t out, int64_t in, int64_t step_out, int64_t step_in, int64_t flipped,
-    int threads) {
-  const int64_t width = padded(out);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t m = 0; m < in; ++m)
-    for (int64_t o = 0; o < width; o += WIDTH) {
-      Vector taps[9]{}, half[18], line[6];
-      for (int64_t i = 0; i < std::min<int64_t>(WIDTH, out - o); ++i) {
-        const float* from = weight + (o + i) * step_out + m * step_in;
-        for (int t = 0; t < 9; ++t) taps[t][i] = from[flipped ? 8 - t : t];
-      }
-      const int64_t group = o / GROUP * GROUP, in_group = std::min<int64_t>(GROUP, width - group);
-      float* to = kernels + group * in + m * in_group + o - group;
-      for (int j = 0; j < 3; ++j) times_kernel_transform(taps + j, half + j, 3, 3);
-      for (int i = 0; i < 6; ++i) {
-        times_kernel_transform(half + 3 * i, line, 1, 1);
-        for (int j = 0; j < 6; ++j) store(to + (6 * i + j) * in * width, line[j]);
-      }
-    }
-}
-
-// The adjoint, for gradients of the kernels [36, in, padded out]: adds to the gradient [out, in, 9] of the weight.
-void winograd_kernels_adjoint(const float* kernels, float* weight, int64_t out, int64_t in, int threads) {
-  const int64_t width = padded(out);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t m = 0; m < in; ++m)
-    for (int64_t o = 0; o < width; o += WIDTH) {
-      Vector line[6], half[18], taps[9];
-      for (int i = 0; i < 6; ++i) {
-        for (int j = 0; j < 6; ++j) line[j] = load<Vector>(kernels + ((6 * i + j) * in + m) * width + o);
-        times_transposed_kernel_transform(line, half + 3 * i, 1, 1);
-      }
-      for (int j = 0; j < 3; ++j) times_transposed_kernel_transform(half + j, taps + j, 3, 3);
-      for (int64_t i = 0; i < std::min<int64_t>(WIDTH, out - o); ++i)
-        for (int t = 0; t < 9; ++t) weight[((o + i) * in + m) * 9 + t] += taps[t][i];
-    }
-}
-
-// The convolution of a map [images, height, width, in] to [images, height, width, out], with kernels from
-// winograd_kernels, and a bias [out] if there is one. `block` tiles are computed at a time.
+// The convolution of a map [images, height, width, in] to [images, height, width, out], with a bias [out] if there is
+// one. Each thread computes all channels of `block` tiles at a time. For kernels that fit a cache.
 void winograd_convolution(
-    const float* map, const float* kernels, const float* bias, float* output, int64_t images, int64_t height,
-    int64_t width, int64_t in, int64_t out, int64_t block, int threads) {
+    const float* map, const float* weight_data, const float* bias, float* output, int64_t images, int64_t height,
+    int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t flipped,
+    int64_t block, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
-  const int64_t padded_out = padded(out);
-#pragma omp parallel for num_threads(threads) schedule(static)
-  for (int64_t first = 0; first < from.tiles(); first += block) {
-    const int64_t count = std::min(block, from.tiles() - first);
-    float* tiles = workspace(POINTS * block * (in + padded_out));
-    float* products = tiles + POINTS * count * in;
-    for (int64_t tile = 0; tile < count; ++tile) {
-      const Place at(from, first + tile);
-      for_channels(in, [&](auto type, int64_t c) {
-        input_tile<decltype(type)>(map + c, tiles + tile * in + c, from, at, count * in);
-      });
-    }
-    for (int point = 0; point < POINTS; ++point)
-      for (int64_t o = 0; o < padded_out; o += GROUP) {
-        const int64_t in_group = std::min<int64_t>(GROUP, padded_out - o);
-        product_of<false>(
-            count, in_group / WIDTH, tiles + point * count * in, in, 1, kernels + (point * padded_out + o) * in,
-            in_group, products + point * count * padded_out + o, padded_out, in);
+  const Weight weight{weight_data, out, in, step_weight_out, step_weight_in, flipped != 0};
+  const int64_t padded_out = weight.padded_out(), step = spaced(in), step_out = spaced(padded_out);
+  float* kernels = workspace(SHARED, POINTS * in * padded_out);
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for collapse(2) schedule(static)
+    for (int64_t o = 0; o < padded_out; o += GROUP)
+      for (int64_t m = 0; m < in; ++m) kernels_of_group(weight, o, m, 1, kernels + POINTS * in * o);
+#pragma omp for schedule(static)
+    for (int64_t first = 0; first < from.tiles(); first += block) {
+      const int64_t count = std::min(block, from.tiles() - first);
+      float* tiles = workspace(PRIVATE, POINTS * block * (step + step_out));
+      float* products = tiles + POINTS * count * step;
+      for (int64_t tile = 0; tile < count; ++tile) {
+        const Place at(from, first + tile);
+        for_channels(in, [&](auto type, int64_t c) {
+          input_tile<decltype(type)>(map + c, tiles + tile * step + c, from, at, count * step);
+        });
       }
-    for (int64_t tile = 0; tile < count; ++tile) {
-      const Place at(to, first + tile);
-      for_channels(out, [&](auto type, int64_t c) {
-        output_tile<decltype(type)>(
-            products + tile * padded_out + c, bias ? bias + c : nullptr, output + c, to, at, count * padded_out);
-      });
+      for (int64_t o = 0; o < padded_out; o += GROUP)
+        products_of_group(
+            tiles, count * step, step, kernels + POINTS * in * o, in, weight.group(o), count, products + o,
+            count * step_out, step_out);
+      for (int64_t tile = 0; tile < count; ++tile) {
+        const Place at(to, first + tile);
+        for_channels(out, [&](auto type, int64_t c) {
+          output_tile<decltype(type)>(
+              products + tile * step_out + c, bias ? bias + c : nullptr, output + c, to, at, count * step_out);
+        });
+      }
     }
   }
 }
 
-// Adds to the gradients [36, in, padded out] of the kernels, from the input of the convolution and the gradient of its
-// output. `block` tiles are computed at a time, by all threads.
-void winograd_kernel_gradients(
-    const float* map, const float* grad, float* kernels, int64_t images, int64_t height, int64_t width, int64_t in,
-    int64_t out, int64_t block, int threads) {
+// The same. All threads transform `block` tiles, then each computes some groups of channels of these. For larger kernels.
+void winograd_convolution_by_groups(
+    const float* map, const float* weight_data, const float* bias, float* output, int64_t images, int64_t height,
+    int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t flipped,
+    int64_t block, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
-  const int64_t padded_out = padded(out);
-  float* tiles = workspace(POINTS * block * (in + padded_out));
+  const Weight weight{weight_data, out, in, step_weight_out, step_weight_in, flipped != 0};
+  const int64_t step = spaced(in), step_out = spaced(GROUP);
+  float* tiles = workspace(SHARED, POINTS * block * step);
   for (int64_t first = 0; first < from.tiles(); first += block) {
     const int64_t count = std::min(block, from.tiles() - first);
-    float* grads = tiles + POINTS * count * in;
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
       for (int64_t tile = 0; tile < count; ++tile) {
         const Place at(from, first + tile);
         for_channels(in, [&](auto type, int64_t c) {
-          input_tile<decltype(type)>(map + c, tiles + tile * in + c, from, at, count * in);
+          input_tile<decltype(type)>(map + c, tiles + tile * step + c, from, at, count * step);
         });
-        for_channels(out, [&](auto type, int64_t c) {
-          output_tile_adjoint<decltype(type)>(grad + c, grads + tile * padded_out + c, to, at, count * padded_out);
-        });
-        for (int point = 0; point < POINTS; ++point)
-          std::fill(grads + (point * count + tile) * padded_out + out, grads + (point * count + tile + 1) * padded_out,
-                    0.0f);
       }
 #pragma omp for schedule(static)
-      for (int64_t part = 0; part < POINTS * ((padded_out + GROUP - 1) / GROUP); ++part) {
-        const int64_t point = part % POINTS, o = part / POINTS * GROUP;
-        product_of<true>(
-            in, std::min<int64_t>(GROUP, padded_out - o) / WIDTH, tiles + point * count * in, 1, in,
-            grads + point * count * padded_out + o, padded_out, kernels + point * in * padded_out + o, padded_out,
-            count);
+      for (int64_t o = 0; o < weight.padded_out(); o += GROUP) {
+        float* kernels = workspace(PRIVATE, POINTS * (in * GROUP + block * step_out));
+        float* products = kernels + POINTS * in * GROUP;
+        kernels_of_group(weight, o, 0, in, kernels);
+        products_of_group(
+            tiles, count * step, step, kernels, in, weight.group(o), count, products, count * step_out, step_out);
+        for (int64_t tile = 0; tile < count; ++tile) {
+          const Place at(to, first + tile);
+          for_channels(std::min<int64_t>(GROUP, out - o), [&](auto type, int64_t c) {
+            output_tile<decltype(type)>(
+                products + tile * step_out + c, bias ? bias + o + c : nullptr, output + o + c, to, at,
+                count * step_out);
+          });
+        }
       }
+    }
+  }
+}
+
+// Adds to the gradient [out, in, 9] of the weight, from the input of the convolution and the gradient of its output.
+// All threads transform `block` tiles of both, then each computes the gradients of some pairs of channels.
+void winograd_weight_gradient(
+    const float* map, const float* grad, float* weight, int64_t images, int64_t height, int64_t width, int64_t in,
+    int64_t out, int64_t block, int threads) {
+  const Map from{images, height, width, in}, to{images, height, width, out};
+  const int64_t padded_out = padded(out), step = spaced(in), step_out = spaced(padded_out);
+  float* tiles = workspace(SHARED, POINTS * block * (step + step_out));
+  for (int64_t first = 0; first < from.tiles(); first += block) {
+    const int64_t count = std::min(block, from.tiles() - first);
+    float* grads = tiles + POINTS * count * step;
+#pragma omp parallel num_threads(threads)
+    {
+#pragma omp for schedule(static)
+      for (int64_t tile = 0; tile < count; ++tile) {
+        const Place at(from, first + tile);
+        for_channels(in, [&](auto type, int64_t c) {
+          input_tile<decltype(type)>(map + c, tiles + tile * step + c, from, at, count * step);
+        });
+        for_channels(out, [&](auto type, int64_t c) {
+          output_tile_adjoint<decltype(type)>(grad + c, grads + tile * step_out + c, to, at, count * step_out);
+        });
+        for (int point = 0; point < POINTS; ++point)
+          std::fill_n(grads + (point * count + tile) * step_out + out, padded_out - out, 0.0f);
+      }
+#pragma omp for collapse(2) schedule(static)
+      for (int64_t o = 0; o < padded_out; o += GROUP)
+        for (int64_t m = 0; m < in; m += CHANNELS) {
+          float* kernels = workspace(PRIVATE, POINTS * CHANNELS * GROUP);
+          const int64_t group = std::min<int64_t>(GROUP, padded_out - o), some = std::min<int64_t>(CHANNELS, in - m);
+          for (int point = 0; point < POINTS; ++point)
+            product_of(
+                some, group / WIDTH, tiles + point * count * step + m, 1, step, grads + point * count * step_out + o,
+                step_out, kernels + point * some * group, group, count);
+          for (int64_t k = 0; k < std::min(group, out - o); k += WIDTH)
+            for (int64_t i = 0; i < some; ++i)
+              add_kernel_gradient(
+                  kernels + i * group + k, some * group, weight + ((o + k) * in + m + i) * 9, 9 * in,
+                  std::min<int64_t>(WIDTH, out - o - k));
+        }
     }
   }
 }

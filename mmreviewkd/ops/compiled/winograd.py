@@ -1,7 +1,7 @@
 """The Winograd convolution F(4x4, 3x3) by compiled functions: 3x3, padding 1, on rows of channels in float32.
 
-The transforms are those of :mod:`mmreviewkd.ops.review_level.winograd_convolution`. ``winograd.cpp`` computes a block
-of tiles at a time, so that its transformed tiles and products never leave the caches.
+The transforms are those of :mod:`mmreviewkd.ops.review_level.winograd_convolution`. ``winograd.cpp`` computes some
+tiles or channels at a time, so that transformed values, 36 for each tile and channel, stay in the caches.
 """
 
 import torch
@@ -9,87 +9,62 @@ from torch import Tensor
 
 from .library import call
 
-VECTOR_CHANNELS = 16
-"""Channels of a vector of the widest CPUs."""
-# Transformed tiles and products that are computed at a time: about the second-level cache of a core, and, for the
-# gradient of the kernels, which all threads compute together and which reads and writes all kernels once per block, a
-# part of the last-level cache.
-BLOCK_BYTES, GRADIENT_BLOCK_BYTES = 3 * 2**19, 4 * 2**20
-LEAST_BLOCK, LEAST_GRADIENT_BLOCK = 28, 64
+# Bytes of transformed values that are computed at a time: about the second-level cache of a core, or a part of the
+# last-level cache, which all cores share.
+CORE_BYTES, SHARED_BYTES = 3 * 2**19, 8 * 2**20
+LEAST_TILES, LEAST_SHARED_TILES = 28, 64
+MOST_KERNEL_BYTES = 20 * 2**20
+"""Transformed kernels up to this size are computed at once, larger ones by groups of output channels."""
 
 
-def winograd_kernels(weight: Tensor, adjoint: bool = False) -> Tensor:
-    """Transform the weight of a convolution, ``G g G^T``.
-
-    Args:
-        weight (Tensor): ``[O, M, 3, 3]``.
-        adjoint (bool): Whether the kernels are those of the adjoint, a convolution from ``O`` to ``M`` channels with
-            the taps in reverse. Defaults to False.
-
-    Returns:
-        Tensor: The kernels as ``winograd.cpp`` expects them, ``[36, K]``.
-    """
-    weight = weight.contiguous()
-    (out, channels), steps = weight.shape[:2], (weight.stride(0), weight.stride(1))
-    if adjoint:
-        out, channels, steps = channels, out, steps[::-1]
-    kernels = weight.new_empty((36, channels * _padded(out)))
-    call('winograd_kernels', (weight, kernels), (out, channels, *steps, adjoint))
-    return kernels
-
-
-def winograd_convolution(rows: Tensor, kernels: Tensor, channels: int, bias: Tensor | None = None) -> Tensor:
+def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = None, adjoint: bool = False) -> Tensor:
     """Convolve.
 
     Args:
         rows (Tensor): ``[n, h, w, M]``.
-        kernels (Tensor): The result of :func:`winograd_kernels`.
-        channels (int): ``O``.
+        weight (Tensor): ``[O, M, 3, 3]``; with ``adjoint``, ``[M, O, 3, 3]``.
         bias (Tensor, optional): ``[O]``. Defaults to None.
+        adjoint (bool): Whether to compute the adjoint of the convolution, which is one, too, with the taps in reverse.
+            Defaults to False.
 
     Returns:
         Tensor: ``[n, h, w, O]``.
     """
-    rows = rows.contiguous()
-    output = rows.new_empty((*rows.shape[:3], channels))
-    tiles, block = _tiles(rows), _block(rows, channels, BLOCK_BYTES, LEAST_BLOCK)
-    blocks = -(-tiles // block)
-    blocks = max(1, blocks + -blocks % torch.get_num_threads())  # the same number for each thread
-    call('winograd_convolution', (rows, kernels, bias, output), (*rows.shape, channels, max(1, -(-tiles // blocks))))
+    rows, weight = rows.contiguous(), weight.contiguous()
+    steps = weight.stride()[:2]
+    out, channels = weight.shape[:2]
+    if adjoint:
+        (out, channels), steps = (channels, out), steps[::-1]
+    output = rows.new_empty((*rows.shape[:3], out))
+    if _bytes(out * channels) <= MOST_KERNEL_BYTES:
+        name, fitting = 'winograd_convolution', _fitting(channels + out, CORE_BYTES, LEAST_TILES)
+        multiple = torch.get_num_threads()  # the same number of blocks for each thread
+    else:
+        name, fitting = 'winograd_convolution_by_groups', _fitting(channels, SHARED_BYTES, LEAST_SHARED_TILES)
+        multiple = 1
+    blocks = -(-_tiles(rows) // fitting)
+    blocks = max(1, blocks + -blocks % multiple)
+    block = max(1, -(-_tiles(rows) // blocks))
+    call(name, (rows, weight, bias, output), (*rows.shape, out, *steps, adjoint, block))
     return output
 
 
-class WeightGradient:
-    """The gradient of the weight of a convolution, summed over batches.
+def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
+    """Add the gradient of the weight of a convolution in place.
 
     Args:
-        weight (Tensor): ``[O, M, 3, 3]``.
+        total (Tensor): ``[O, M, 3, 3]``, contiguous.
+        rows (Tensor): The input of the convolution, ``[n, h, w, M]``.
+        grad (Tensor): The gradient of its output, ``[n, h, w, O]``.
+
+    Returns:
+        Tensor: ``total``.
     """
-
-    def __init__(self, weight: Tensor) -> None:
-        self._weight = weight
-        self._kernels: Tensor | None = None
-
-    def add(self, rows: Tensor, grad: Tensor) -> None:
-        """Add the gradient for ``rows`` ``[n, h, w, M]`` and the gradient of the output, ``[n, h, w, O]``."""
-        rows, grad = rows.contiguous(), grad.contiguous()
-        out, channels = self._weight.shape[:2]
-        if self._kernels is None:
-            self._kernels = self._weight.new_zeros((36, channels * _padded(out)))
-        block = min(_block(rows, out, GRADIENT_BLOCK_BYTES, LEAST_GRADIENT_BLOCK), max(1, _tiles(rows)))
-        call('winograd_kernel_gradients', (rows, grad, self._kernels), (*rows.shape, out, block))
-
-    def total(self) -> Tensor:
-        """The sum, ``[O, M, 3, 3]``."""
-        total = torch.zeros_like(self._weight, memory_format=torch.contiguous_format)
-        if self._kernels is not None:
-            call('winograd_kernels_adjoint', (self._kernels, total), self._weight.shape[:2])
-        return total
-
-
-def _padded(channels: int) -> int:
-    """Channels in whole vectors of the widest CPUs; narrower vectors leave the last of them unused."""
-    return channels + -channels % VECTOR_CHANNELS
+    rows, grad = rows.contiguous(), grad.contiguous()
+    out, channels = total.shape[:2]
+    block = _fitting(channels + out, SHARED_BYTES, LEAST_SHARED_TILES)
+    call('winograd_weight_gradient', (rows, grad, total), (*rows.shape, out, max(1, min(block, _tiles(rows)))))
+    return total
 
 
 def _tiles(rows: Tensor) -> int:
@@ -97,6 +72,11 @@ def _tiles(rows: Tensor) -> int:
     return n * -(-h // 4) * -(-w // 4)
 
 
-def _block(rows: Tensor, channels: int, size: int, least: int) -> int:
-    """Tiles whose transformed values, of input and output, fit ``size`` bytes; at least ``least``."""
-    return max(least, size // (36 * rows.element_size() * (rows.shape[3] + channels)))
+def _bytes(values: int) -> int:
+    """Bytes of transformed values."""
+    return 4 * 36 * values
+
+
+def _fitting(channels: int, size: int, least: int) -> int:
+    """Tiles of some channels whose transformed values fit ``size`` bytes; at least ``least``."""
+    return max(least, size // _bytes(channels))

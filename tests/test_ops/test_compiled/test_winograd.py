@@ -6,12 +6,12 @@ import torch.nn.functional as F
 from adjoint import normal
 
 from mmreviewkd.ops.compiled import compiled_functions, winograd
-from mmreviewkd.ops.compiled.winograd import WeightGradient, winograd_convolution, winograd_kernels
+from mmreviewkd.ops.compiled.winograd import add_weight_gradient, winograd_convolution
 
 # Images, height, width, channels: whole and partial tiles, whole and partial vectors, single pixels.
 CASES = [
     ((2, 8, 12), 16, 32), ((2, 7, 6), 5, 3), ((1, 9, 13), 65, 40), ((3, 1, 1), 16, 48), ((2, 5, 4), 33, 17),
-    ((1, 30, 3), 1, 1), ((5, 4, 4), 20, 64), ((1, 2, 11), 64, 15)]
+    ((1, 30, 3), 1, 1), ((5, 4, 4), 20, 64), ((1, 2, 11), 64, 15), ((2, 6, 5), 130, 70)]
 cases = pytest.mark.parametrize(('size', 'channels', 'out'), CASES)
 
 
@@ -20,10 +20,13 @@ def _compiled():
     assert compiled_functions() is not None, 'the tests need a C++ compiler'
 
 
-@pytest.fixture(params=['one block', 'blocks'])
-def _blocks(request, monkeypatch):
-    if request.param == 'blocks':
-        for name in ('LEAST_BLOCK', 'LEAST_GRADIENT_BLOCK', 'BLOCK_BYTES', 'GRADIENT_BLOCK_BYTES'):
+@pytest.fixture(params=['as they fit', 'few tiles at a time', 'by groups', 'few tiles by groups'])
+def _parts(request, monkeypatch):
+    """The parts that are computed at a time."""
+    if 'groups' in request.param:
+        monkeypatch.setattr(winograd, 'MOST_KERNEL_BYTES', 0)
+    if 'few' in request.param:
+        for name in ('LEAST_TILES', 'LEAST_SHARED_TILES', 'CORE_BYTES', 'SHARED_BYTES'):
             monkeypatch.setattr(winograd, name, 3)
 
 
@@ -44,11 +47,10 @@ def expected(rows, weight, grad):
 
 
 def found(rows, weight, grad):
-    gradient = WeightGradient(weight)
-    gradient.add(rows, grad)
+    total = torch.zeros_like(weight, memory_format=torch.contiguous_format)
     return (
-        winograd_convolution(rows, winograd_kernels(weight), len(weight)),
-        winograd_convolution(grad, winograd_kernels(weight, adjoint=True), weight.shape[1]), gradient.total())
+        winograd_convolution(rows, weight), winograd_convolution(grad, weight, adjoint=True),
+        add_weight_gradient(total, rows, grad))
 
 
 def assert_close(found, expected):
@@ -57,25 +59,24 @@ def assert_close(found, expected):
 
 
 @cases
-@pytest.mark.usefixtures('_blocks')
+@pytest.mark.usefixtures('_parts')
 def test_equals_conv2d_with_its_gradients(size, channels, out):
     rows, weight, grad, bias = inputs(size, channels, out)
     assert_close(found(rows, weight, grad), expected(rows, weight, grad))
-    with_bias = winograd_convolution(rows, winograd_kernels(weight), out, bias)
+    with_bias = winograd_convolution(rows, weight, bias)
     assert_close([with_bias], [convolution(rows.double(), weight.double(), bias.double())])
 
 
-@cases
-def test_gradients_of_the_weight_are_summed(size, channels, out):
-    rows, weight, grad, _ = inputs(size, channels, out)
-    gradient = WeightGradient(weight)
-    assert torch.equal(gradient.total(), torch.zeros_like(weight))
-    gradient.add(rows, grad)
-    gradient.add(2 * rows, grad)
-    assert_close([gradient.total()], [3 * expected(rows, weight, grad)[2]])
+def test_gradients_of_the_weight_are_summed():
+    rows, weight, grad, _ = inputs(*CASES[2])
+    total = weight.clone()
+    assert add_weight_gradient(add_weight_gradient(total, rows, grad), 2 * rows, grad) is total
+    assert_close([total], [weight.double() + 3 * expected(rows, weight, grad)[2]])
 
 
-def test_any_number_of_threads_and_any_batch_computes_the_same():
+@pytest.mark.parametrize('most', [0, winograd.MOST_KERNEL_BYTES])
+def test_any_number_of_threads_and_any_batch_computes_the_same(most, monkeypatch):
+    monkeypatch.setattr(winograd, 'MOST_KERNEL_BYTES', most)
     rows, weight, grad, _ = inputs((6, 15, 13), 41, 37)
     threads = torch.get_num_threads()
     try:
@@ -99,5 +100,6 @@ def test_tensors_that_are_not_contiguous_are_read_as_they_are():
 
 
 def test_an_empty_batch():
-    kernels = winograd_kernels(torch.ones(3, 4, 3, 3))
-    assert winograd_convolution(torch.zeros(0, 8, 8, 4), kernels, 3).shape == (0, 8, 8, 3)
+    rows, weight = torch.zeros(0, 8, 8, 4), torch.ones(3, 4, 3, 3)
+    output = winograd_convolution(rows, weight)
+    assert output.shape == (0, 8, 8, 3) and torch.equal(add_weight_gradient(weight.clone(), rows, output), weight)
