@@ -242,34 +242,40 @@ float* workspace(Kind kind, int64_t size) {
   return memory[kind].get();
 }
 
-// 4. Weights. The value of output channel o, input channel m and tap t is at data[o * step_out + m * step_in + t], or at
-// 8 - t instead of t if `flipped`.
+// 4. Weights. The value of output channel o, input channel m and tap t is at
+// data[o * step_out + m * step_in + t * step_tap].
 
 struct Weight {
   const float* data;
-  int64_t out, in, step_out, step_in;
-  bool flipped;
+  int64_t out, in, step_out, step_in, step_tap;
 
   int64_t padded_out() const { return padded(out); }
   int64_t group(int64_t first) const { return std::min<int64_t>(GROUP, padded_out() - first); }
 };
 
-// The kernels G g G^T of a group of output channels, [36, in, channels of the group]; channels that fill the last
-// vector are zero. `count` input channels are transformed, from `m` on.
+// The kernels G g G^T of a group of output channels: for each of the 36 points [in, channels of the group], and some
+// values that keep the points apart. Channels that fill the last vector are zero. `count` input channels are transformed,
+// from `m` on.
+inline int64_t kernels_of_point(int64_t in, int64_t width) { return in * width + WIDTH; }
+
 void kernels_of_group(const Weight& weight, int64_t group, int64_t m, int64_t count, float* kernels) {
   const int64_t width = weight.group(group), last = m + count;
   for (int64_t o = group; o < group + width; o += WIDTH)
     for (int64_t i = m; i < last; ++i) {
       Vector taps[9]{}, half[18], line[6];
-      for (int64_t k = 0; k < std::min<int64_t>(WIDTH, weight.out - o); ++k) {
-        const float* from = weight.data + (o + k) * weight.step_out + i * weight.step_in;
-        for (int t = 0; t < 9; ++t) taps[t][k] = from[weight.flipped ? 8 - t : t];
+      const float* from = weight.data + o * weight.step_out + i * weight.step_in;
+      if (o + WIDTH <= weight.out) {
+        for (int t = 0; t < 9; ++t)
+          for (int k = 0; k < WIDTH; ++k) taps[t][k] = from[k * weight.step_out + t * weight.step_tap];
+      } else {
+        for (int t = 0; t < 9; ++t)
+          for (int64_t k = 0; k < weight.out - o; ++k) taps[t][k] = from[k * weight.step_out + t * weight.step_tap];
       }
       for (int j = 0; j < 3; ++j) times_kernel_transform(taps + j, half + j, 3, 3);
       for (int p = 0; p < 6; ++p) {
         times_kernel_transform(half + 3 * p, line, 1, 1);
         for (int j = 0; j < 6; ++j)
-          store(kernels + ((6 * p + j) * weight.in + i) * width + o - group, line[j]);
+          store(kernels + (6 * p + j) * kernels_of_point(weight.in, width) + i * width + o - group, line[j]);
       }
     }
 }
@@ -293,7 +299,7 @@ inline void products_of_group(
     float* products, int64_t step_point_out, int64_t step_out) {
   for (int point = 0; point < POINTS; ++point)
     product_of(
-        count, width / WIDTH, tiles + point * step_point, step, 1, kernels + point * in * width, width,
+        count, width / WIDTH, tiles + point * step_point, step, 1, kernels + point * kernels_of_point(in, width), width,
         products + point * step_point_out, step_out, in);
 }
 
@@ -305,17 +311,18 @@ extern "C" {
 // one. Each thread computes all channels of `block` tiles at a time. For kernels that fit a cache.
 void winograd_convolution(
     const float* map, const float* weight_data, const float* bias, float* output, int64_t images, int64_t height,
-    int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t flipped,
+    int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap,
     int64_t block, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
-  const Weight weight{weight_data, out, in, step_weight_out, step_weight_in, flipped != 0};
+  const Weight weight{weight_data, out, in, step_weight_out, step_weight_in, step_tap};
   const int64_t padded_out = weight.padded_out(), step = spaced(in), step_out = spaced(padded_out);
-  float* kernels = workspace(SHARED, POINTS * in * padded_out);
+  const int64_t group_size = POINTS * kernels_of_point(in, GROUP);
+  float* kernels = workspace(SHARED, (padded_out + GROUP - 1) / GROUP * group_size);
 #pragma omp parallel num_threads(threads)
   {
 #pragma omp for collapse(2) schedule(static)
     for (int64_t o = 0; o < padded_out; o += GROUP)
-      for (int64_t m = 0; m < in; ++m) kernels_of_group(weight, o, m, 1, kernels + POINTS * in * o);
+      for (int64_t m = 0; m < in; ++m) kernels_of_group(weight, o, m, 1, kernels + o / GROUP * group_size);
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < from.tiles(); first += block) {
       const int64_t count = std::min(block, from.tiles() - first);
@@ -329,7 +336,7 @@ void winograd_convolution(
       }
       for (int64_t o = 0; o < padded_out; o += GROUP)
         products_of_group(
-            tiles, count * step, step, kernels + POINTS * in * o, in, weight.group(o), count, products + o,
+            tiles, count * step, step, kernels + o / GROUP * group_size, in, weight.group(o), count, products + o,
             count * step_out, step_out);
       for (int64_t tile = 0; tile < count; ++tile) {
         const Place at(to, first + tile);
@@ -345,10 +352,10 @@ void winograd_convolution(
 // The same. All threads transform `block` tiles, then each computes some groups of channels of these. For larger kernels.
 void winograd_convolution_by_groups(
     const float* map, const float* weight_data, const float* bias, float* output, int64_t images, int64_t height,
-    int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t flipped,
+    int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap,
     int64_t block, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
-  const Weight weight{weight_data, out, in, step_weight_out, step_weight_in, flipped != 0};
+  const Weight weight{weight_data, out, in, step_weight_out, step_weight_in, step_tap};
   const int64_t step = spaced(in), step_out = spaced(GROUP);
   float* tiles = workspace(SHARED, POINTS * block * step);
   for (int64_t first = 0; first < from.tiles(); first += block) {
@@ -364,8 +371,8 @@ void winograd_convolution_by_groups(
       }
 #pragma omp for schedule(static)
       for (int64_t o = 0; o < weight.padded_out(); o += GROUP) {
-        float* kernels = workspace(PRIVATE, POINTS * (in * GROUP + block * step_out));
-        float* products = kernels + POINTS * in * GROUP;
+        float* kernels = workspace(PRIVATE, POINTS * (kernels_of_point(in, GROUP) + block * step_out));
+        float* products = kernels + POINTS * kernels_of_point(in, GROUP);
         kernels_of_group(weight, o, 0, in, kernels);
         products_of_group(
             tiles, count * step, step, kernels, in, weight.group(o), count, products, count * step_out, step_out);

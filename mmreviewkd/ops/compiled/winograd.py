@@ -30,11 +30,14 @@ def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = Non
     Returns:
         Tensor: ``[n, h, w, O]``.
     """
-    rows, weight = rows.contiguous(), weight.contiguous()
-    steps = weight.stride()[:2]
-    out, channels = weight.shape[:2]
+    rows = rows.contiguous()
+    if weight.stride(2) != 3 * weight.stride(3):  # the taps are evenly spaced in contiguous and channels_last weights
+        weight = weight.contiguous()
+    out, channels, *_ = weight.shape
+    step_out, step_in, _, step_tap = weight.stride()
     if adjoint:
-        (out, channels), steps = (channels, out), steps[::-1]
+        out, channels, step_out, step_in, step_tap = channels, out, step_in, step_out, -step_tap
+        weight = weight[..., 2:, 2:]  # begins at the last tap
     output = rows.new_empty((*rows.shape[:3], out))
     if _bytes(out * channels) <= MOST_KERNEL_BYTES:
         name, fitting = 'winograd_convolution', _fitting(channels + out, CORE_BYTES, LEAST_TILES)
@@ -45,7 +48,7 @@ def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = Non
     blocks = -(-_tiles(rows) // fitting)
     blocks = max(1, blocks + -blocks % multiple)
     block = max(1, -(-_tiles(rows) // blocks))
-    call(name, (rows, weight, bias, output), (*rows.shape, out, *steps, adjoint, block))
+    call(name, (rows, weight, bias, output), (*rows.shape, out, step_out, step_in, step_tap, block))
     return output
 
 

@@ -92,11 +92,13 @@ def test_any_number_of_threads_and_any_batch_computes_the_same(most, monkeypatch
         assert torch.equal(whole[4:], part)
 
 
-def test_tensors_that_are_not_contiguous_are_read_as_they_are():
+@pytest.mark.parametrize('lay_out', [
+    lambda weight: weight.transpose(2, 3), lambda weight: weight.contiguous(memory_format=torch.channels_last),
+    lambda weight: weight.transpose(0, 1).contiguous().transpose(0, 1)], ids=['transposed', 'channels_last', 'adjoint'])
+def test_tensors_that_are_not_contiguous_are_read_as_they_are(lay_out):
     rows, weight, grad, _ = inputs((2, 8, 8), 6, 7)
-    assert_close(
-        found(rows.transpose(1, 2), weight.transpose(2, 3), grad.transpose(1, 2)),
-        expected(rows.transpose(1, 2), weight.transpose(2, 3), grad.transpose(1, 2)))
+    rows, weight, grad = rows.transpose(1, 2), lay_out(weight), grad.transpose(1, 2)
+    assert_close(found(rows, weight, grad), expected(rows, weight, grad))
 
 
 def test_an_empty_batch():
