@@ -26,7 +26,8 @@ LEAST_CHANNELS = 32
 """Least ``M``: matrix products with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
-
+LEAST_SAVED = 2**25
+"""Products of channels per pixel that ``conv2`` saves at which the fast way pays for smaller maps, too."""
 
 VECTOR_CHANNELS = 16
 """Channels of a vector of the widest CPUs. The compiled sum of the composed convolution is slow for channels that are
@@ -67,7 +68,7 @@ class CostConstants(NamedTuple):
 # Measured and rounded: `python tools/measure_costs.py` times whole levels, forward and backward pass, in float32, on
 # CPUs with two cores. Compiled: on one of Intel with AVX-512, with all its instructions and with AVX2 at most. Tensor
 # operations: on two of AMD. With AVX-512 the direct convolution is so fast that they pay less often.
-COSTS_COMPILED = CostConstants(0.9, 22, 1.9, 11, 0.27, 7.5, 80, True)
+COSTS_COMPILED = CostConstants(0.88, 40, 4, 24, 0.4, 3.5, 90, True)
 COSTS_OF_AVX2 = CostConstants(0.85, 32, 1.9, 0, 0.16, 22, 380)
 COSTS_OF_AVX512 = CostConstants(0.78, 28, 4.9, 0, 0.25, 45, 600)
 
@@ -169,20 +170,20 @@ def plan_level(
     smallest = shape.batch * min(shape.size[0] * shape.size[1], shape.target_size[0] * shape.target_size[1])
     if smallest < LEAST_PIXELS:
         return LevelPlan('plain', f'{smallest} pixels in the batch are too few for the fast way', shape)
+    if implementation == 'auto' and prefer == 'time' and shape.mid_channels < LEAST_CHANNELS:
+        return LevelPlan('plain', f'{shape.mid_channels} channels are too narrow for the fast way to pay', shape, dtype)
+    costs = convolution_costs(shape, device, dtype)
+    convolution = cheapest_convolution(costs)
     reason = "implementation='fast'"
     if implementation == 'auto' and prefer == 'memory':
         reason = "prefer='memory'"
     elif implementation == 'auto':
         values = shape.pixels * shape.mid_channels
-        if shape.mid_channels < LEAST_CHANNELS:
-            return LevelPlan(
-                'plain', f'{shape.mid_channels} channels are too narrow for the fast way to pay', shape, dtype)
-        if values < LEAST_MAP:
+        saved = (1 - costs.get(convolution, 1)) * shape.target_pixels * shape.mid_channels * shape.out_channels
+        if values < LEAST_MAP and saved < LEAST_SAVED:
             return LevelPlan('plain', f'maps of {values} values are too small for the fast way to pay', shape, dtype)
-        reason = f'maps of {values} values are worth not keeping'
-    costs = convolution_costs(shape, device, dtype)
-    plan = _fast_plan(shape, device, dtype, cheapest_convolution(costs), reason, prefer)
-    return replace(plan, costs=costs)
+        reason = f'maps of {values} values are worth not keeping' if values >= LEAST_MAP else 'conv2 saves enough'
+    return replace(_fast_plan(shape, device, dtype, convolution, reason, prefer), costs=costs)
 
 
 def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> dict[str, LevelPlan]:
