@@ -1,4 +1,4 @@
-"""Check that ``torch.compile`` works on this machine before a training relies on it."""
+"""Whether ``torch.compile`` works on this machine, and whether it is tracing."""
 
 import logging
 
@@ -8,6 +8,16 @@ from torch import Tensor
 from torch._dynamo.exc import BackendCompilerFailed
 
 from .errors import described
+
+try:
+    from torch.compiler import is_compiling as _is_compiling
+except ImportError:  # torch 2.1
+    from torch._dynamo.external_utils import is_compiling as _is_compiling
+
+
+def is_compiling() -> bool:
+    """Whether ``torch.compile`` is tracing, which optimizes modules, but not the fast functions of this package."""
+    return _is_compiling()
 
 
 def options_that_work(options: dict | None, device: torch.device, where: str) -> dict | None:

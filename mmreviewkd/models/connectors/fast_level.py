@@ -10,14 +10,10 @@ from torch.nn.modules import module as module_state
 
 from mmreviewkd.ops import resize_nearest
 from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, Unnormalized, review_level
+from mmreviewkd.utils.autocast import autocast_dtype
 
 from .attention_based_fusion import AttentionBasedFusion
 from .review_block import KERNEL_SIZES
-
-try:
-    from torch.compiler import is_compiling as _is_compiling
-except ImportError:  # torch 2.1
-    from torch._dynamo.external_utils import is_compiling as _is_compiling
 
 _CONV = dict(stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _HOOKS = ('_forward_hooks', '_forward_pre_hooks', '_backward_hooks', '_backward_pre_hooks')
@@ -137,7 +133,7 @@ def map_dtype(block: nn.Module, feature_dtype: torch.dtype, device: torch.device
     if len(dtypes) != 1 or any(p.device != device for p in block.parameters()):
         return None
     parameters, = dtypes
-    autocast = _autocast_dtype(device.type)
+    autocast = autocast_dtype(device.type)
     if autocast is None:
         return parameters if feature_dtype == parameters and parameters.itemsize >= 4 else None
     fits = parameters == torch.float32 and feature_dtype in (torch.float32, torch.float16, torch.bfloat16)
@@ -171,11 +167,6 @@ def obstacle(block: nn.Module) -> str | None:
     return 'att_conv is not as built'
 
 
-def is_compiling() -> bool:
-    """Whether ``torch.compile`` is tracing; the compiler optimizes the plain modules, but not the fast path."""
-    return _is_compiling()
-
-
 def _is_plain_pair(pair: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int]) -> bool:
     if type(pair) is not nn.Sequential or len(pair) != 2 or type(pair[1]) is not nn.BatchNorm2d:
         return False
@@ -196,11 +187,3 @@ def _is_plain_conv(conv: nn.Module, kernel_size: tuple[int, int], padding: tuple
 def is_plain_parameter(value: object) -> bool:
     """Whether a value is a parameter as modules are built with, neither a subclass nor computed from others."""
     return type(value) is nn.Parameter
-
-
-def _autocast_dtype(device_type: str) -> torch.dtype | None:
-    if hasattr(torch, 'get_autocast_dtype'):
-        return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
-    if device_type == 'cpu':
-        return torch.get_autocast_cpu_dtype() if torch.is_autocast_cpu_enabled() else None
-    return torch.get_autocast_gpu_dtype() if torch.is_autocast_enabled() else None

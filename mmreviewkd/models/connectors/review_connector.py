@@ -18,13 +18,14 @@ from mmreviewkd.ops.review_level import (
 )
 from mmreviewkd.registry import MODELS
 from mmreviewkd.utils.checks import choice, flag
+from mmreviewkd.utils.compiling import is_compiling
 from mmreviewkd.utils.errors import strict_keys
 
 from .addition_fusion import AdditionFusion
 from .attention_based_fusion import AttentionBasedFusion
 from .base_connector import BaseConnector
 from .checks import check_channels, check_levels, resolve_mid_channels
-from .fast_level import fast_level, is_compiling, map_dtype, obstacle, plain_level, trial
+from .fast_level import fast_level, map_dtype, obstacle, plain_level, trial
 from .measured_choice import Candidate, MeasuredChoice
 from .recomputation import checkpointed
 from .review_block import check_kernel_size

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from mmreviewkd.models.connectors.fast_level import is_compiling
 from mmreviewkd.ops.compiled import is_compiled
 from mmreviewkd.ops.compiled.winograd import winograd_convolution
+from mmreviewkd.utils.autocast import autocast_dtype
+from mmreviewkd.utils.compiling import is_compiling
 
 _SETTINGS = dict(kernel_size=(3, 3), stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _PADDINGS = ((1, 1), 'same')
@@ -32,7 +33,7 @@ class FrozenConv2d(nn.Conv2d):
     def _pays(self, inputs: Tensor) -> bool:
         if type(inputs) is not Tensor or torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing():
             return False
-        if inputs.dim() != 4 or inputs.shape[1] != self.in_channels or torch.is_autocast_cpu_enabled():
+        if inputs.dim() != 4 or inputs.shape[1] != self.in_channels or autocast_dtype('cpu') is not None:
             return False
         n, _, h, w = inputs.shape
         return n * -(-h // 4) * -(-w // 4) >= LEAST_TILES and is_compiled(inputs) and is_compiled(self.weight)

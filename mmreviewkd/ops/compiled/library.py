@@ -1,6 +1,6 @@
 """Compile the C++ functions for CPUs on the machine that runs them, and load them.
 
-The functions are compiled once for each CPU, by the C++ compiler of the system (``CXX``, or ``c++``), in two seconds,
+The functions are compiled once for each CPU, by the C++ compiler of the system (``CXX``, or ``c++``), in some seconds,
 and kept where PyTorch keeps what it compiles (``TORCH_EXTENSIONS_DIR``, or ``~/.cache/torch_extensions``). Where that
 fails, tensor operations compute the same.
 """
@@ -41,8 +41,9 @@ def compiled_functions() -> ctypes.CDLL | None:
         library = ctypes.CDLL(str(_compile()))
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:  # RuntimeError: no home directory
         print_log(
-            'The review path is computed by tensor operations alone, which takes longer, as its C++ functions were not '
-            f'compiled ({_reason(error)}). A C++ compiler is searched for as $CXX or c++.', 'current', logging.INFO)
+            'Review path and teacher are computed by tensor operations alone, which takes longer, as the C++ functions '
+            f'were not compiled ({_reason(error)}). A C++ compiler is searched for as $CXX or c++.', 'current',
+            logging.INFO)
         return None
     for name, (pointers, sizes) in FUNCTIONS.items():
         function = getattr(library, name)
@@ -79,7 +80,7 @@ def _compile() -> Path:
                 [*compiler.split(), *OPTIONS, '-o', str(output), *map(str, SOURCES)], check=True, capture_output=True,
                 text=True, timeout=MOST_SECONDS)
             os.replace(output, library)
-        print_log(f'The C++ functions of the review path were compiled: {library}', 'current', logging.INFO)
+        print_log(f'The C++ functions were compiled: {library}', 'current', logging.INFO)
     return library
 
 

@@ -30,7 +30,7 @@ def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = Non
     Returns:
         Tensor: ``[n, h, w, O]``.
     """
-    rows = rows.contiguous()
+    rows, bias = rows.contiguous(), None if bias is None else bias.contiguous()
     if weight.stride(2) != 3 * weight.stride(3):  # the taps are evenly spaced in contiguous and channels_last weights
         weight = weight.contiguous()
     out, channels, *_ = weight.shape

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from mmreviewkd.models.distillers.frozen_convolution import FrozenConv2d
 from mmreviewkd.models.distillers.frozen_network import FrozenNetwork
 from mmreviewkd.models.taps import FeatureTaps
 from mmreviewkd.models.taps.probe import probe
@@ -50,6 +51,20 @@ def test_gives_the_features_of_the_network_in_eval_mode_up_to_the_tap(network, o
     torch.testing.assert_close(level, network.eval().norm(network.conv(images)), rtol=1e-4, atol=1e-5)
     assert found.model.heads == heads and not level.requires_grad
     assert isinstance(found.model.norm, nn.Identity) == optimize
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_convolutions_by_winograds_algorithm_are_as_exact_as_others(memory_format):
+    torch.manual_seed(0)
+    model = nn.Sequential(*(
+        nn.Sequential(nn.Conv2d(channels, 32, 3, 1, 1), nn.BatchNorm2d(32), nn.ReLU()) for channels in [3] + [32] * 8))
+    images, taps = torch.randn(4, 3, 20, 20), FeatureTaps(['5', '8'])
+    found = FrozenNetwork(copy.deepcopy(model), taps, probe(model, taps), nn.Conv2d(1, 1, 1))
+    found.apply(lambda network: network.to(memory_format=memory_format))
+    assert sum(isinstance(module, FrozenConv2d) for module in found.model.modules()) == 8
+    exact = FrozenNetwork(copy.deepcopy(model), taps, probe(model, taps), nn.Conv2d(1, 1, 1).double(), optimize=False)
+    for level, expected in zip(found.levels(images), exact.levels(images.double())):
+        torch.testing.assert_close(level.double(), expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_draws_no_random_numbers_and_is_no_part_of_its_owner(network):

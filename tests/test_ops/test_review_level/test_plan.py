@@ -95,6 +95,14 @@ def test_chunks_hold_at_least_an_image_and_at_most_the_batch():
     assert images_per_chunk(shape(64, (999, 999), 1, 999, 1, None), torch.device('cuda'), torch.float32) == 64
 
 
+@pytest.mark.parametrize('constants', [COSTS_COMPILED], ids=['compiled'], indirect=True)
+@pytest.mark.parametrize(('arguments', 'way'), [
+    ((8, (7, 7), 1024, 256, 2048, (1, 1)), 'fast'),  # 100,352 values, but 206 million products of channels
+    ((1, (16, 16), 256, 256, 256, (8, 8)), 'plain')])
+def test_small_maps_pay_where_the_convolution_saves_enough(constants, arguments, way):
+    assert plan(*arguments).way == way
+
+
 @pytest.mark.parametrize(('arguments', 'way'), [
     ((64, (32, 32), 8, 64, 8, None), 'fast'), ((64, (1, 1), 8, 256, 8, None), 'plain'),
     ((128, (28, 28), 8, 16, 8, None), 'plain')])
