@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as module_state
 
 from mmreviewkd.ops import resize_nearest
+from mmreviewkd.ops.convolve_padded import convolve_padded
 from mmreviewkd.ops.review_level import BatchNorm, LevelPlan, Unnormalized, review_level
 from mmreviewkd.utils.autocast import autocast_dtype
 
@@ -50,7 +51,8 @@ def plain_level(
     """Compute ``block(feature, residual, target_size)`` by its modules, on CPUs with the fast path's normalizations.
 
     On CPUs the library's normalization of channels_last maps of many pixels is less accurate, see
-    :mod:`mmreviewkd.ops.review_level.normalization`. On other devices the block itself is called.
+    :mod:`mmreviewkd.ops.review_level.normalization`; single pixels are convolved by one tap. On other devices the block
+    itself is called.
 
     Args:
         block (AttentionBasedFusion): The level; the running statistics of its normalizations are updated.
@@ -68,7 +70,7 @@ def plain_level(
     _count_batch(norm1, norm2)
     own = Unnormalized(conv1(feature), _batch_norm(norm1)).normalized()
     fused = resize_nearest(block.fuse(own, residual), target_size)
-    return Unnormalized(conv2(fused), _batch_norm(norm2)), fused
+    return Unnormalized(convolve_padded(fused, conv2.weight), _batch_norm(norm2)), fused
 
 
 def trial(block: AttentionBasedFusion, feature: Tensor, plan: LevelPlan) -> Callable[[], None]:

@@ -31,7 +31,7 @@ CPU = ('vendor_id', 'cpu family', 'model', 'flags', 'CPU implementer', 'CPU part
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
     coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6), weigh=(3, 2), weigh_adjoint=(6, 4),
-    winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9), winograd_weight_gradient=(3, 6))
+    winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9), winograd_weight_gradient=(3, 9))
 
 
 @functools.cache

@@ -259,38 +259,63 @@ struct Weight {
 inline int64_t kernels_of_point(int64_t in, int64_t width) { return in * width + WIDTH; }
 
 void kernels_of_group(const Weight& weight, int64_t group, int64_t m, int64_t count, float* kernels) {
-  const int64_t width = weight.group(group), last = m + count;
+  const int64_t width = weight.group(group);
   for (int64_t o = group; o < group + width; o += WIDTH)
-    for (int64_t i = m; i < last; ++i) {
-      Vector taps[9]{}, half[18], line[6];
-      const float* from = weight.data + o * weight.step_out + i * weight.step_in;
-      if (o + WIDTH <= weight.out) {
-        for (int t = 0; t < 9; ++t)
-          for (int k = 0; k < WIDTH; ++k) taps[t][k] = from[k * weight.step_out + t * weight.step_tap];
-      } else {
-        for (int t = 0; t < 9; ++t)
-          for (int64_t k = 0; k < weight.out - o; ++k) taps[t][k] = from[k * weight.step_out + t * weight.step_tap];
+    for (int64_t first = m; first < m + count; first += WIDTH) {
+      const int64_t out = std::min<int64_t>(WIDTH, weight.out - o), in = std::min<int64_t>(WIDTH, m + count - first);
+      float taps[9][WIDTH][WIDTH]{};  // of tap, output channel, input channel
+      for (int64_t k = 0; k < out; ++k) {
+        const float* from = weight.data + (o + k) * weight.step_out + first * weight.step_in;
+        if (weight.step_in == 1 && in == WIDTH) {
+          for (int t = 0; t < 9; ++t) store(taps[t][k], load<Vector>(from + t * weight.step_tap));
+        } else {
+          for (int64_t i = 0; i < in; ++i)
+            for (int t = 0; t < 9; ++t) taps[t][k][i] = from[i * weight.step_in + t * weight.step_tap];
+        }
       }
-      for (int j = 0; j < 3; ++j) times_kernel_transform(taps + j, half + j, 3, 3);
-      for (int p = 0; p < 6; ++p) {
-        times_kernel_transform(half + 3 * p, line, 1, 1);
-        for (int j = 0; j < 6; ++j)
-          store(kernels + (6 * p + j) * kernels_of_point(weight.in, width) + i * width + o - group, line[j]);
+      for (int64_t i = 0; i < in; ++i) {
+        Vector found[9], half[18], line[6];
+        for (int t = 0; t < 9; ++t)
+          for (int k = 0; k < WIDTH; ++k) found[t][k] = taps[t][k][i];
+        for (int j = 0; j < 3; ++j) times_kernel_transform(found + j, half + j, 3, 3);
+        for (int p = 0; p < 6; ++p) {
+          times_kernel_transform(half + 3 * p, line, 1, 1);
+          for (int j = 0; j < 6; ++j)
+            store(kernels + (6 * p + j) * kernels_of_point(weight.in, width) + (first + i) * width + o - group, line[j]);
+        }
       }
     }
 }
 
-// The adjoint for one vector of output channels and one input channel: adds to the gradients of `count` weights. The 36
-// values of a kernel are `step` floats apart, the weights `step_weight`.
-void add_kernel_gradient(const float* kernels, int64_t step, float* weight, int64_t step_weight, int64_t count) {
-  Vector line[6], half[18], taps[9];
-  for (int i = 0; i < 6; ++i) {
-    for (int j = 0; j < 6; ++j) line[j] = load<Vector>(kernels + (6 * i + j) * step);
-    times_transposed_kernel_transform(line, half + 3 * i, 1, 1);
+// The adjoint for a vector of output channels, of which `out` are there, and at most WIDTH input channels: adds to the
+// gradients of the weights at `weight`. Kernels of two input channels are `step` floats apart, their 36 values
+// `step_point`.
+void add_kernel_gradients(
+    const float* kernels, int64_t step, int64_t step_point, int64_t in, int64_t out, float* weight, int64_t step_out,
+    int64_t step_in, int64_t step_tap) {
+  float taps[WIDTH][9][WIDTH];  // of input channel, tap, output channel
+  for (int64_t i = 0; i < in; ++i) {
+    Vector line[6], half[18], found[9];
+    for (int p = 0; p < 6; ++p) {
+      for (int j = 0; j < 6; ++j) line[j] = load<Vector>(kernels + i * step + (6 * p + j) * step_point);
+      times_transposed_kernel_transform(line, half + 3 * p, 1, 1);
+    }
+    for (int j = 0; j < 3; ++j) times_transposed_kernel_transform(half + j, found + j, 3, 3);
+    for (int t = 0; t < 9; ++t) store(taps[i][t], found[t]);
   }
-  for (int j = 0; j < 3; ++j) times_transposed_kernel_transform(half + j, taps + j, 3, 3);
-  for (int64_t i = 0; i < count; ++i)
-    for (int t = 0; t < 9; ++t) weight[i * step_weight + t] += taps[t][i];
+  for (int64_t o = 0; o < out; ++o) {
+    float* to = weight + o * step_out;
+    if (step_in == 1 && in == WIDTH) {
+      for (int t = 0; t < 9; ++t) {
+        Vector total = load<Vector>(to + t * step_tap);
+        for (int i = 0; i < WIDTH; ++i) total[i] += taps[i][t][o];
+        store(to + t * step_tap, total);
+      }
+    } else {
+      for (int64_t i = 0; i < in; ++i)
+        for (int t = 0; t < 9; ++t) to[i * step_in + t * step_tap] += taps[i][t][o];
+    }
+  }
 }
 
 // Products [36, count, width] of transformed tiles with the kernels of a group, at any distance of rows.
@@ -322,7 +347,8 @@ void winograd_convolution(
   {
 #pragma omp for collapse(2) schedule(static)
     for (int64_t o = 0; o < padded_out; o += GROUP)
-      for (int64_t m = 0; m < in; ++m) kernels_of_group(weight, o, m, 1, kernels + o / GROUP * group_size);
+      for (int64_t m = 0; m < in; m += WIDTH)
+        kernels_of_group(weight, o, m, std::min<int64_t>(WIDTH, in - m), kernels + o / GROUP * group_size);
 #pragma omp for schedule(static)
     for (int64_t first = 0; first < from.tiles(); first += block) {
       const int64_t count = std::min(block, from.tiles() - first);
@@ -389,11 +415,11 @@ void winograd_convolution_by_groups(
   }
 }
 
-// Adds to the gradient [out, in, 9] of the weight, from the input of the convolution and the gradient of its output.
+// Adds to the gradient of the weight, from the input of the convolution and the gradient of its output.
 // All threads transform `block` tiles of both, then each computes the gradients of some pairs of channels.
 void winograd_weight_gradient(
     const float* map, const float* grad, float* weight, int64_t images, int64_t height, int64_t width, int64_t in,
-    int64_t out, int64_t block, int threads) {
+    int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap, int64_t block, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
   const int64_t padded_out = padded(out), step = spaced(in), step_out = spaced(padded_out);
   float* tiles = workspace(SHARED, POINTS * block * (step + step_out));
@@ -424,10 +450,12 @@ void winograd_weight_gradient(
                 some, group / WIDTH, tiles + point * count * step + m, 1, step, grads + point * count * step_out + o,
                 step_out, kernels + point * some * group, group, count);
           for (int64_t k = 0; k < std::min(group, out - o); k += WIDTH)
-            for (int64_t i = 0; i < some; ++i)
-              add_kernel_gradient(
-                  kernels + i * group + k, some * group, weight + ((o + k) * in + m + i) * 9, 9 * in,
-                  std::min<int64_t>(WIDTH, out - o - k));
+            for (int64_t i = 0; i < some; i += WIDTH)
+              add_kernel_gradients(
+                  kernels + i * group + k, group, some * group, std::min<int64_t>(WIDTH, some - i),
+                  std::min<int64_t>(WIDTH, out - o - k),
+                  weight + (o + k) * step_weight_out + (m + i) * step_weight_in, step_weight_out, step_weight_in,
+                  step_tap);
         }
     }
   }

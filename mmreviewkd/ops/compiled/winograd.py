@@ -31,8 +31,7 @@ def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = Non
         Tensor: ``[n, h, w, O]``.
     """
     rows, bias = rows.contiguous(), None if bias is None else bias.contiguous()
-    if weight.stride(2) != 3 * weight.stride(3):  # the taps are evenly spaced in contiguous and channels_last weights
-        weight = weight.contiguous()
+    weight = weight if _evenly_spaced(weight) else weight.contiguous()
     out, channels, *_ = weight.shape
     step_out, step_in, _, step_tap = weight.stride()
     if adjoint:
@@ -56,18 +55,27 @@ def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
     """Add the gradient of the weight of a convolution in place.
 
     Args:
-        total (Tensor): ``[O, M, 3, 3]``, contiguous.
+        total (Tensor): ``[O, M, 3, 3]``, contiguous or channels_last.
         rows (Tensor): The input of the convolution, ``[n, h, w, M]``.
         grad (Tensor): The gradient of its output, ``[n, h, w, O]``.
 
     Returns:
         Tensor: ``total``.
     """
+    if not _evenly_spaced(total):
+        raise ValueError(f'total must be contiguous or channels_last, but has the strides {total.stride()}')
     rows, grad = rows.contiguous(), grad.contiguous()
-    out, channels = total.shape[:2]
-    block = _fitting(channels + out, SHARED_BYTES, LEAST_SHARED_TILES)
-    call('winograd_weight_gradient', (rows, grad, total), (*rows.shape, out, max(1, min(block, _tiles(rows)))))
+    out, channels, *_ = total.shape
+    step_out, step_in, _, step_tap = total.stride()
+    block = max(1, min(_fitting(channels + out, SHARED_BYTES, LEAST_SHARED_TILES), _tiles(rows)))
+    sizes = *rows.shape, out, step_out, step_in, step_tap, block
+    call('winograd_weight_gradient', (rows, grad, total), sizes)
     return total
+
+
+def _evenly_spaced(weight: Tensor) -> bool:
+    """Whether the nine taps of ``[O, M, 3, 3]`` follow one another at the same distance."""
+    return weight.stride(2) == 3 * weight.stride(3)
 
 
 def _tiles(rows: Tensor) -> int:

@@ -15,13 +15,19 @@ class CompiledWinogradConvolution:
     """
 
     def __init__(self, kernels: tuple[Tensor, ...], dtype: torch.dtype) -> None:
-        self.weight = kernels[0]
-        self.gradients = (torch.zeros_like(self.weight, memory_format=torch.contiguous_format),)
+        weight = kernels[0]
+        self.weight = weight if weight.is_contiguous(memory_format=torch.channels_last) else weight.contiguous()
+        self._gradient: Tensor | None = None
 
     @staticmethod
     def kernels(weight: Tensor, affine: Tensor) -> tuple[Tensor, ...]:
         """The weight ``[O, M, 3, 3]`` itself."""
         return (weight,)
+
+    @property
+    def gradients(self) -> tuple[Tensor, ...]:
+        """Gradient of the weight, summed over the calls of :meth:`backward`."""
+        return (torch.zeros_like(self.weight) if self._gradient is None else self._gradient,)
 
     def forward(self, rows: Tensor) -> Tensor:
         """``[n, h, w, M]`` to ``[n, h, w, O]``."""
@@ -29,5 +35,6 @@ class CompiledWinogradConvolution:
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """Gradient of ``rows``, ``[n, h, w, M]``; that of the weight is added to ``gradients``."""
-        add_weight_gradient(self.gradients[0], rows, grad)
+        self._gradient, = self.gradients
+        add_weight_gradient(self._gradient, rows, grad)
         return winograd_convolution(grad, self.weight, adjoint=True)

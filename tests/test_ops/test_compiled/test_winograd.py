@@ -47,7 +47,9 @@ def expected(rows, weight, grad):
 
 
 def found(rows, weight, grad):
-    total = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+    total = torch.zeros_like(weight)
+    if not weight.is_contiguous(memory_format=torch.channels_last):
+        total = total.contiguous()
     return (
         winograd_convolution(rows, weight), winograd_convolution(grad, weight, adjoint=True),
         add_weight_gradient(total, rows, grad))
@@ -99,6 +101,12 @@ def test_tensors_that_are_not_contiguous_are_read_as_they_are(lay_out):
     rows, weight, grad, _ = inputs((2, 8, 8), 6, 7)
     rows, weight, grad = rows.transpose(1, 2), lay_out(weight), grad.transpose(1, 2)
     assert_close(found(rows, weight, grad), expected(rows, weight, grad))
+
+
+def test_a_gradient_with_uneven_taps_is_refused():
+    rows, weight, grad, _ = inputs((1, 4, 4), 3, 2)
+    with pytest.raises(ValueError, match='contiguous or channels_last'):
+        add_weight_gradient(torch.zeros_like(weight).transpose(2, 3), rows, grad)
 
 
 def test_an_empty_batch():
