@@ -24,11 +24,13 @@ class FrozenConv2d(nn.Conv2d):
     """
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Convolve ``[N, C, H, W]`` to ``[N, O, H, W]``, in the memory format channels-last if it is fast."""
+        """Convolve ``[N, C, H, W]`` to ``[N, O, H, W]``, in the memory format that ``nn.Conv2d`` returns."""
         if not self._pays(inputs):
             return super().forward(inputs)
         rows = winograd_convolution(inputs.permute(0, 2, 3, 1), self.weight, self.bias)
-        return rows.permute(0, 3, 1, 2)
+        output = rows.permute(0, 3, 1, 2)
+        kept = any(t.is_contiguous(memory_format=torch.channels_last) for t in (inputs, self.weight))
+        return output if kept else output.contiguous()
 
     def _pays(self, inputs: Tensor) -> bool:
         if type(inputs) is not Tensor or torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing():

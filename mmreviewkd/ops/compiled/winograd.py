@@ -63,7 +63,7 @@ def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
         Tensor: ``total``.
     """
     if not _evenly_spaced(total):
-        raise ValueError(f'total must be contiguous or channels_last, but has the strides {total.stride()}')
+        raise ValueError(f'total must be contiguous or channels_last, but is of strides {total.stride()}')
     rows, grad = rows.contiguous(), grad.contiguous()
     out, channels, *_ = total.shape
     step_out, step_in, _, step_tap = total.stride()

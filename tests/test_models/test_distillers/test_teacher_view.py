@@ -118,7 +118,7 @@ def test_a_caffe_teacher_sees_what_its_own_preprocessor_gives(detectors, padding
         expected = alone.extract_feat(theirs['inputs'])
     found = model.frozen_teacher.levels(mine['inputs'], mine['data_samples'])
     for f, e in zip(found, expected):
-        torch.testing.assert_close(f, e, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(f, e, rtol=1e-4, atol=1e-5 * float(e.abs().max()))
 
 
 def test_batch_resizing_keeps_both_views_aligned(detectors):
@@ -143,7 +143,7 @@ def test_batch_resizing_keeps_both_views_aligned(detectors):
             expected = alone.extract_feat(theirs['inputs'])
         found = model.frozen_teacher.levels(mine['inputs'], mine['data_samples'])
         for f, e in zip(found, expected):
-            torch.testing.assert_close(f, e, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(f, e, rtol=1e-4, atol=1e-5 * float(e.abs().max()))
     assert len(sizes) > 1
 
 
