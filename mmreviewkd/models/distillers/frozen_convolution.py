@@ -11,9 +11,10 @@ from mmreviewkd.utils.compiling import is_compiling
 _SETTINGS = dict(kernel_size=(3, 3), stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _PADDINGS = ((1, 1), 'same')
 
-# Chosen from measured times of forward passes: on fewer channels the transforms, for fewer tiles of 4x4 pixels the
-# kernels, which are four times as large as the weight, take as long as what the algorithm saves.
-LEAST_CHANNELS, LEAST_TILES = 16, 24
+# Chosen from measured times of forward passes: on fewer channels the transforms (and, in other formats than
+# channels_last, the copies to rows of channels and back), for fewer tiles of 4x4 pixels the kernels, which are four times
+# as large as the weight, take as long as what the algorithm saves.
+LEAST_CHANNELS, LEAST_CHANNELS_COPIED, LEAST_TILES = 16, 32, 24
 
 
 class FrozenConv2d(nn.Conv2d):
@@ -29,16 +30,22 @@ class FrozenConv2d(nn.Conv2d):
             return super().forward(inputs)
         rows = winograd_convolution(inputs.permute(0, 2, 3, 1), self.weight, self.bias)
         output = rows.permute(0, 3, 1, 2)
-        kept = any(t.is_contiguous(memory_format=torch.channels_last) for t in (inputs, self.weight))
-        return output if kept else output.contiguous()
+        return output if self._is_channels_last(inputs) else output.contiguous()
 
     def _pays(self, inputs: Tensor) -> bool:
         if type(inputs) is not Tensor or torch.is_grad_enabled() or is_compiling() or torch.jit.is_tracing():
             return False
         if inputs.dim() != 4 or inputs.shape[1] != self.in_channels or autocast_dtype('cpu') is not None:
             return False
+        least = LEAST_CHANNELS if self._is_channels_last(inputs) else LEAST_CHANNELS_COPIED
+        if min(self.in_channels, self.out_channels) < least:
+            return False
         n, _, h, w = inputs.shape
         return n * -(-h // 4) * -(-w // 4) >= LEAST_TILES and is_compiled(inputs) and is_compiled(self.weight)
+
+    def _is_channels_last(self, inputs: Tensor) -> bool:
+        """Whether ``nn.Conv2d`` computes in this format: if the inputs or the weight have it."""
+        return any(t.is_contiguous(memory_format=torch.channels_last) for t in (inputs, self.weight))
 
 
 def freeze_convolutions(model: nn.Module) -> nn.Module:
