@@ -12,8 +12,8 @@ _SETTINGS = dict(kernel_size=(3, 3), stride=(1, 1), dilation=(1, 1), groups=1, p
 _PADDINGS = ((1, 1), 'same')
 
 # Chosen from measured times of forward passes: on fewer channels the transforms (and, in other formats than
-# channels_last, the copies to rows of channels and back), for fewer tiles of 4x4 pixels the kernels, which are four times
-# as large as the weight, take as long as what the algorithm saves.
+# channels_last, the copies to rows of channels and back), for fewer tiles of 4x4 pixels the transformed kernels take as
+# long as what the algorithm saves.
 LEAST_CHANNELS, LEAST_CHANNELS_COPIED, LEAST_TILES = 16, 32, 24
 
 
