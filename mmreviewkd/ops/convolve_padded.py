@@ -26,12 +26,15 @@ def convolve_padded(maps: Tensor, weight: Tensor) -> Tensor:
 
 
 class _CentralTap(torch.autograd.Function):
-    """The central tap ``[O, M, 1, 1]``; its gradient is in the memory format of the weight, so it is not copied."""
+    """A view of the central tap, ``[O, M, 1, 1]``, whose gradient is in the memory format of the weight.
+
+    The gradient of an index is contiguous, so it would be copied when it is added to that of a channels_last weight.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, weight: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
-        return weight[(..., *_center(weight))].contiguous()
+        return weight[(..., *_center(weight))]
 
     @staticmethod
     @once_differentiable
