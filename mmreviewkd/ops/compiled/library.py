@@ -22,8 +22,8 @@ from torch.nn import Parameter
 
 from mmreviewkd.utils.cpu import cpu_fields
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'winograd.cpp'))
-HEADER = Path(__file__).with_name('vectors.h')
+SOURCES = [Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'products.cpp', 'winograd.cpp')]
+HEADERS = [Path(__file__).with_name(name) for name in ('products.h', 'vectors.h')]
 OPTIONS = ('-O3', '-march=native', '-std=c++17', '-fopenmp', '-fPIC', '-shared')
 MOST_SECONDS = 120
 # What a compiled library depends on: names of the CPU, and its instruction sets, on x86 and on Arm.
@@ -31,7 +31,8 @@ CPU = ('vendor_id', 'cpu family', 'model', 'flags', 'CPU implementer', 'CPU part
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
     coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6), weigh=(3, 2), weigh_adjoint=(6, 4),
-    winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9), winograd_weight_gradient=(3, 9))
+    transposed_product=(3, 4), winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9),
+    winograd_weight_gradient=(3, 9))
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def call(name: str, maps: Sequence[Tensor | None], sizes: Sequence[int]) -> None
 def _compile() -> Path:
     """Compile for this CPU, unless that is done, and return the path of the library."""
     compiler = os.environ.get('CXX') or 'c++'
-    made_of = '\n'.join((*(path.read_text() for path in (*SOURCES, HEADER)), compiler, *OPTIONS, cpu_fields(*CPU)))
+    made_of = '\n'.join((*(path.read_text() for path in (*SOURCES, *HEADERS)), compiler, *OPTIONS, cpu_fields(*CPU)))
     folder = Path(os.environ.get('TORCH_EXTENSIONS_DIR') or Path.home() / '.cache' / 'torch_extensions') / 'mmreviewkd'
     library = folder / f'functions_{hashlib.sha256(made_of.encode()).hexdigest()[:16]}.so'
     if not library.exists():

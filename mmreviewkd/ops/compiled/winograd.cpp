@@ -8,15 +8,15 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
-#include <utility>
 
+#include "products.h"
 #include "vectors.h"
 
 namespace {
 
 constexpr int POINTS = 36;
 constexpr float SIXTH = 1.0f / 6;
+constexpr int CHANNELS = 112;  // input channels of a product for the gradient of the weight
 
 // 1. The transforms of Eq. 13 in docs/fast_path.md, along one line of a tile.
 
@@ -180,69 +180,7 @@ template <typename Transform> inline void for_channels(int64_t channels, const T
   for (; c < channels; ++c) transform(float{}, c);
 }
 
-// 3. Products of matrices. The columns of the right one, and of the result, are in groups of at most two vectors.
-
-constexpr int GROUP = 2 * WIDTH;
-constexpr int CHANNELS = 112;  // input channels of a product for the gradient of the weight
-constexpr int ROWS = WIDTH == 16 ? 14 : WIDTH == 8 ? 6 : 12;  // as many as leave registers for the operands
-
-inline int64_t padded(int64_t channels) { return (channels + WIDTH - 1) / WIDTH * WIDTH; }
-
-// The distance of rows of `channels` values in the workspace: no power of two, as rows at such a distance displace each
-// other from the caches.
-inline int64_t spaced(int64_t channels) { return channels + (channels % 64 == 0 ? 16 : 0); }
-
-// c [R, K vectors] = a b for b [depth, K vectors]. a_ik is at a[i * row + k * column].
-template <int R, int K>
-void product(
-    const float* a, int64_t row, int64_t column, const float* b, int64_t step_b, float* c, int64_t step_c,
-    int64_t depth) {
-  Vector total[R][K]{};
-  for (int64_t k = 0; k < depth; ++k) {
-    Vector right[K];
-    for (int j = 0; j < K; ++j) right[j] = load<Vector>(b + k * step_b + j * WIDTH);
-    for (int i = 0; i < R; ++i)
-      for (int j = 0; j < K; ++j) total[i][j] += a[i * row + k * column] * right[j];
-  }
-  for (int i = 0; i < R; ++i)
-    for (int j = 0; j < K; ++j) store(c + i * step_c + j * WIDTH, total[i][j]);
-}
-
-using Product = void (*)(
-    const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t, int64_t);
-
-template <int K, int... R> Product product_of_rows(int64_t rows, std::integer_sequence<int, R...>) {
-  static constexpr Product products[] = {product<R + 1, K>...};
-  return products[rows - 1];
-}
-
-// The same for any number of rows, and one or two vectors.
-void product_of(
-    int64_t rows, int64_t vectors, const float* a, int64_t row, int64_t column, const float* b, int64_t step_b,
-    float* c, int64_t step_c, int64_t depth) {
-  for (int64_t i = 0; i < rows; i += ROWS) {
-    const int64_t count = std::min<int64_t>(ROWS, rows - i);
-    const auto all = std::make_integer_sequence<int, ROWS>();
-    const Product run = vectors == 2 ? product_of_rows<2>(count, all) : product_of_rows<1>(count, all);
-    run(a + i * row, row, column, b, step_b, c + i * step_c, step_c, depth);
-  }
-}
-
-// Memory of a thread that is kept for later calls, as the system maps new memory page by page: one block for all
-// threads of a call, which belongs to the calling one, and one for each thread alone.
-enum Kind { SHARED, PRIVATE };
-
-float* workspace(Kind kind, int64_t size) {
-  thread_local std::unique_ptr<float[]> memory[2];
-  thread_local int64_t available[2] = {0, 0};
-  if (size > available[kind]) {
-    memory[kind].reset(new float[size]);
-    available[kind] = size;
-  }
-  return memory[kind].get();
-}
-
-// 4. Weights. The value of output channel o, input channel m and tap t is at
+// 3. Weights. The value of output channel o, input channel m and tap t is at
 // data[o * step_out + m * step_in + t * step_tap].
 
 struct Weight {
@@ -253,11 +191,11 @@ struct Weight {
   int64_t group(int64_t first) const { return std::min<int64_t>(GROUP, padded_out() - first); }
 };
 
-// The kernels G g G^T of a group of output channels: for each of the 36 points [in, channels of the group], and some
-// values that keep the points apart. Channels that fill the last vector are zero. `count` input channels are transformed,
-// from `m` on.
+// The distance of the kernels of two points, [in, width]; no power of two either.
 inline int64_t kernels_of_point(int64_t in, int64_t width) { return in * width + WIDTH; }
 
+// The kernels G g G^T of a group of output channels, for each of the 36 points [in, channels of the group]. Channels that
+// fill the last vector are zero. `count` input channels are transformed, from `m` on.
 void kernels_of_group(const Weight& weight, int64_t group, int64_t m, int64_t count, float* kernels) {
   const int64_t width = weight.group(group);
   for (int64_t o = group; o < group + width; o += WIDTH)
@@ -274,7 +212,7 @@ void kernels_of_group(const Weight& weight, int64_t group, int64_t m, int64_t co
         }
       }
       for (int64_t i = 0; i < in; ++i) {
-        Vector found[9], half[18], line[6];
+        Vector found[9]{}, half[18], line[6];
         for (int t = 0; t < 9; ++t)
           for (int k = 0; k < WIDTH; ++k) found[t][k] = taps[t][k][i];
         for (int j = 0; j < 3; ++j) times_kernel_transform(found + j, half + j, 3, 3);
@@ -375,7 +313,8 @@ void winograd_convolution(
   }
 }
 
-// The same. All threads transform `block` tiles, then each computes some groups of channels of these. For larger kernels.
+// The same. All threads transform `block` tiles, then each computes some groups of channels of these. For larger
+// kernels.
 void winograd_convolution_by_groups(
     const float* map, const float* weight_data, const float* bias, float* output, int64_t images, int64_t height,
     int64_t width, int64_t in, int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap,

@@ -10,6 +10,8 @@ import functools
 import torch
 from torch import Tensor
 
+from mmreviewkd.ops.compiled import is_compiled
+from mmreviewkd.ops.compiled.products import transposed_product
 from mmreviewkd.utils.cpu import cpu_fields
 
 LEAST_MULTIPLICATIONS = 2**19
@@ -55,7 +57,7 @@ def add_transposed_matmul(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
         Tensor: ``total``.
     """
     if _by_onednn(a, b, a.numel() * b.shape[1]):
-        return total.add_(_transposed_matmul(a, b))
+        return total.add_(transposed_product(a, b) if is_compiled(a) and is_compiled(b) else _transposed_matmul(a, b))
     return total.addmm_(a.t(), b) if total.dtype == a.dtype else total.add_(a.t() @ b)
 
 

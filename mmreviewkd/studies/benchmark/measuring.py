@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mmreviewkd.ops.compiled import call as compiled_call
-from mmreviewkd.ops.compiled import winograd
+from mmreviewkd.ops.compiled import products, winograd
 from mmreviewkd.utils.cpu import cpu_fields
 from mmreviewkd.utils.kept_bytes import bytes_kept
 from mmreviewkd.utils.progress import tracked
@@ -40,16 +40,18 @@ def flops(step: Callable[[], Tensor]) -> int:
 
 @contextlib.contextmanager
 def _compiled_flops() -> Iterator[list[int]]:
-    """Count the operations of the compiled convolutions, which are no operations of PyTorch, of each call."""
+    """Count the operations of the compiled products and convolutions, which are none of PyTorch's, of each call."""
     counted = []
 
     def call(name: str, maps: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
         if name.startswith('winograd'):
             n, h, w, channels, out = sizes[:5]
             counted.append(2 * 36 * n * -(-h // 4) * -(-w // 4) * channels * out)
+        elif name == 'transposed_product':
+            counted.append(2 * math.prod(sizes[:3]))
         compiled_call(name, maps, sizes)
 
-    with mock.patch.object(winograd, 'call', call):
+    with mock.patch.object(products, 'call', call), mock.patch.object(winograd, 'call', call):
         yield counted
 
 

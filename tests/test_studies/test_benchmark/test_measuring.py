@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from mmreviewkd.ops.compiled.products import transposed_product
 from mmreviewkd.ops.compiled.winograd import add_weight_gradient, winograd_convolution
 from mmreviewkd.studies.benchmark import measuring
 
@@ -30,15 +31,16 @@ def test_grouped_convolutions_cost_their_share():
     assert measuring.flops(depthwise) == 2 * 2 * (8 * 8 * 8) * 9
 
 
-def test_flops_of_compiled_convolutions():
+def test_flops_of_compiled_products_and_convolutions():
     rows, weight = torch.ones(2, 7, 5, 3), torch.ones(4, 3, 3, 3)
     product = 2 * 36 * (2 * 2 * 2) * 3 * 4  # of 2x2 tiles of two images, for each of 36 points
 
     def step():
         add_weight_gradient(weight, rows, winograd_convolution(rows, weight))
+        transposed_product(torch.ones(10, 3), torch.ones(10, 5))
         return torch.ones(1, requires_grad=True).sum()
 
-    assert measuring.flops(step) == 2 * product
+    assert measuring.flops(step) == 2 * product + 2 * 10 * 3 * 5
 
 
 def test_counting_flops_adds_no_hooks_to_modules():
