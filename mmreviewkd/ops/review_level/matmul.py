@@ -1,8 +1,9 @@
 """Products of float32 matrices on CPUs, by the faster of the two libraries that PyTorch has for them.
 
 PyTorch multiplies float32 matrices by MKL, and convolves by oneDNN. On AMD CPUs with AVX-512, MKL computes with
-registers of half their width, and oneDNN takes half the time for all but small products. Which one computes a product
-depends on the CPU and the shapes only, so a training that is resumed on the same machine computes the same.
+registers of half their width, and oneDNN takes half the time for all but small products. There, sums over many rows are
+computed by a compiled function, as oneDNN would copy a matrix. Which one computes a product depends on the CPU and the
+shapes only, so a training that is resumed on the same machine computes the same.
 """
 
 import functools
