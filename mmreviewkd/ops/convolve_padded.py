@@ -1,4 +1,4 @@
-"""A convolution that pads a map to keep its size, of which single pixels need only one tap."""
+"""A convolution with padding that keeps the size of a map; maps of one pixel need only its central tap."""
 
 import torch
 import torch.nn.functional as F

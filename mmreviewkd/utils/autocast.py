@@ -4,7 +4,7 @@ import torch
 
 
 def autocast_dtype(device_type: str) -> torch.dtype | None:
-    """The type that autocast computes in on a type of device, such as ``'cpu'``; None if it is not enabled there."""
+    """The dtype that autocast computes in on a device type such as ``'cpu'``; None where it is not enabled."""
     if hasattr(torch, 'get_autocast_dtype'):
         return torch.get_autocast_dtype(device_type) if torch.is_autocast_enabled(device_type) else None
     if device_type == 'cpu':

@@ -164,7 +164,7 @@ def obstacle(block: nn.Module) -> str | None:
     attention = block.att_conv
     if attention is None or (
             type(attention) is nn.Sequential and len(attention) == 2 and type(attention[1]) is nn.Sigmoid
-            and _is_plain_conv(attention[0], (1, 1), (0, 0)) and attention[0].bias is not None):
+            and is_plain_conv(attention[0], (1, 1), (0, 0)) and attention[0].bias is not None):
         return None
     return 'att_conv is not as built'
 
@@ -175,11 +175,12 @@ def _is_plain_pair(pair: nn.Module, kernel_size: tuple[int, int], padding: tuple
     conv, norm = pair
     cumulative = norm.training and norm.track_running_stats and norm.momentum is None
     return (
-        _is_plain_conv(conv, kernel_size, padding) and conv.bias is None and norm.running_mean is not None
+        is_plain_conv(conv, kernel_size, padding) and conv.bias is None and norm.running_mean is not None
         and not cumulative and all(map(is_plain_parameter, (norm.weight, norm.bias))))
 
 
-def _is_plain_conv(conv: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int]) -> bool:
+def is_plain_conv(conv: nn.Module, kernel_size: tuple[int, int], padding: tuple[int, int] | str) -> bool:
+    """Whether a module is an ``nn.Conv2d`` of this size and padding, with stride 1, and ``weight`` as it was built."""
     return (
         type(conv) is nn.Conv2d and conv.kernel_size == kernel_size and conv.padding == padding
         and all(getattr(conv, name) == value for name, value in _CONV.items())

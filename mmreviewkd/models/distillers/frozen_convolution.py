@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from mmreviewkd.models.connectors.fast_level import is_plain_conv
 from mmreviewkd.ops.compiled import is_compiled
 from mmreviewkd.ops.compiled.winograd import winograd_convolution
 from mmreviewkd.utils.autocast import autocast_dtype
 from mmreviewkd.utils.compiling import is_compiling
 
-_SETTINGS = dict(kernel_size=(3, 3), stride=(1, 1), dilation=(1, 1), groups=1, padding_mode='zeros')
 _PADDINGS = ((1, 1), 'same')
 
 # Chosen from measured times of forward passes: on fewer channels the transforms (and, in other formats than
@@ -58,11 +58,11 @@ def freeze_convolutions(model: nn.Module) -> nn.Module:
         nn.Module: ``model``.
     """
     for module in model.modules():
-        if type(module) is nn.Conv2d and _applies(module):
+        if _applies(module):
             module.__class__ = FrozenConv2d
     return model
 
 
-def _applies(conv: nn.Conv2d) -> bool:
-    settings = all(getattr(conv, name) == value for name, value in _SETTINGS.items())
-    return settings and conv.padding in _PADDINGS and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS
+def _applies(module: nn.Module) -> bool:
+    plain = any(is_plain_conv(module, (3, 3), padding) for padding in _PADDINGS)
+    return plain and min(module.in_channels, module.out_channels) >= LEAST_CHANNELS

@@ -10,7 +10,15 @@ LEAST_ROWS, MOST_SUMS = 2048, 64
 
 
 def transposed_product(a: Tensor, b: Tensor) -> Tensor:
-    """``a^T b`` of matrices ``[P, M]`` and ``[P, O]``: ``[M, O]``; neither is copied."""
+    """Multiply two matrices of many rows, ``a^T b``, without a transposed copy.
+
+    Args:
+        a (Tensor): ``[P, M]``.
+        b (Tensor): ``[P, O]``.
+
+    Returns:
+        Tensor: ``[M, O]``.
+    """
     a, b = a.contiguous(), b.contiguous()
     rows = len(a)
     product = a.new_empty((a.shape[1], b.shape[1]))

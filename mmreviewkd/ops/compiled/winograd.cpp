@@ -180,6 +180,22 @@ template <typename Transform> inline void for_channels(int64_t channels, const T
   for (; c < channels; ++c) transform(float{}, c);
 }
 
+// The transforms of all channels of one tile of a map, and of some channels of products.
+
+void input_channels(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {
+  for_channels(map.channels, [&](auto type, int64_t c) {
+    input_tile<decltype(type)>(data + c, transformed + c, map, at, step);
+  });
+}
+
+void output_channels(
+    const float* transformed, const float* bias, float* data, int64_t channels, const Map& map, const Place& at,
+    int64_t step) {
+  for_channels(channels, [&](auto type, int64_t c) {
+    output_tile<decltype(type)>(transformed + c, bias ? bias + c : nullptr, data + c, map, at, step);
+  });
+}
+
 // 3. Weights. The value of output channel o, input channel m and tap t is at
 // data[o * step_out + m * step_in + t * step_tap].
 
@@ -292,23 +308,15 @@ void winograd_convolution(
       const int64_t count = std::min(block, from.tiles() - first);
       float* tiles = workspace(PRIVATE, POINTS * block * (step + step_out));
       float* products = tiles + POINTS * count * step;
-      for (int64_t tile = 0; tile < count; ++tile) {
-        const Place at(from, first + tile);
-        for_channels(in, [&](auto type, int64_t c) {
-          input_tile<decltype(type)>(map + c, tiles + tile * step + c, from, at, count * step);
-        });
-      }
+      for (int64_t tile = 0; tile < count; ++tile)
+        input_channels(map, tiles + tile * step, from, Place(from, first + tile), count * step);
       for (int64_t o = 0; o < padded_out; o += GROUP)
         products_of_group(
             tiles, count * step, step, kernels + o / GROUP * group_size, in, weight.group(o), count, products + o,
             count * step_out, step_out);
-      for (int64_t tile = 0; tile < count; ++tile) {
-        const Place at(to, first + tile);
-        for_channels(out, [&](auto type, int64_t c) {
-          output_tile<decltype(type)>(
-              products + tile * step_out + c, bias ? bias + c : nullptr, output + c, to, at, count * step_out);
-        });
-      }
+      for (int64_t tile = 0; tile < count; ++tile)
+        output_channels(
+            products + tile * step_out, bias, output, out, to, Place(to, first + tile), count * step_out);
     }
   }
 }
@@ -328,12 +336,8 @@ void winograd_convolution_by_groups(
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
-      for (int64_t tile = 0; tile < count; ++tile) {
-        const Place at(from, first + tile);
-        for_channels(in, [&](auto type, int64_t c) {
-          input_tile<decltype(type)>(map + c, tiles + tile * step + c, from, at, count * step);
-        });
-      }
+      for (int64_t tile = 0; tile < count; ++tile)
+        input_channels(map, tiles + tile * step, from, Place(from, first + tile), count * step);
 #pragma omp for schedule(static)
       for (int64_t o = 0; o < weight.padded_out(); o += GROUP) {
         float* kernels = workspace(PRIVATE, POINTS * (kernels_of_point(in, GROUP) + block * step_out));
@@ -341,14 +345,10 @@ void winograd_convolution_by_groups(
         kernels_of_group(weight, o, 0, in, kernels);
         products_of_group(
             tiles, count * step, step, kernels, in, weight.group(o), count, products, count * step_out, step_out);
-        for (int64_t tile = 0; tile < count; ++tile) {
-          const Place at(to, first + tile);
-          for_channels(std::min<int64_t>(GROUP, out - o), [&](auto type, int64_t c) {
-            output_tile<decltype(type)>(
-                products + tile * step_out + c, bias ? bias + o + c : nullptr, output + o + c, to, at,
-                count * step_out);
-          });
-        }
+        for (int64_t tile = 0; tile < count; ++tile)
+          output_channels(
+              products + tile * step_out, bias ? bias + o : nullptr, output + o, std::min<int64_t>(GROUP, out - o), to,
+              Place(to, first + tile), count * step_out);
       }
     }
   }
@@ -369,10 +369,8 @@ void winograd_weight_gradient(
     {
 #pragma omp for schedule(static)
       for (int64_t tile = 0; tile < count; ++tile) {
-        const Place at(from, first + tile);
-        for_channels(in, [&](auto type, int64_t c) {
-          input_tile<decltype(type)>(map + c, tiles + tile * step + c, from, at, count * step);
-        });
+        input_channels(map, tiles + tile * step, from, Place(from, first + tile), count * step);
+        const Place at(to, first + tile);
         for_channels(out, [&](auto type, int64_t c) {
           output_tile_adjoint<decltype(type)>(grad + c, grads + tile * step_out + c, to, at, count * step_out);
         });

@@ -18,7 +18,7 @@ MOST_KERNEL_BYTES = 20 * 2**20
 
 
 def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = None, adjoint: bool = False) -> Tensor:
-    """Convolve.
+    """Convolve rows of channels with 3x3 kernels and padding 1.
 
     Args:
         rows (Tensor): ``[n, h, w, M]``.
@@ -89,5 +89,5 @@ def _bytes(values: int) -> int:
 
 
 def _fitting(channels: int, size: int, least: int) -> int:
-    """Tiles of some channels whose transformed values fit ``size`` bytes; at least ``least``."""
+    """The number of tiles whose transformed values of so many channels fit ``size`` bytes; at least ``least``."""
     return max(least, size // _bytes(channels))

@@ -30,7 +30,7 @@ CONVOLUTIONS = {'direct': DirectConvolution, 'composed': ComposedConvolution, 'w
 
 
 def convolution_for(weight: Tensor, plan: LevelPlan) -> type:
-    """The class that computes ``conv2`` with a weight as planned."""
+    """The class that computes ``conv2`` as planned; a Winograd convolution is compiled where it can be."""
     if plan.convolution == 'winograd' and plan.dtype == torch.float32 and is_compiled(weight):
         return CompiledWinogradConvolution
     return CONVOLUTIONS[plan.convolution]

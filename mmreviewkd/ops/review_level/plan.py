@@ -18,7 +18,8 @@ PREFERENCES = ('time', 'memory')
 LEAST_PIXELS = 8
 
 # Chosen: `python tools/measure_costs.py` prints the times that speak for them, or, for LEAST_MAP, what the memory that
-# is saved costs. On other devices than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
+# is saved costs; LEAST_SAVED was chosen from levels of 49 to 1024 pixels, which no command measures. On other devices
+# than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
 CHUNK_BYTES = 16 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
@@ -27,7 +28,8 @@ LEAST_CHANNELS = 32
 LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 LEAST_SAVED = 2**25
-"""Products of channels per pixel that ``conv2`` saves at which the fast way pays for smaller maps, too."""
+"""Least number of products of the direct ``conv2`` that another convolution saves, over all pixels, at which the fast
+way pays for smaller maps, too."""
 
 VECTOR_CHANNELS = 16
 """Channels of a vector of the widest CPUs. The compiled sum of the composed convolution is slow for channels that are
@@ -66,8 +68,8 @@ class CostConstants(NamedTuple):
 
 
 # Measured and rounded: `python tools/measure_costs.py` times whole levels, forward and backward pass, in float32, on
-# CPUs with two cores. Compiled: on one of Intel with AVX-512, with all its instructions and with AVX2 at most. Tensor
-# operations: on two of AMD. With AVX-512 the direct convolution is so fast that they pay less often.
+# CPUs with two cores, all of AMD: compiled on one with AVX-512, tensor operations on one with AVX-512 and one without.
+# With AVX-512 the direct convolution is so fast that tensor operations pay less often.
 COSTS_COMPILED = CostConstants(0.88, 40, 4, 24, 0.4, 3.5, 90, True)
 COSTS_OF_AVX2 = CostConstants(0.85, 32, 1.9, 0, 0.16, 22, 380)
 COSTS_OF_AVX512 = CostConstants(0.78, 28, 4.9, 0, 0.25, 45, 600)

@@ -40,7 +40,7 @@ def flops(step: Callable[[], Tensor]) -> int:
 
 @contextlib.contextmanager
 def _compiled_flops() -> Iterator[list[int]]:
-    """Count the operations of the compiled products and convolutions, which are none of PyTorch's, of each call."""
+    """Count the operations of each call of the compiled functions, which PyTorch's counter does not see."""
     counted = []
 
     def call(name: str, maps: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
