@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from .feature_pairs import paired_levels
+from .feature_pairs import at_least_single, paired_levels
 
 
 def channel_wise_divergence(
@@ -32,7 +32,7 @@ def channel_wise_divergence(
     if any(len(shape) != 4 for shape in shapes):
         raise ValueError(f'channels are compared as distributions over pixels, so maps [N, C, H, W] are needed, but '
                          f'the features are {shapes}')
-    return sum(_level(s, t, temperature) for s, t in zip(student_features, teacher_features))
+    return sum(_level(at_least_single(s), t, temperature) for s, t in zip(student_features, teacher_features))
 
 
 def _level(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compiled.comparing import compares
+from .compiled_hierarchical_context_loss import has_large_cells, hcl_and_gradients
 from .feature_pairs import at_least_single
 from .known_gradients import gradients_wanted, with_gradients
 from .review_level.normalization import Unnormalized, normalize, normalize_adjoint
@@ -48,22 +50,33 @@ def _before_normalization(student: Unnormalized, teacher: Tensor, pool_sizes: Se
     inputs = maps, norm.weight, norm.bias
     wanted = gradients_wanted(inputs)
     with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
-        output, mean, inverse_std = normalize(maps, norm)
-        difference = at_least_single(output).sub_(teacher)
-        del output
-        loss, gradient = _loss_and_gradient(difference, pool_sizes, wanted)
-        del difference
-        if not wanted:
-            return loss
-        # In float32: half precision could not hold the gradient of a mean over many values.
-        gradients = normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std)
-    return with_gradients(loss, inputs, gradients)
+        loss, gradients = _loss_and_gradients(student, teacher, pool_sizes, wanted)
+    return with_gradients(loss, inputs, gradients) if wanted else loss
+
+
+def _loss_and_gradients(
+        student: Unnormalized, teacher: Tensor, pool_sizes: Sequence[int],
+        wanted: bool) -> tuple[Tensor, Sequence[Tensor] | None]:
+    """The loss, and if they are wanted its gradients: of the maps, and of the weight and bias of the normalization."""
+    maps, norm = student.maps, student.norm
+    sizes = _smaller(pool_sizes, maps)
+    if compares(maps, teacher) and has_large_cells(maps, sizes):
+        return hcl_and_gradients(student, teacher, sizes, _weights(sizes), wanted)
+    output, mean, inverse_std = normalize(maps, norm)
+    difference = at_least_single(output).sub_(teacher)
+    del output
+    loss, gradient = _loss_and_gradient(difference, pool_sizes, wanted)
+    del difference
+    if not wanted:
+        return loss, None
+    # In float32: half precision could not hold the gradient of a mean over many values.
+    return loss, normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std)
 
 
 def _loss_and_gradient(
         difference: Tensor, pool_sizes: Sequence[int], with_gradient: bool) -> tuple[Tensor, Tensor | None]:
     """The loss of a difference map, and its gradient if it is wanted."""
-    sizes = [size for size in pool_sizes if size < difference.shape[-2]]
+    sizes = _smaller(pool_sizes, difference)
     scales, sources = _pool(difference, sizes)
     weights = _weights(sizes)
     loss = sum(weight * _mean_square(scale) for scale, weight in zip(scales, weights))
@@ -77,6 +90,11 @@ def _loss_and_gradient(
         if i:
             pooled_grads[sources[i]].append(gradient)
     return loss, gradient
+
+
+def _smaller(pool_sizes: Sequence[int], maps: Tensor) -> list[int]:
+    """The sides of pooled maps that are smaller than the height of ``[N, C, H, W]``."""
+    return [size for size in pool_sizes if size < maps.shape[-2]]
 
 
 def _weights(sizes: list[int]) -> list[float]:

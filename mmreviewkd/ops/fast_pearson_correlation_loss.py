@@ -1,12 +1,16 @@
 """Loss of Pearson correlation of one level, with its gradient."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from .compiled.comparing import Cells, cells_of, combine, compare, compares
 from .feature_pairs import at_least_single
 from .known_gradients import gradients_wanted, with_gradients
 from .review_level.folding import BatchNorm
-from .review_level.normalization import Unnormalized, normalize
+from .review_level.layout import to_maps, to_rows
+from .review_level.normalization import Unnormalized, batch_statistics, normalize
 from .standardization import SMALLEST_VARIANCE, check_values
 
 
@@ -50,13 +54,16 @@ def _loss_and_gradients(
     ``maps`` and ``teacher`` are ``[N, C, H, W]``, ``x`` and ``y`` the same normalized. docs/fast_path.md, Eq. 28 and 29
     over the channels, then Eq. 26.
     """
-    x, inverse_std, variance = _normalized(maps, norm)
-    y, _, teacher_variance = _normalized(teacher, None)
-    product = (x * y).mean((0, 2, 3))
+    one, zero = maps.new_ones(maps.shape[1]), maps.new_zeros(maps.shape[1])
+    standardizing = BatchNorm(one, zero, zero, one, True, None, SMALLEST_VARIANCE)
+    normalizing = standardizing if norm is None else norm._replace(weight=one, bias=zero)
+    compiled = compares(maps, teacher)
+    x, y = _statistics(maps, normalizing, compiled), _statistics(teacher, standardizing, compiled)
+    product, variance = _mean_product(x, y), x.variance
     pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-    outer = inverse_std if norm is None else (norm.weight.square() * variance + SMALLEST_VARIANCE).rsqrt()
+    outer = x.inverse_std if norm is None else (norm.weight.square() * variance + SMALLEST_VARIANCE).rsqrt()
     gain = torch.ones_like(outer) if norm is None else norm.weight * outer  # the standardized map is `gain * x`
-    loss = ((gain.square() * variance + teacher_variance) / 2 - gain * product).mean().clamp_min(0)
+    loss = ((gain.square() * variance + y.variance) / 2 - gain * product).mean().clamp_min(0)
     if not wanted:
         return loss, []
     # The gradient of the normalized map, with weight and bias, is along_x * x + along_y * y.
@@ -65,24 +72,56 @@ def _loss_and_gradients(
     of_parameters = []
     if norm is not None:
         of_weight = along_x * variance + along_y * product
-        along_x, along_y = (norm.weight * inverse_std * along for along in (along_x - of_weight, along_y))
+        along_x, along_y = (norm.weight * x.inverse_std * along for along in (along_x - of_weight, along_y))
         of_parameters = [of_weight * pixels, torch.zeros_like(of_weight)]
-    return loss, [x.mul_(along_x[:, None, None]).addcmul_(y, along_y[:, None, None]), *of_parameters]
+    return loss, [_combined(x, y, along_x, along_y), *of_parameters]
 
 
-def _normalized(maps: Tensor, norm: BatchNorm | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Normalize maps by the statistics of the batch, without weight and bias.
+class _Statistics(NamedTuple):
+    """A map and what normalizes it by the statistics of the batch, without weight and bias.
 
     Args:
-        maps (Tensor): ``[N, C, H, W]``.
-        norm (BatchNorm, optional): The normalization. None standardizes.
-
-    Returns:
-        tuple[Tensor, Tensor, Tensor]: The maps, the inverse standard deviation by which they were divided, and the
-        variance of the result, which ``eps`` keeps just below 1, ``[C]`` each.
+        maps (Tensor): ``[N, C, H, W]``, normalized already where ``mean`` is None.
+        mean (Tensor, optional): ``[C]``.
+        inverse_std (Tensor): The inverse standard deviation, ``[C]``.
+        variance (Tensor): The variance of the normalized map, which ``eps`` keeps just below 1, ``[C]``.
     """
-    one, zero = maps.new_ones(maps.shape[1]), maps.new_zeros(maps.shape[1])
-    plain = BatchNorm(one, zero, zero, one, True, None, SMALLEST_VARIANCE) if norm is None else norm._replace(
-        weight=one, bias=zero)
-    output, _, inverse_std = normalize(maps, plain)
-    return output, inverse_std, 1 - plain.eps * inverse_std.square()
+
+    maps: Tensor
+    mean: Tensor | None
+    inverse_std: Tensor
+    variance: Tensor
+
+
+def _statistics(maps: Tensor, norm: BatchNorm, compiled: bool) -> _Statistics:
+    if compiled:
+        maps = maps.contiguous(memory_format=torch.channels_last)
+        mean, variance = batch_statistics(maps, norm)
+        inverse_std = (variance + norm.eps).rsqrt()
+    else:
+        maps, _, inverse_std = normalize(maps, norm)
+        mean = None
+    return _Statistics(maps, mean, inverse_std, 1 - norm.eps * inverse_std.square())
+
+
+def _mean_product(x: _Statistics, y: _Statistics) -> Tensor:
+    """Mean of the product of two normalized maps, ``[C]``."""
+    if x.mean is None:
+        return (x.maps * y.maps).mean((0, 2, 3))
+    pixels = x.maps.numel() // x.maps.shape[1]
+    deviations = compare(to_rows(x.maps), to_rows(y.maps), x.mean, torch.zeros_like(y.mean), y.mean, _cells(x.maps), [])
+    return (deviations.products / -pixels).to(x.mean.dtype) * x.inverse_std * y.inverse_std
+
+
+def _combined(x: _Statistics, y: _Statistics, along_x: Tensor, along_y: Tensor) -> Tensor:
+    """``along_x x + along_y y`` of two normalized maps, ``[N, C, H, W]``; overwrites them if they are computed."""
+    if x.mean is None:
+        return x.maps.mul_(along_x[:, None, None]).addcmul_(y.maps, along_y[:, None, None])
+    along_x, along_y = along_x * x.inverse_std, along_y * y.inverse_std
+    offsets = (-along_y * y.mean).expand(len(x.maps), 1, 1, -1)
+    return to_maps(combine(to_rows(x.maps), to_rows(y.maps), x.mean, along_x, along_y, offsets, _cells(x.maps)))
+
+
+def _cells(maps: Tensor) -> Cells:
+    """One cell for each image."""
+    return cells_of(tuple(maps.shape[-2:]), ())

@@ -10,11 +10,14 @@ from .review_level.normalization import Unnormalized
 def paired_levels(
         student_features: Tensor | Sequence[Tensor | Unnormalized], teacher_features: Tensor | Sequence[Tensor]
 ) -> tuple[tuple[Tensor | Unnormalized, ...], tuple[Tensor, ...]]:
-    """Check that two sets of maps have the same shapes, and cast half precision to float32.
+    """Check that two sets of maps have the same shapes, and cast the teacher's from half precision to float32.
+
+    The student's maps are not cast: a loss that computes their gradients with its value returns these in their type, so
+    need not keep them in a wider one.
 
     Args:
         student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
-            normalization, which are not cast.
+            normalization.
         teacher_features (Tensor or Sequence[Tensor]): As many maps of the same shapes.
 
     Returns:
@@ -31,7 +34,7 @@ def paired_levels(
         raise ValueError(
             f'student and teacher features must have the same shapes to be compared, but are {student_shapes} and '
             f'{teacher_shapes}; a connector maps the student\'s features to the teacher\'s shapes')
-    return tuple(map(at_least_single, student)), tuple(map(at_least_single, teacher))
+    return student, tuple(map(at_least_single, teacher))
 
 
 def at_least_single(feature: Tensor | Unnormalized) -> Tensor | Unnormalized:

@@ -15,7 +15,8 @@ def gradients_wanted(inputs: Sequence[Tensor]) -> bool:
 def with_gradients(scalar: Tensor, inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]) -> Tensor:
     """Attach gradients that are already computed to a scalar; the backward pass needs nothing else.
 
-    Double backward is not supported.
+    The gradient of a bfloat16 input is kept in bfloat16, in which it is returned; that of a float16 input is kept as it
+    is, as it may be too small for float16 before a gradient scaler's factor. Double backward is not supported.
 
     Args:
         scalar (Tensor): The scalar, computed without autograd.
@@ -34,7 +35,9 @@ class _KnownGradients(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, scalar: Tensor, gradients: Sequence[Tensor | None], *inputs: Tensor) -> Tensor:
         ctx.dtypes = [tensor.dtype for tensor in inputs]
-        ctx.save_for_backward(*gradients)
+        ctx.save_for_backward(*(
+            gradient.bfloat16() if gradient is not None and dtype == torch.bfloat16 else gradient
+            for gradient, dtype in zip(gradients, ctx.dtypes)))
         return scalar.clone()
 
     @staticmethod

@@ -56,6 +56,5 @@ def pearson_correlation_loss(
 def _level(student: Tensor | Unnormalized, teacher: Tensor) -> Tensor:
     if not teacher.requires_grad:
         return fast_level_pearson(student, teacher)
-    if isinstance(student, Unnormalized):
-        student = at_least_single(student.normalized())
-    return level_pearson(student, teacher)
+    student = student.normalized() if isinstance(student, Unnormalized) else student
+    return level_pearson(at_least_single(student), teacher)

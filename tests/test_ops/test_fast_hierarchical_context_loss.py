@@ -59,17 +59,26 @@ def test_of_maps_before_their_normalization(size, from_batch, teacher_learns):
         torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
-def test_before_a_normalization_one_map_is_kept_in_single_precision(dtype):
+# The gradients of a float16 map are kept in float32: multiplied by a scaler's factor they may not be zero.
+KEPT = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16, torch.float16: torch.float32}
+
+
+@pytest.mark.parametrize('dtype', KEPT)
+@pytest.mark.parametrize('before_normalization', [True, False])
+def test_one_map_is_kept(dtype, before_normalization):
     kept = []
     maps, norm = maps_and_norm(torch.float32)
-    maps = maps.to(dtype).requires_grad_()
+    maps, teacher = maps.to(dtype).requires_grad_(), normal(2, 3, 8, 8, seed=1).float()
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append((t.shape, t.dtype)) or t, lambda t: t):
-        loss = fast_level_hcl(Unnormalized(maps, norm), normal(2, 3, 8, 8, seed=1).float())
+        loss = fast_level_hcl(Unnormalized(maps, norm) if before_normalization else maps, teacher)
     assert sorted(kept, key=lambda entry: len(entry[0])) == [
-        ((3,), torch.float32)] * 2 + [(maps.shape, torch.float32)]
-    loss.backward()
+        ((3,), torch.float32)] * 2 * before_normalization + [(maps.shape, KEPT[dtype])]
+    (2.0**12 * loss).backward()
     assert loss.dtype == torch.float32 and maps.grad.dtype == dtype
+    single = maps.detach().float().requires_grad_()
+    output = Unnormalized(single, norm).normalized() if before_normalization else single
+    expected, = torch.autograd.grad(2.0**12 * level_hcl(output, teacher), single)
+    assert (maps.grad - expected).abs().max() <= max(torch.finfo(dtype).eps, 1e-6) * expected.abs().max()
 
 
 def test_nothing_is_kept_without_gradients():

@@ -22,7 +22,8 @@ from torch.nn import Parameter
 
 from mmreviewkd.utils.cpu import cpu_fields
 
-SOURCES = [Path(__file__).with_name(name) for name in ('composing.cpp', 'mixing.cpp', 'products.cpp', 'winograd.cpp')]
+SOURCES = [Path(__file__).with_name(name) for name in (
+    'comparing.cpp', 'composing.cpp', 'mixing.cpp', 'products.cpp', 'winograd.cpp')]
 HEADERS = [Path(__file__).with_name(name) for name in ('products.h', 'vectors.h')]
 OPTIONS = ('-O3', '-march=native', '-std=c++17', '-fopenmp', '-fPIC', '-shared')
 MOST_SECONDS = 120
@@ -30,9 +31,9 @@ MOST_SECONDS = 120
 CPU = ('vendor_id', 'cpu family', 'model', 'flags', 'CPU implementer', 'CPU part', 'Features')
 # The pointers, and after them the sizes, that each function takes; the last argument of all is the number of threads.
 FUNCTIONS = dict(
-    coarse_adjoint=(5, 6), spread_products=(3, 6), spread_products_adjoint=(5, 6), weigh=(3, 2), weigh_adjoint=(6, 4),
-    transposed_product=(3, 4), winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9),
-    winograd_weight_gradient=(3, 9))
+    coarse_adjoint=(5, 6), combine=(9, 6), compare=(12, 7), moments_of_chunks=(2, 3), spread_products=(3, 6),
+    spread_products_adjoint=(5, 6), transposed_product=(3, 4), weigh=(3, 2), weigh_adjoint=(6, 4),
+    winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9), winograd_weight_gradient=(3, 9))
 
 
 @functools.cache

@@ -17,7 +17,9 @@ MOST_KERNEL_BYTES = 20 * 2**20
 """Transformed kernels up to this size are computed at once, larger ones by groups of output channels."""
 
 
-def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = None, adjoint: bool = False) -> Tensor:
+def winograd_convolution(
+        rows: Tensor, weight: Tensor, bias: Tensor | None = None, adjoint: bool = False,
+        out: Tensor | None = None) -> Tensor:
     """Convolve rows of channels with 3x3 kernels and padding 1.
 
     Args:
@@ -26,20 +28,21 @@ def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = Non
         bias (Tensor, optional): ``[O]``. Defaults to None.
         adjoint (bool): Whether to compute the adjoint of the convolution, which is one, too, with the taps in reverse.
             Defaults to False.
+        out (Tensor, optional): ``[n, h, w, O]``, contiguous, which is overwritten. Defaults to None.
 
     Returns:
         Tensor: ``[n, h, w, O]``.
     """
     rows, bias = rows.contiguous(), None if bias is None else bias.contiguous()
     weight = weight if _evenly_spaced(weight) else weight.contiguous()
-    out, channels, *_ = weight.shape
+    out_channels, channels, *_ = weight.shape
     step_out, step_in, _, step_tap = weight.stride()
     if adjoint:
-        out, channels, step_out, step_in, step_tap = channels, out, step_in, step_out, -step_tap
+        out_channels, channels, step_out, step_in, step_tap = channels, out_channels, step_in, step_out, -step_tap
         weight = weight[..., 2:, 2:]  # begins at the last tap
-    output = rows.new_empty((*rows.shape[:3], out))
-    if _bytes(out * channels) <= MOST_KERNEL_BYTES:
-        name, fitting = 'winograd_convolution', _fitting(channels + out, CORE_BYTES, LEAST_TILES)
+    out = rows.new_empty((*rows.shape[:3], out_channels)) if out is None else out
+    if _bytes(out_channels * channels) <= MOST_KERNEL_BYTES:
+        name, fitting = 'winograd_convolution', _fitting(channels + out_channels, CORE_BYTES, LEAST_TILES)
         multiple = torch.get_num_threads()  # the same number of blocks for each thread
     else:
         name, fitting = 'winograd_convolution_by_groups', _fitting(channels, SHARED_BYTES, LEAST_SHARED_TILES)
@@ -47,8 +50,8 @@ def winograd_convolution(rows: Tensor, weight: Tensor, bias: Tensor | None = Non
     blocks = -(-_tiles(rows) // fitting)
     blocks = max(1, blocks + -blocks % multiple)
     block = max(1, -(-_tiles(rows) // blocks))
-    call(name, (rows, weight, bias, output), (*rows.shape, out, step_out, step_in, step_tap, block))
-    return output
+    call(name, (rows, weight, bias, out), (*rows.shape, out_channels, step_out, step_in, step_tap, block))
+    return out
 
 
 def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:

@@ -29,9 +29,9 @@ class CompiledWinogradConvolution:
         """Gradient of the weight, summed over the calls of :meth:`backward`."""
         return (torch.zeros_like(self.weight) if self._gradient is None else self._gradient,)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """``[n, h, w, M]`` to ``[n, h, w, O]``."""
-        return winograd_convolution(rows, self.weight)
+    def forward(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """``[n, h, w, M]`` to ``[n, h, w, O]``, written to ``out`` if it is given."""
+        return winograd_convolution(rows, self.weight, out=out)
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """Gradient of ``rows``, ``[n, h, w, M]``; that of the weight is added to ``gradients``."""

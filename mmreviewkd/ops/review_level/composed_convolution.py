@@ -47,20 +47,22 @@ class ComposedConvolution:
         """Gradients of the kernels, summed over the calls of :meth:`backward`."""
         return *self._own.gradients, self._by_tap_gradient
 
-    def forward(self, weighted: Tensor, attention: Tensor, coarse: Tensor) -> Tensor:
+    def forward(
+            self, weighted: Tensor, attention: Tensor, coarse: Tensor, out: Tensor | None = None) -> Tensor:
         """Convolve.
 
         Args:
             weighted (Tensor): ``y``, ``[n, h, w, C + 1]``.
             attention (Tensor): ``z1``, ``[n, h, w]``.
             coarse (Tensor): ``r``, ``[n, h', 1, w', 1, M]``, each of whose pixels is repeated over a whole block.
+            out (Tensor, optional): ``[n, h, w, O]``, which is overwritten. Defaults to None.
 
         Returns:
             Tensor: ``[n, h, w, O]``.
         """
-        output = self._own.forward(weighted).contiguous()
-        _spread(self._products(coarse), attention, output)
-        return output
+        out = self._own.forward(weighted, out).contiguous()
+        _spread(self._products(coarse), attention, out)
+        return out
 
     def backward(
             self, grad: Tensor, weighted: Tensor, attention: Tensor, coarse: Tensor) -> tuple[Tensor, Tensor, Tensor]:

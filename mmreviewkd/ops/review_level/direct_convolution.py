@@ -23,9 +23,10 @@ class DirectConvolution:
         """The weight ``[O, M, 3, 3]`` or ``[O, M, 1, 1]`` itself."""
         return (weight,)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """``[n, h, w, M]`` to ``[n, h, w, O]``."""
-        return F.conv2d(rows.permute(0, 3, 1, 2), self.weight, padding=self.padding).permute(0, 2, 3, 1)
+    def forward(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """``[n, h, w, M]`` to ``[n, h, w, O]``, written to ``out`` if it is given."""
+        convolved = F.conv2d(rows.permute(0, 3, 1, 2), self.weight, padding=self.padding).permute(0, 2, 3, 1)
+        return convolved if out is None else out.copy_(convolved)
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """Gradient of ``rows``, ``[n, h, w, M]``; that of the weight is added to ``gradients``."""

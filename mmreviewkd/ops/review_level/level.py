@@ -101,7 +101,9 @@ class FusedLevel(torch.autograd.Function):
             fused_rows = None
             if not plan.shape.is_finest or plan.keeps_fused:
                 fused_rows = feature.new_empty((len(feature), *size, len(weight1)), dtype=plan.dtype)
-            convolved = []
+            convolved = None
+            if len(chunks.parts) > 1:
+                convolved = feature.new_empty((len(feature), *size, len(weight2)), dtype=plan.dtype)
             for part in chunks.parts:
                 rows = chunks.rows(part, measured.mean)
                 coarse = z = None
@@ -115,9 +117,9 @@ class FusedLevel(torch.autograd.Function):
                     fused = resize_rows(fuse(weighted, z, coarse, folded, kept if as_kept else None), size)
                     if kept is not None and not as_kept:
                         kept.copy_(fused)
-                convolved.append(
-                    to_maps(convolution.forward(weighted, z[1], coarse) if composed else convolution.forward(fused)))
-            convolved = convolved[0] if len(convolved) == 1 else torch.cat(convolved)
+                operands = (weighted, z[1], coarse) if composed else (fused,)
+                found = convolution.forward(*operands, out=None if convolved is None else convolved[part])
+            convolved = to_maps(found if convolved is None else convolved)
         ctx.set_materialize_grads(False)
         ctx.call = call
         ctx.save_for_backward(

@@ -2,8 +2,8 @@
 
 On CPUs, PyTorch's batch normalization of channels_last maps sums all pixels sequentially in float32. With 65,536 pixels
 its error is up to 1e-5, which every gradient computed from it inherits. Here the pixels are summed in groups, and the
-sums of the groups are combined (docs/fast_path.md, Eq. 24 to 26). Other devices and half precision use PyTorch's batch
-normalization.
+sums of the groups are combined (docs/fast_path.md, Eq. 24 to 26), in compiled functions where there are any. Other
+devices and half precision use PyTorch's batch normalization.
 """
 
 from dataclasses import dataclass, replace
@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+from mmreviewkd.ops.compiled import is_compiled
+from mmreviewkd.ops.compiled.comparing import channel_moments
 
 from .folding import BatchNorm
 from .layout import to_maps
@@ -84,18 +87,35 @@ def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
         return torch.native_batch_norm(
             maps, norm.weight, norm.bias, *((None, None) if unchanged else (norm.running_mean, norm.running_var)),
             norm.from_batch, norm.momentum or 0.0, norm.eps)
+    mean, variance = batch_statistics(maps, norm)
+    output, _, _ = torch.native_batch_norm(maps, norm.weight, norm.bias, mean, variance, False, 0.0, norm.eps)
+    return output, mean, (variance + norm.eps).rsqrt()
+
+
+def batch_statistics(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
+    """Mean and variance of the batch, with which the running statistics are updated.
+
+    Args:
+        maps (Tensor): ``h``, ``[N, O, H, W]``, in the channels_last memory format.
+        norm (BatchNorm): The normalization.
+
+    Returns:
+        tuple[Tensor, Tensor]: ``[O]`` each.
+    """
     pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
-    groups = _groups(maps, STATISTICS_GROUP)
-    statistics = zip(*(torch.batch_norm_update_stats(group, None, None, 0.0) for group in groups))
-    means, variances = (torch.stack(s).view(len(groups), -1, channels) for s in statistics)
-    shares = means.new_tensor([group.shape[-1] / pixels for group in groups])[:, None, None]
-    mean = (shares * means).sum((0, 1))  # Eq. 24
-    variance = (shares * (variances + (means - mean).square())).sum((0, 1))
+    if is_compiled(maps):
+        mean, variance = (t.to(maps.dtype) for t in channel_moments(maps.permute(0, 2, 3, 1)))
+    else:
+        groups = _groups(maps, STATISTICS_GROUP)
+        statistics = zip(*(torch.batch_norm_update_stats(group, None, None, 0.0) for group in groups))
+        means, variances = (torch.stack(s).view(len(groups), -1, channels) for s in statistics)
+        shares = means.new_tensor([group.shape[-1] / pixels for group in groups])[:, None, None]
+        mean = (shares * means).sum((0, 1))  # Eq. 24
+        variance = (shares * (variances + (means - mean).square())).sum((0, 1))
     if norm.momentum is not None:
         norm.running_mean.lerp_(mean, norm.momentum)
         norm.running_var.lerp_(variance * (pixels / (pixels - 1)), norm.momentum)
-    output, _, _ = torch.native_batch_norm(maps, norm.weight, norm.bias, mean, variance, False, 0.0, norm.eps)
-    return output, mean, (variance + norm.eps).rsqrt()
+    return mean, variance
 
 
 def normalize_adjoint(

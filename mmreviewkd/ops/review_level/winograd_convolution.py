@@ -62,14 +62,14 @@ class WinogradConvolution:
         gradient = torch.zeros_like(self.kernel) if self._gradient is None else self._gradient
         return (gradient.to(self._wide),)
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """``[n, h, w, M]`` to ``[n, h, w, O]``."""
-        output = rows.new_empty((*rows.shape[:3], self.kernel.shape[2]))
+    def forward(self, rows: Tensor, out: Tensor | None = None) -> Tensor:
+        """``[n, h, w, M]`` to ``[n, h, w, O]``, written to ``out`` if it is given."""
+        out = rows.new_empty((*rows.shape[:3], self.kernel.shape[2])) if out is None else out
         for strip in self._strips(rows):
             tiles, products = self._buffers_of(strip, rows)
             input_tiles(rows, tiles, strip)
-            output_tiles(batch_matmul(tiles, self.kernel, out=products), output, strip)
-        return output
+            output_tiles(batch_matmul(tiles, self.kernel, out=products), out, strip)
+        return out
 
     def backward(self, grad: Tensor, rows: Tensor) -> Tensor:
         """Gradient of ``rows``, ``[n, h, w, M]``; that of the kernel is added to ``gradients``."""
