@@ -44,5 +44,13 @@ class _KnownGradients(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
         kept = zip(ctx.saved_tensors, ctx.dtypes, ctx.needs_input_grad[2:])
+        # Large new memory takes longer to get than to fill, so what is not needed again is overwritten.
+        multiplied = Tensor.mul if _graph_is_kept() else Tensor.mul_
         return None, None, *(
-            (gradient * grad).to(dtype) if needed else None for gradient, dtype, needed in kept)
+            multiplied(gradient, grad).to(dtype) if needed else None for gradient, dtype, needed in kept)
+
+
+def _graph_is_kept() -> bool:
+    """Whether the running backward pass keeps its graph for another one (``retain_graph=True``), or may do so."""
+    known = getattr(torch._C._autograd, '_get_current_graph_task_keep_graph', None)
+    return known is None or known()

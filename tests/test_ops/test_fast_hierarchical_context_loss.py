@@ -87,3 +87,14 @@ def test_nothing_is_kept_without_gradients():
     with torch.no_grad(), torch.autograd.graph.saved_tensors_hooks(lambda t: pytest.fail('kept'), lambda t: t):
         assert fast_level_hcl(Unnormalized(maps, norm), maps) > 0
         assert fast_level_hcl(maps, torch.zeros_like(maps)) > 0
+
+
+def test_a_kept_graph_gives_the_same_gradients_again():
+    maps, norm = maps_and_norm(torch.float32)
+    inputs = [t.requires_grad_() for t in (maps, norm.weight, norm.bias)]
+    loss = fast_level_hcl(Unnormalized(maps, norm), normal(2, 3, 8, 8, seed=1).float())
+    first = torch.autograd.grad(3 * loss, inputs, retain_graph=True)
+    second = torch.autograd.grad(3 * loss, inputs)
+    assert all(map(torch.equal, first, second))
+    with pytest.raises(RuntimeError, match='a second time'):
+        torch.autograd.grad(loss, inputs)

@@ -54,6 +54,17 @@ inline void product_of(
   }
 }
 
+constexpr int64_t PIXELS = 4 * ROWS;  // rows of a left matrix that are multiplied at a time
+
+// A group of rows of a matrix [rows, depth], from `first` on, transposed: [depth, rows of the group]. Rows that fill the
+// last vector are zero.
+inline void pack_group(const float* matrix, int64_t rows, int64_t depth, int64_t first, float* packed) {
+  const int64_t width = std::min<int64_t>(GROUP, padded(rows) - first);
+  for (int64_t k = 0; k < depth; ++k)
+    for (int64_t j = 0; j < width; ++j)
+      packed[k * width + j] = first + j < rows ? matrix[(first + j) * depth + k] : 0.0f;
+}
+
 // Memory of a thread that is kept for later calls, as the system maps new memory page by page: one block for all
 // threads of a call, which belongs to the calling one, and one for each thread alone.
 enum Kind { SHARED, PRIVATE };

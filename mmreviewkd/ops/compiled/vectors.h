@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <cstring>
 
 #if defined(__AVX512F__)
@@ -25,4 +26,13 @@ inline float sum(const Vector& vector) {
   float total = 0;
   for (int i = 0; i < WIDTH; ++i) total += vector[i];
   return total;
+}
+
+inline float sum(float value) { return value; }
+
+// Calls `run(type, c)` for WIDTH channels at a time, of the type Vector, and for each of the rest, of the type float.
+template <typename Run> inline void for_channels(int64_t channels, const Run& run) {
+  int64_t c = 0;
+  for (; c + WIDTH <= channels; c += WIDTH) run(Vector{}, c);
+  for (; c < channels; ++c) run(float{}, c);
 }

@@ -173,13 +173,6 @@ void output_tile_adjoint(const float* data, float* transformed, const Map& map, 
     output_tile_adjoint<T, false>(data, transformed, map, at, step);
 }
 
-// Calls `transform` for WIDTH channels at a time, and for each of the rest.
-template <typename Transform> inline void for_channels(int64_t channels, const Transform& transform) {
-  int64_t c = 0;
-  for (; c + WIDTH <= channels; c += WIDTH) transform(Vector{}, c);
-  for (; c < channels; ++c) transform(float{}, c);
-}
-
 // The transforms of all channels of one tile of a map, and of some channels of products.
 
 void input_channels(const float* data, float* transformed, const Map& map, const Place& at, int64_t step) {

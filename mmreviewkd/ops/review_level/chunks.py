@@ -1,5 +1,6 @@
 """Access to a level's input in chunks of a few images."""
 
+import functools
 from collections.abc import Iterator
 
 import torch
@@ -34,16 +35,37 @@ class Chunks:
         mean = self.feature.mean((0, 2, 3), dtype=self.dtype)
         return mean if self.unit is None else mean / self.unit
 
-    def rows(self, part: slice, center: Tensor | None) -> Tensor:
-        """The rows ``c = s - center`` of some images, ``[n, h, w, C]``."""
+    def rows(self, part: slice, center: Tensor | None) -> 'CenteredRows':
+        """The rows of some images."""
         rows = self._rows[part].to(self.dtype)
-        rows = rows if self.unit is None else rows / self.unit
-        return rows if center is None else rows - center
+        return CenteredRows(rows if self.unit is None else rows / self.unit, center)
 
     def flat_rows(self, center: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
-        """Iterate over the chunks: the slice of images, and their rows ``[n h w, C]``."""
+        """Iterate over the chunks: the slice of images, and their rows ``c``, ``[n h w, C]``."""
         for part in self.parts:
-            yield part, self.rows(part, center).flatten(0, 2)
+            yield part, self.rows(part, center).centered.flatten(0, 2)
+
+
+class CenteredRows:
+    """Rows ``s`` of some images, from which a vector is yet to be subtracted.
+
+    Args:
+        values (Tensor): ``s``, ``[n, h, w, C]``.
+        center (Tensor, optional): ``[C]``; None for zero.
+    """
+
+    def __init__(self, values: Tensor, center: Tensor | None) -> None:
+        self.values = values
+        self.center = center
+
+    @functools.cached_property
+    def centered(self) -> Tensor:
+        """The rows ``c = s - center``, ``[n, h, w, C]``."""
+        return self.values if self.center is None else self.values - self.center
+
+    def center_or_zero(self) -> Tensor:
+        """The vector that is subtracted, ``[C]``."""
+        return self.values.new_zeros(self.values.shape[-1]) if self.center is None else self.center
 
 
 def unit_of(feature: Tensor) -> Tensor:

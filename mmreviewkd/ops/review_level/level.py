@@ -15,13 +15,14 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 
 from mmreviewkd.ops.compiled import is_compiled
 
+from .attending import attend_and_weigh, attend_and_weigh_adjoint, weigh_again
 from .chunks import Chunks, unit_of
 from .compiled_winograd_convolution import CompiledWinogradConvolution
 from .composed_convolution import ComposedConvolution
 from .direct_convolution import DirectConvolution
 from .folding import BatchNorm, Folded, fold, update_running_statistics
 from .layout import coarse_rows, coarse_rows_adjoint, resize_rows, resize_rows_adjoint, to_maps, to_rows
-from .mixing import MixGradients, attend, attend_adjoint, fuse, fuse_adjoint, weigh, weigh_adjoint
+from .mixing import MixGradients, fuse, fuse_adjoint
 from .moments import Moments, add_moments_adjoint, moments
 from .plan import LevelPlan
 from .winograd_convolution import WinogradConvolution
@@ -107,13 +108,14 @@ class FusedLevel(torch.autograd.Function):
             for part in chunks.parts:
                 rows = chunks.rows(part, measured.mean)
                 coarse = z = None
-                if residual is not None:
-                    coarse = coarse_rows(residual[part], chunks.grid[1:], plan.dtype)
-                    attention[:, part] = z = attend(rows, coarse, folded)
-                weighted = weigh(rows, z, plan.dtype)
+                if residual is None:
+                    weighted = weigh_again(rows, None, plan.dtype)
+                else:
+                    coarse, z = coarse_rows(residual[part], chunks.grid[1:], plan.dtype), attention[:, part]
+                    weighted = attend_and_weigh(rows, coarse, folded, plan.dtype, z)
                 if not composed or fused_rows is not None:
                     kept = None if fused_rows is None else fused_rows[part]
-                    as_kept = kept is not None and kept.shape[1:3] == rows.shape[1:3]
+                    as_kept = kept is not None and kept.shape[1:3] == chunks.grid[1:]
                     fused = resize_rows(fuse(weighted, z, coarse, folded, kept if as_kept else None), size)
                     if kept is not None and not as_kept:
                         kept.copy_(fused)
@@ -173,7 +175,7 @@ def _backward(
         coarse = z = None
         if residual is not None:
             coarse, z = coarse_rows(residual[part], chunks.grid[1:], dtype), attention[:, part]
-        weighted = weigh(rows, z, dtype)
+        weighted = weigh_again(rows, z, dtype)
         mix, grad = MixGradients(), None if grad_fused is None else to_rows(grad_fused[part])
         if convolution is not None and composed:
             grad_weighted, *grad_coarse = convolution.backward(to_rows(grad_convolved[part]), weighted, z[1], coarse)
@@ -190,8 +192,7 @@ def _backward(
         if residual is None:
             grad_rows[part] = mix.own
             continue
-        grad_z = weigh_adjoint(mix, rows, z, grad_rows[part])
-        grad_coarse = attend_adjoint(grad_z, z, rows, coarse, folded, grads, grad_rows[part]).add_(mix.coarse)
+        grad_coarse = attend_and_weigh_adjoint(mix, rows, z, coarse, folded, grads, grad_rows[part])
         grad_residual[part] = coarse_rows_adjoint(grad_coarse, residual.shape[-2:])
 
     # 3. From the small tensors to parameters and moments, by autograd.

@@ -54,9 +54,6 @@ def weigh(rows: Tensor, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
     if attention is None:
         weighted[..., :-1] = rows
         weighted[..., -1] = 1
-    elif is_compiled(rows) and dtype == torch.float32:
-        maps = rows.contiguous(), attention[0].contiguous(), weighted
-        call('weigh', maps, (attention[0].numel(), rows.shape[3]))
     else:
         torch.mul(rows, attention[0].unsqueeze(-1), out=weighted[..., :-1])
         weighted[..., -1] = attention[0]
@@ -85,27 +82,8 @@ class MixGradients(NamedTuple):
 
 def weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows: Tensor) -> Tensor:
     """Adjoint of :func:`weigh`: overwrites ``grad_rows``, returns the gradient of ``z`` (Eq. 17)."""
-    if is_compiled(grad_rows) and grad_rows.is_contiguous():
-        return torch.stack((_weigh_adjoint(mix, rows, attention[0], grad_rows), mix.coarse_attention))
     torch.mul(mix.own, attention[0].unsqueeze(-1), out=grad_rows)
     return torch.stack(((mix.own * rows).sum(-1) + mix.own_attention, mix.coarse_attention))
-
-
-def _weigh_adjoint(mix: MixGradients, rows: Tensor, attention: Tensor, grad_rows: Tensor) -> Tensor:
-    """The same by compiled functions: overwrites ``grad_rows``, returns the gradient of ``z0``, ``[n, h, w]``."""
-    own, last = (t if _evenly_spaced(t, size) else t.contiguous() for t, size in (
-        (mix.own, rows.shape[3]), (mix.own_attention.unsqueeze(-1), 1)))
-    grad_attention = torch.empty_like(attention, memory_format=torch.contiguous_format)
-    maps = own, last, rows.contiguous(), attention.contiguous(), grad_rows, grad_attention
-    call('weigh_adjoint', maps, (attention.numel(), rows.shape[3], own.stride(2), last.stride(2)))
-    return grad_attention
-
-
-def _evenly_spaced(rows: Tensor, channels: int) -> bool:
-    """Whether the pixels of ``[n, h, w, K]`` follow one another at the same distance, with their channels together."""
-    _, h, w, _ = rows.shape
-    step = rows.stride(2)
-    return (channels == 1 or rows.stride(3) == 1) and rows.stride()[:2] == (h * w * step, w * step)
 
 
 # 3. The fused map.
@@ -119,6 +97,11 @@ def fuse(
         fused = matmul(weighted, affine)
         return fused if out is None else out.copy_(fused)
     out = weighted.new_empty((*weighted.shape[:3], len(folded.affine))) if out is None else out
+    if is_compiled(weighted) and out.is_contiguous():
+        n, rows, height, columns, width, channels = as_blocks(out, coarse).shape
+        maps = *(t.contiguous() for t in (weighted, folded.affine, attention[1], coarse)), out
+        call('fuse', maps, (n, rows, columns, height, width, weighted.shape[-1], channels))
+        return out
     torch.mul(as_blocks(attention[1].to(weighted.dtype).unsqueeze(-1), coarse), coarse, out=as_blocks(out, coarse))
     add_matmul(out.view(-1, out.shape[-1]), weighted.flatten(0, 2), affine)
     return out

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from mmreviewkd.ops.compiled import is_compiled
+from mmreviewkd.ops.compiled.products import add_centered_product, scatter
+
 from .chunks import Chunks
 from .matmul import add_matmul, add_transposed_matmul, matmul
 
@@ -39,6 +42,9 @@ def moments(chunks: Chunks, weight: Tensor, from_covariance: bool) -> Moments:
         Moments: The moments of the batch.
     """
     mean = chunks.mean()  # Eq. 2
+    if from_covariance and is_compiled(mean):
+        rows = chunks.rows(slice(None), mean)
+        return Moments(mean, scatter(rows.values.flatten(0, 2), mean) / chunks.pixels, None)
     if from_covariance:
         covariance = weight.new_zeros((weight.shape[1], weight.shape[1]))
         for _, rows in chunks.flat_rows(mean):
@@ -65,6 +71,10 @@ def add_moments_adjoint(
     through_mean = grad_moments.mean / chunks.pixels  # Eq. 21
     if grad_moments.covariance is not None:
         through_covariance = (grad_moments.covariance + grad_moments.covariance.t()) / chunks.pixels
+        if is_compiled(grad_rows):
+            rows = chunks.rows(slice(None), mean).values.flatten(0, 2)
+            add_centered_product(grad_rows.view(rows.shape), rows, mean, through_covariance, through_mean)
+            return None
         for part, rows in chunks.flat_rows(mean):
             through_rows = grad_rows[part].add_(through_mean)
             add_matmul(through_rows.view_as(rows), rows, through_covariance)  # Eq. 22
