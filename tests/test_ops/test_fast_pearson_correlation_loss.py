@@ -65,8 +65,10 @@ def test_running_statistics_are_updated_once(size):
 
 
 @pytest.mark.parametrize('scale', [1e-3, 1.0, 1e4])
-def test_rounding_of_single_precision(scale):
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_rounding_of_single_precision(scale, memory_format):
     maps, norm = maps_and_norm((64, 64), dtype=torch.float32)
+    maps = maps.contiguous(memory_format=memory_format)
     maps, teacher = (maps + 3) * scale, (normal(2, 3, 64, 64, seed=3).float() + 30) * scale
     found = []
     for dtype in (torch.float32, torch.float64):

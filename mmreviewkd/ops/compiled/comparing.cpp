@@ -52,16 +52,20 @@ void moments_of_chunks(const float* map, float* out, int64_t pixels, int64_t cha
     for_channel_groups(channels, [&](auto type, auto number, int64_t c) {
       using T = decltype(type);
       constexpr int K = number;
-      T mean[K]{}, square[K]{};
+      T mean[K]{}, rest[K]{}, square[K]{};
       for (int64_t i = 0; i < count; ++i)
         for (int j = 0; j < K; ++j) mean[j] += group<T>(rows + i * channels, c, j);
       for (int j = 0; j < K; ++j) mean[j] /= static_cast<float>(count);
       for (int64_t i = 0; i < count; ++i)
         for (int j = 0; j < K; ++j) {
           const T deviation = group<T>(rows + i * channels, c, j) - mean[j];
+          rest[j] += deviation;
           square[j] += deviation * deviation;
         }
-      for (int j = 0; j < K; ++j) {
+      for (int j = 0; j < K; ++j) {  // what the mean lacks is the mean of the deviations
+        rest[j] /= static_cast<float>(count);
+        mean[j] += rest[j];
+        square[j] -= static_cast<float>(count) * rest[j] * rest[j];
         put<T>(means, c, j, mean[j]);
         put<T>(squares, c, j, square[j]);
       }

@@ -1,6 +1,7 @@
 """Measure a training step: time, bytes kept for the backward pass, FLOPs, and peak memory on a GPU."""
 
 import contextlib
+import ctypes
 import math
 import platform
 import statistics
@@ -14,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from mmreviewkd.ops.compiled import call as compiled_call
-from mmreviewkd.ops.compiled import products, winograd
+from mmreviewkd.ops.compiled import library
 from mmreviewkd.utils.cpu import cpu_fields
 from mmreviewkd.utils.kept_bytes import bytes_kept
 from mmreviewkd.utils.progress import tracked
@@ -41,18 +41,44 @@ def flops(step: Callable[[], Tensor]) -> int:
 @contextlib.contextmanager
 def _compiled_flops() -> Iterator[list[int]]:
     """Count the operations of each call of the compiled functions, which PyTorch's counter does not see."""
-    counted = []
+    functions = library.compiled_functions()
+    counting = None if functions is None else _CountingLibrary(functions)
+    with mock.patch.object(library, 'compiled_functions', lambda: counting):
+        yield [] if counting is None else counting.counted
 
-    def call(name: str, maps: Sequence[Tensor | None], sizes: Sequence[int]) -> None:
-        if name.startswith('winograd'):
-            n, h, w, channels, out = sizes[:5]
-            counted.append(2 * 36 * n * -(-h // 4) * -(-w // 4) * channels * out)
-        elif name == 'transposed_product':
-            counted.append(2 * math.prod(sizes[:3]))
-        compiled_call(name, maps, sizes)
 
-    with mock.patch.object(products, 'call', call), mock.patch.object(winograd, 'call', call):
-        yield counted
+class _CountingLibrary:
+    """The library of compiled functions, with the operations of every call in ``counted``."""
+
+    def __init__(self, functions: ctypes.CDLL) -> None:
+        self.functions = functions
+        self.counted: list[int] = []
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        function, (pointers, sizes) = getattr(self.functions, name), library.FUNCTIONS[name]
+
+        def run(*arguments: int) -> None:
+            self.counted.append(_flops_of_call(name, arguments[pointers:pointers + sizes]))
+            function(*arguments)
+
+        return run
+
+
+def _flops_of_call(name: str, sizes: Sequence[int]) -> int:
+    """Operations of the products of a compiled function, for its sizes."""
+    if name.startswith('winograd'):
+        n, h, w, channels, out = sizes[:5]
+        return 2 * 36 * n * -(-h // 4) * -(-w // 4) * channels * out
+    if name in ('transposed_product', 'fuse'):
+        return 2 * math.prod(sizes[:3] if name == 'transposed_product' else sizes)
+    if name == 'scatter':  # one half of a symmetric matrix
+        return sizes[0] * sizes[1] * (sizes[1] + 1)
+    if name == 'add_centered_product':
+        return 2 * sizes[0] * sizes[1]**2
+    if name.startswith('attend'):  # two logits; of their adjoint, the gradients of both factors
+        pixels, coarse_pixels = math.prod(sizes[:5]), math.prod(sizes[:3])
+        return 4 * pixels * sizes[5] if name == 'attend' else 8 * (pixels * sizes[5] + coarse_pixels * sizes[6])
+    return 0
 
 
 def _convolution_backward_flops(

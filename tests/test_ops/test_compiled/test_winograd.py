@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from adjoint import normal
+from threads import with_threads
 
 from mmreviewkd.ops.compiled import compiled_functions, winograd
 from mmreviewkd.ops.compiled.winograd import add_weight_gradient, winograd_convolution
@@ -80,14 +81,7 @@ def test_gradients_of_the_weight_are_summed():
 def test_any_number_of_threads_and_any_batch_computes_the_same(most, monkeypatch):
     monkeypatch.setattr(winograd, 'MOST_KERNEL_BYTES', most)
     rows, weight, grad, _ = inputs((6, 15, 13), 41, 37)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        one = found(rows, weight, grad)
-        torch.set_num_threads(3)
-        three = found(rows, weight, grad)
-    finally:
-        torch.set_num_threads(threads)
+    one, three = (with_threads(number, lambda: found(rows, weight, grad)) for number in (1, 3))
     for a, b in zip(one, three):
         assert torch.equal(a, b)
     for whole, part in zip(one[:2], found(rows[4:], weight, grad[4:])):

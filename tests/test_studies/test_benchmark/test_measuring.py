@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmreviewkd.ops.compiled.products import transposed_product
+from mmreviewkd.ops.compiled.products import add_centered_product, scatter, transposed_product
 from mmreviewkd.ops.compiled.winograd import add_weight_gradient, winograd_convolution
 from mmreviewkd.studies.benchmark import measuring
 
@@ -38,9 +38,11 @@ def test_flops_of_compiled_products_and_convolutions():
     def step():
         add_weight_gradient(weight, rows, winograd_convolution(rows, weight))
         transposed_product(torch.ones(10, 3), torch.ones(10, 5))
+        scatter(torch.ones(10, 3), torch.ones(3))  # one half of [3, 3]
+        add_centered_product(torch.ones(10, 3), torch.ones(10, 3), torch.ones(3), torch.ones(3, 3), torch.ones(3))
         return torch.ones(1, requires_grad=True).sum()
 
-    assert measuring.flops(step) == 2 * product + 2 * 10 * 3 * 5
+    assert measuring.flops(step) == 2 * product + 2 * 10 * (3 * 5 + 6 + 3 * 3)
 
 
 def test_counting_flops_adds_no_hooks_to_modules():
