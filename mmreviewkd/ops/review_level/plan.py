@@ -23,6 +23,8 @@ LEAST_PIXELS = 8
 CHUNK_BYTES = 16 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
+DEVICE_CHUNK_BYTES = 64 * 2**20
+"""The same on other devices than CPUs with ``prefer='memory'``; else they compute the whole batch at once."""
 LEAST_CHANNELS = 32
 """Least ``M``: matrix products with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
@@ -217,7 +219,8 @@ def _fast_plan(
     keeps_finest = prefer == 'time' and shape.in_channels >= shape.mid_channels
     return LevelPlan(
         'fast', reason, shape, dtype, covariance_pays(shape), convolution,
-        convolution != 'composed' and (not shape.is_finest or keeps_finest), images_per_chunk(shape, device, dtype))
+        convolution != 'composed' and (not shape.is_finest or keeps_finest),
+        images_per_chunk(shape, device, dtype, prefer))
 
 
 def covariance_pays(shape: LevelShape) -> bool:
@@ -302,10 +305,11 @@ def cost_constants(dtype: torch.dtype = torch.float32) -> CostConstants:
     return COSTS_OF_AVX512 if onednn_pays() else COSTS_OF_AVX2
 
 
-def images_per_chunk(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> int:
-    """Images whose fused maps fit :data:`CHUNK_BYTES`, at least one; on other devices than CPUs the whole batch."""
-    if device.type != 'cpu':
+def images_per_chunk(shape: LevelShape, device: torch.device, dtype: torch.dtype, prefer: str = 'time') -> int:
+    """Images whose fused maps fit a chunk, at least one; the whole batch on other devices than CPUs, to save time."""
+    if device.type != 'cpu' and prefer == 'time':
         return max(1, shape.batch)
+    size = CHUNK_BYTES if device.type == 'cpu' else DEVICE_CHUNK_BYTES
     pixels = max(shape.size[0] * shape.size[1], shape.target_size[0] * shape.target_size[1])
     wide = max(dtype.itemsize, 4)  # the rows of a chunk are in the parameters' precision
-    return max(1, min(shape.batch, CHUNK_BYTES // max(1, shape.mid_channels * pixels * wide)))
+    return max(1, min(shape.batch, size // max(1, shape.mid_channels * pixels * wide)))

@@ -92,7 +92,15 @@ def test_statistics_come_from_the_side_with_fewer_channels():
 def test_chunks_hold_at_least_an_image_and_at_most_the_batch():
     assert images_per_chunk(shape(4, (999, 999), 1, 999, 1, None), CPU, torch.float32) == 1
     assert images_per_chunk(shape(4, (1, 1), 1, 1, 1, None), CPU, torch.float32) == 4
-    assert images_per_chunk(shape(64, (999, 999), 1, 999, 1, None), torch.device('cuda'), torch.float32) == 64
+    cuda = torch.device('cuda')
+    assert images_per_chunk(shape(64, (999, 999), 1, 999, 1, None), cuda, torch.float32) == 64
+
+
+def test_on_a_gpu_chunks_save_memory_where_it_is_preferred():
+    level = shape(128, (56, 56), 64, 512, 64, (28, 28))
+    whole, some = (
+        plan_level(level, torch.device('cuda'), torch.bfloat16, prefer=prefer).images for prefer in ('time', 'memory'))
+    assert whole == 128 and some * 512 * 56 * 56 * 4 <= 64 * 2**20 < (some + 1) * 512 * 56 * 56 * 4
 
 
 @pytest.mark.parametrize('constants', [COSTS_COMPILED], ids=['compiled'], indirect=True)
