@@ -32,10 +32,11 @@ def channel_wise_divergence(
     if any(len(shape) != 4 for shape in shapes):
         raise ValueError(f'channels are compared as distributions over pixels, so maps [N, C, H, W] are needed, but '
                          f'the features are {shapes}')
-    return sum(_level(at_least_single(s), t, temperature) for s, t in zip(student_features, teacher_features))
+    return sum(_level(s, t, temperature) for s, t in zip(student_features, teacher_features))
 
 
 def _level(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    log_p, log_q = (F.log_softmax(feature.flatten(2) / temperature, dim=2) for feature in (teacher, student))
+    log_p, log_q = (
+        F.log_softmax(at_least_single(feature).flatten(2) / temperature, dim=2) for feature in (teacher, student))
     channels = student.shape[0] * student.shape[1]
     return F.kl_div(log_q, log_p, reduction='sum', log_target=True) / channels * temperature**2

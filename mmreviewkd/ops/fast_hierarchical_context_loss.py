@@ -40,7 +40,7 @@ def fast_level_hcl(
         return _before_normalization(student, teacher, pool_sizes)
     wanted = gradients_wanted((student, teacher))
     with torch.no_grad():
-        loss, gradient = _loss_and_gradient(student - teacher, pool_sizes, wanted)
+        loss, gradient = _loss_and_gradient(at_least_single(student) - teacher, pool_sizes, wanted)
     return with_gradients(loss, (student, teacher), (gradient, -gradient if teacher.requires_grad else None)) \
         if wanted else loss
 
@@ -69,13 +69,14 @@ def _loss_and_gradients(
     del difference
     if not wanted:
         return loss, None
-    # In float32: half precision could not hold the gradient of a mean over many values.
-    return loss, normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std)
+    # bfloat16 holds the gradient of a mean over many values, float16 could not.
+    maps, gradient = (maps, gradient.bfloat16()) if maps.dtype == torch.bfloat16 else (at_least_single(maps), gradient)
+    return loss, normalize_adjoint(gradient, maps, norm, mean, inverse_std)
 
 
 def _loss_and_gradient(
         difference: Tensor, pool_sizes: Sequence[int], with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-    """The loss of a difference map, and its gradient if it is wanted."""
+    """The loss of a difference map, and its gradient if it is wanted, written over the difference."""
     sizes = _smaller(pool_sizes, difference)
     scales, sources = _pool(difference, sizes)
     weights = _weights(sizes)
@@ -122,22 +123,20 @@ def _divides_evenly(scale: Tensor, size: int) -> bool:
 
 
 def _add_pooling_gradients(scale: Tensor, factor: float, grads: list[Tensor]) -> Tensor:
-    """``factor * scale`` plus the adjoint of pooling of each of ``grads``, all ``[N, C, l, l]``."""
-    total = None
-    # Maps with equal blocks first: the first of them writes `total` in a single pass.
+    """Overwrite ``scale`` by ``factor * scale`` plus the adjoint of pooling of each of ``grads``, ``[N, C, l, l]``."""
+    scaled = False
+    # Maps with equal blocks first: the first of them and the factor take a single pass.
     for grad in sorted(grads, key=lambda grad: not _divides_evenly(scale, grad.shape[-1])):
         size = grad.shape[-1]
         if not _divides_evenly(scale, size):
-            total = scale * factor if total is None else total
-            total += torch.ops.aten._adaptive_avg_pool2d_backward(grad, scale)
-            continue
-        blocks = [size, scale.shape[-2] // size, size, scale.shape[-1] // size]
-        grad = (grad / (blocks[1] * blocks[3]))[:, :, :, None, :, None]
-        if total is None:
-            total = torch.add(grad, scale.view(*scale.shape[:2], *blocks), alpha=factor).reshape(scale.shape)
+            scale = scale if scaled else scale.mul_(factor)
+            scale += torch.ops.aten._adaptive_avg_pool2d_backward(grad, scale)
         else:
-            total.view(*scale.shape[:2], *blocks).add_(grad)
-    return scale * factor if total is None else total
+            blocks = scale.view(*scale.shape[:2], size, scale.shape[-2] // size, size, scale.shape[-1] // size)
+            grad = (grad / (blocks.shape[3] * blocks.shape[5]))[:, :, :, None, :, None]
+            torch.add(grad, blocks, alpha=1 if scaled else factor, out=blocks)
+        scaled = True
+    return scale if scaled else scale.mul_(factor)
 
 
 def _mean_square(scale: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def fast_level_pearson(student: Tensor | Unnormalized, teacher: Tensor) -> Tenso
         maps, norm, inputs = student, None, (student,)
     wanted = gradients_wanted(inputs)
     with torch.no_grad(), torch.autocast(maps.device.type, enabled=False):
-        loss, gradients = _loss_and_gradients(at_least_single(maps), norm, teacher, wanted)
+        loss, gradients = _loss_and_gradients(at_least_single(maps), norm, at_least_single(teacher), wanted)
     return with_gradients(loss, inputs, gradients) if wanted else loss
 
 

@@ -1,4 +1,4 @@
-"""Checks and casts shared by losses that compare feature maps level by level."""
+"""Checks and casts of losses that compare feature maps level by level."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,9 @@ from .review_level.normalization import Unnormalized
 def paired_levels(
         student_features: Tensor | Sequence[Tensor | Unnormalized], teacher_features: Tensor | Sequence[Tensor]
 ) -> tuple[tuple[Tensor | Unnormalized, ...], tuple[Tensor, ...]]:
-    """Check that two sets of maps have the same shapes, and cast the teacher's from half precision to float32.
+    """Check that two sets of maps have the same shapes.
 
-    The student's maps are not cast: a loss that computes their gradients with its value returns these in their type, so
-    need not keep them in a wider one.
+    Half precision is cast by the loss of each level instead, so that only copies of one level at a time take memory.
 
     Args:
         student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
@@ -34,7 +33,7 @@ def paired_levels(
         raise ValueError(
             f'student and teacher features must have the same shapes to be compared, but are {student_shapes} and '
             f'{teacher_shapes}; a connector maps the student\'s features to the teacher\'s shapes')
-    return student, tuple(map(at_least_single, teacher))
+    return student, teacher
 
 
 def at_least_single(feature: Tensor | Unnormalized) -> Tensor | Unnormalized:

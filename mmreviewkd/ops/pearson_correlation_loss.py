@@ -57,4 +57,4 @@ def _level(student: Tensor | Unnormalized, teacher: Tensor) -> Tensor:
     if not teacher.requires_grad:
         return fast_level_pearson(student, teacher)
     student = student.normalized() if isinstance(student, Unnormalized) else student
-    return level_pearson(at_least_single(student), teacher)
+    return level_pearson(at_least_single(student), at_least_single(teacher))

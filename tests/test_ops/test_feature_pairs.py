@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmreviewkd.ops.feature_pairs import paired_levels
+from mmreviewkd.ops.feature_pairs import at_least_single, paired_levels
 
 
 def test_a_single_map_is_one_level():
@@ -12,11 +12,10 @@ def test_a_single_map_is_one_level():
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_of_the_teachers_maps_only_half_precision_is_cast(dtype):
+def test_only_half_precision_is_cast(dtype):
     half, double = torch.rand(1, 2, 3, 3).to(dtype), torch.rand(1, 2, 2, 2).double()
-    student, (cast, kept) = paired_levels([half, double], [half, double])
-    assert student == (half, double) and kept is double
-    assert cast.dtype == torch.float32 and torch.equal(cast, half.float())
+    assert at_least_single(half).dtype == torch.float32 and torch.equal(at_least_single(half), half.float())
+    assert at_least_single(double) is double
 
 
 @pytest.mark.parametrize('sizes', [[8], [8, 4, 2], [8, 2], [4, 8]])
