@@ -25,8 +25,8 @@ CHUNK_BYTES = 16 * 2**20
 system anew each time."""
 DEVICE_CHUNK_BYTES = 64 * 2**20
 """The same on other devices than CPUs with ``prefer='memory'``; else they compute the whole batch at once."""
-LEAST_CHANNELS = 32
-"""Least ``M``: matrix products with fewer channels are slower than the plain modules."""
+LEAST_CHANNELS, LEAST_CHANNELS_COMPILED = 32, 16
+"""Least ``M``: products and passes with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
 """Least ``M`` times the pixels of the batch: smaller maps take too little memory for recomputation to pay."""
 LEAST_SAVED = 2**25
@@ -174,7 +174,7 @@ def plan_level(
     smallest = shape.batch * min(shape.size[0] * shape.size[1], shape.target_size[0] * shape.target_size[1])
     if smallest < LEAST_PIXELS:
         return LevelPlan('plain', f'{smallest} pixels in the batch are too few for the fast way', shape)
-    if implementation == 'auto' and prefer == 'time' and shape.mid_channels < LEAST_CHANNELS:
+    if implementation == 'auto' and prefer == 'time' and shape.mid_channels < least_channels(device, dtype):
         return LevelPlan('plain', f'{shape.mid_channels} channels are too narrow for the fast way to pay', shape, dtype)
     costs = convolution_costs(shape, device, dtype)
     convolution = cheapest_convolution(costs)
@@ -303,6 +303,12 @@ def cost_constants(dtype: torch.dtype = torch.float32) -> CostConstants:
     if dtype == torch.float32 and compiled_functions() is not None:
         return COSTS_COMPILED
     return COSTS_OF_AVX512 if onednn_pays() else COSTS_OF_AVX2
+
+
+def least_channels(device: torch.device, dtype: torch.dtype = torch.float32) -> int:
+    """Least ``M`` with which the fast way pays."""
+    compiled = device.type == 'cpu' and dtype == torch.float32 and cost_constants(dtype).compiled
+    return LEAST_CHANNELS_COMPILED if compiled else LEAST_CHANNELS
 
 
 def images_per_chunk(shape: LevelShape, device: torch.device, dtype: torch.dtype, prefer: str = 'time') -> int:

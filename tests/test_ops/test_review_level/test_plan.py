@@ -83,6 +83,16 @@ def test_nothing_is_compiled_where_nothing_compiled_is_used(device, dtype, monke
     assert plan(1, (128, 128), 256, 256, 256, (64, 64), device=torch.device(device), dtype=dtype).way == 'fast'
 
 
+@pytest.mark.parametrize(('channels', 'device', 'way'), [
+    (16, CPU, 'fast'), (15, CPU, 'plain'), (31, torch.device('cuda'), 'plain'), (32, torch.device('cuda'), 'fast')])
+def test_narrow_paths_are_computed_fast_where_functions_are_compiled(channels, device, way, monkeypatch):
+    arguments = 64, (32, 32), 16, channels, 16, (16, 16)
+    monkeypatch.setattr(plan_module, 'cost_constants', lambda *_: plan_module.COSTS_COMPILED)
+    assert plan(*arguments, device=device).way == way
+    monkeypatch.setattr(plan_module, 'cost_constants', lambda *_: plan_module.COSTS_OF_AVX2)
+    assert plan(*arguments, device=device).way == ('plain' if channels < 32 else 'fast')
+
+
 def test_statistics_come_from_the_side_with_fewer_channels():
     assert covariance_pays(shape(64, (32, 32), 64, 256, 1, None))
     assert not covariance_pays(shape(8, (14, 14), 1024, 256, 1, None))
