@@ -37,8 +37,11 @@ def hcl_and_gradients(
     """
     maps, norm = student.maps, student.norm
     rows, other = to_rows(maps), to_rows(teacher)
+    pixels = maps.numel() // maps.shape[1]
     mean, variance = batch_statistics(maps, norm) if norm.from_batch else (norm.running_mean, norm.running_var)
-    inverse_std = (variance + norm.eps).rsqrt()
+    # In float64: most of the gradient along the normalized map cancels in Eq. 26, and the rest by rounding would have one
+    # sign at all pixels.
+    inverse_std = (variance.double() + norm.eps).rsqrt()
     scale = norm.weight * inverse_std
     cells = cells_of(tuple(rows.shape[1:3]), tuple(pool_sizes))
     # The gradient of a weighted mean square is 2 weight / size times the values.
@@ -50,14 +53,17 @@ def hcl_and_gradients(
     loss = (along / 2 * found.squares + found.of_windows).sum().to(maps.dtype)
     if not wanted:
         return loss, None
-    grad_weight = inverse_std * (along * found.products + found.gradient_products)  # Eq. 25
+    products = found.products
+    if norm.from_batch:  # of the differences with the scale as it was rounded for the pass over the maps
+        products = products + (scale - scale.float()) * variance * pixels
+    grad_weight = inverse_std * (along * products + found.gradient_products)  # Eq. 25
     grad_bias = along * found.differences + found.gradient_sums
 
     # Eq. 26, with the normalized map and the difference as functions of h and t.
-    along_deviation, offsets = scale * along * scale, scale * (along * norm.bias + found.gradients)
+    along_deviation, offset = scale * along * scale, scale * along * norm.bias
     if norm.from_batch:
-        pixels = maps.numel() // maps.shape[1]
-        along_deviation = along_deviation - scale * inverse_std * grad_weight / pixels
-        offsets -= scale * grad_bias / pixels
+        along_deviation -= scale * inverse_std * grad_weight / pixels
+        offset -= scale * grad_bias / pixels
+    offsets = found.gradients * scale.float() + offset.float()
     gradient = combine(rows, other, mean, along_deviation, -along * scale, offsets, cells)
     return loss, (to_maps(gradient), grad_weight.to(maps.dtype), grad_bias.to(maps.dtype))

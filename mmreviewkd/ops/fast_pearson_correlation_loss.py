@@ -63,7 +63,7 @@ def _loss_and_gradients(
     pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
     outer = x.inverse_std if norm is None else (norm.weight.square() * variance + SMALLEST_VARIANCE).rsqrt()
     gain = torch.ones_like(outer) if norm is None else norm.weight * outer  # the standardized map is `gain * x`
-    loss = ((gain.square() * variance + y.variance) / 2 - gain * product).mean().clamp_min(0)
+    loss = ((gain.square() * variance + y.variance) / 2 - gain * product).mean().clamp_min(0).to(maps.dtype)
     if not wanted:
         return loss, []
     # The gradient of the normalized map, with weight and bias, is along_x * x + along_y * y.
@@ -73,7 +73,7 @@ def _loss_and_gradients(
     if norm is not None:
         of_weight = along_x * variance + along_y * product
         along_x, along_y = (norm.weight * x.inverse_std * along for along in (along_x - of_weight, along_y))
-        of_parameters = [of_weight * pixels, torch.zeros_like(of_weight)]
+        of_parameters = [(of_weight * pixels).to(maps.dtype), torch.zeros_like(norm.bias)]
     return loss, [_combined(x, y, along_x, along_y), *of_parameters]
 
 
@@ -96,11 +96,11 @@ class _Statistics(NamedTuple):
 def _statistics(maps: Tensor, norm: BatchNorm, compiled: bool) -> _Statistics:
     if compiled:
         maps = maps.contiguous(memory_format=torch.channels_last)
-        mean, variance = batch_statistics(maps, norm)
+        mean, variance = batch_statistics(maps, norm)  # in float64, as for HCL
         inverse_std = (variance + norm.eps).rsqrt()
     else:
         maps, _, inverse_std = normalize(maps, norm)
-        mean = None
+        mean, inverse_std = None, inverse_std.to(maps.dtype)
     return _Statistics(maps, mean, inverse_std, 1 - norm.eps * inverse_std.square())
 
 
@@ -110,7 +110,7 @@ def _mean_product(x: _Statistics, y: _Statistics) -> Tensor:
         return (x.maps * y.maps).mean((0, 2, 3))
     pixels = x.maps.numel() // x.maps.shape[1]
     deviations = compare(to_rows(x.maps), to_rows(y.maps), x.mean, torch.zeros_like(y.mean), y.mean, _cells(x.maps), [])
-    return (deviations.products / -pixels).to(x.mean.dtype) * x.inverse_std * y.inverse_std
+    return deviations.products / -pixels * x.inverse_std * y.inverse_std
 
 
 def _combined(x: _Statistics, y: _Statistics, along_x: Tensor, along_y: Tensor) -> Tensor:

@@ -73,3 +73,14 @@ def test_any_number_of_threads_computes_the_same():
 @pytest.mark.parametrize(('size', 'large'), [((8, 8), True), ((7, 7), False), ((13, 19), True), ((4, 4), True)])
 def test_cells_of_few_pixels_do_not_pay(size, large):
     assert has_large_cells(torch.zeros(1, 1, *size), [s for s in (4, 2, 1) if s < size[0]]) is large
+
+
+def test_the_gradient_along_the_normalized_map_cancels_to_more_than_single_precision():
+    maps, teacher, norm = maps_teacher_and_norm((120, 160), 64)
+    maps, norm = maps.float().double(), norm._replace(weight=torch.ones(64, dtype=torch.float64))
+    found, expected = (
+        results(hcl, dtype, maps, teacher, norm)[1].double() for hcl, dtype in (
+            (fast_level_hcl, torch.float32), (definition((4, 2, 1)), torch.float64)))
+    normalized = torch.nn.functional.batch_norm(maps, None, None, training=True)
+    error = ((found - expected) * normalized).mean((0, 2, 3)) / expected.square().mean((0, 2, 3)).sqrt()
+    assert error.mean().abs() < 1e-8

@@ -15,8 +15,12 @@
 namespace {
 
 constexpr int POINTS = 36;
-constexpr float SIXTH = 1.0f / 6;
+// A sixth as the sum of two floats: by the first alone, which is 3e-8 too large, all transformed kernels would be too
+// large.
+constexpr float SIXTH = 1.0f / 6, SIXTH_REST = static_cast<float>(1.0 / 6 - static_cast<double>(SIXTH));
 constexpr int CHANNELS = 112;  // input channels of a product for the gradient of the weight
+
+template <typename T> inline T sixth(T value) { return SIXTH * value + SIXTH_REST * value; }
 
 // 1. The transforms of Eq. 13 in docs/fast_path.md, along one line of a tile.
 
@@ -58,8 +62,8 @@ template <typename T> inline void times_transposed_output_transform(const T* in,
 // G from three to six values.
 template <typename T> inline void times_kernel_transform(const T* in, T* out, int step_in, int step_out) {
   const T g0 = in[0], g1 = in[step_in], g2 = in[2 * step_in];
-  const T near_even = -SIXTH * (g0 + g2), near_odd = -SIXTH * g1;
-  const T far_even = SIXTH / 4 * g0 + SIXTH * g2, far_odd = SIXTH / 2 * g1;
+  const T near_even = -sixth(g0 + g2), near_odd = -sixth(g1);
+  const T far_even = sixth(0.25f * g0 + g2), far_odd = -0.5f * near_odd;
   out[0] = 0.25f * g0;
   out[step_out] = near_even + near_odd;
   out[2 * step_out] = near_even - near_odd;
@@ -70,11 +74,11 @@ template <typename T> inline void times_kernel_transform(const T* in, T* out, in
 
 // G^T from six to three values.
 template <typename T> inline void times_transposed_kernel_transform(const T* in, T* out, int step_in, int step_out) {
-  const T near_even = -SIXTH * (in[step_in] + in[2 * step_in]), near_odd = -SIXTH * (in[step_in] - in[2 * step_in]);
+  const T near_even = in[step_in] + in[2 * step_in], near_odd = in[step_in] - in[2 * step_in];
   const T far_even = in[3 * step_in] + in[4 * step_in], far_odd = in[3 * step_in] - in[4 * step_in];
-  out[0] = 0.25f * in[0] + near_even + SIXTH / 4 * far_even;
-  out[step_out] = near_odd + SIXTH / 2 * far_odd;
-  out[2 * step_out] = near_even + SIXTH * far_even + in[5 * step_in];
+  out[0] = 0.25f * in[0] + sixth(0.25f * far_even - near_even);
+  out[step_out] = sixth(0.5f * far_odd - near_odd);
+  out[2 * step_out] = sixth(far_even - near_even) + in[5 * step_in];
 }
 
 // 2. Tiles of maps.

@@ -80,7 +80,7 @@ def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: The normalized maps, and the batch's mean and inverse standard deviation, ``[O]``
-        each, for :func:`normalize_adjoint`.
+        each, for :func:`normalize_adjoint`, which may be in float64.
     """
     if not _groups_pay(maps, norm):
         unchanged = norm.from_batch and norm.momentum is None
@@ -88,8 +88,10 @@ def normalize(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor, Tensor]:
             maps, norm.weight, norm.bias, *((None, None) if unchanged else (norm.running_mean, norm.running_var)),
             norm.from_batch, norm.momentum or 0.0, norm.eps)
     mean, variance = batch_statistics(maps, norm)
+    inverse_std = (variance + norm.eps).rsqrt()
+    mean, variance = mean.to(maps.dtype), variance.to(maps.dtype)
     output, _, _ = torch.native_batch_norm(maps, norm.weight, norm.bias, mean, variance, False, 0.0, norm.eps)
-    return output, mean, (variance + norm.eps).rsqrt()
+    return output, mean, inverse_std
 
 
 def batch_statistics(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
@@ -100,11 +102,11 @@ def batch_statistics(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
         norm (BatchNorm): The normalization.
 
     Returns:
-        tuple[Tensor, Tensor]: ``[O]`` each.
+        tuple[Tensor, Tensor]: ``[O]`` each, in float64 where they are computed by compiled functions.
     """
     pixels, channels = maps.numel() // maps.shape[1], maps.shape[1]
     if is_compiled(maps):
-        mean, variance = (t.to(maps.dtype) for t in channel_moments(maps.permute(0, 2, 3, 1)))
+        mean, variance = channel_moments(maps.permute(0, 2, 3, 1))
     else:
         groups = _groups(maps, STATISTICS_GROUP)
         statistics = zip(*(torch.batch_norm_update_stats(group, None, None, 0.0) for group in groups))
@@ -113,8 +115,8 @@ def batch_statistics(maps: Tensor, norm: BatchNorm) -> tuple[Tensor, Tensor]:
         mean = (shares * means).sum((0, 1))  # Eq. 24
         variance = (shares * (variances + (means - mean).square())).sum((0, 1))
     if norm.momentum is not None:
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * (pixels / (pixels - 1)), norm.momentum)
+        norm.running_mean.lerp_(mean.to(maps.dtype), norm.momentum)
+        norm.running_var.lerp_((variance * (pixels / (pixels - 1))).to(maps.dtype), norm.momentum)
     return mean, variance
 
 
@@ -138,8 +140,8 @@ def normalize_adjoint(
 
     def library(grad: Tensor, maps: Tensor, wanted: list[bool], times: int = 1) -> tuple[Tensor, Tensor, Tensor]:
         return torch.ops.aten.native_batch_norm_backward(
-            grad, maps, norm.weight.repeat(times), *running, mean.repeat(times), inverse_std.repeat(times),
-            norm.from_batch, norm.eps, wanted)
+            grad, maps, norm.weight.repeat(times), *running, mean.repeat(times),
+            inverse_std.to(mean.dtype).repeat(times), norm.from_batch, norm.eps, wanted)
 
     if not _groups_pay(maps, norm):
         return library(grad, maps, [True, True, True])
@@ -148,10 +150,12 @@ def normalize_adjoint(
     times = pairs[0][0].shape[1] // channels
     sums = [library(*pair, [False, True, True], times) for pair in pairs]
     grad_weight, grad_bias = (torch.cat([s[i] for s in sums]).view(-1, channels).sum(0) for i in (1, 2))  # Eq. 25
-    own = norm.weight * inverse_std
-    slope = own * inverse_std * grad_weight / -pixels
+    # Most of the gradient along the normalized map cancels, and what rounding would leave of it has one sign at all
+    # pixels. So the deviation that was rounded for the sums is replaced by the more precise one, if there is one.
+    own = (norm.weight * inverse_std).to(maps.dtype)
+    slope = own * inverse_std * (inverse_std / inverse_std.to(maps.dtype)) * grad_weight / -pixels
     shift = own * grad_bias / -pixels - slope * mean
-    own, slope, shift = (t.repeat(times) for t in (own, slope, shift))
+    own, slope, shift = (t.to(maps.dtype).repeat(times) for t in (own, slope, shift))
     grad_rows = torch.empty_like(maps.permute(0, 2, 3, 1), memory_format=torch.contiguous_format)
     parts = grad_rows.view(-1, times * channels).split(GRADIENT_GROUP)
     for (grad_group, group), part in zip(pairs, parts):
