@@ -39,8 +39,8 @@ def hcl_and_gradients(
     rows, other = to_rows(maps), to_rows(teacher)
     pixels = maps.numel() // maps.shape[1]
     mean, variance = batch_statistics(maps, norm) if norm.from_batch else (norm.running_mean, norm.running_var)
-    # In float64: most of the gradient along the normalized map cancels in Eq. 26, and the rest by rounding would have one
-    # sign at all pixels.
+    # In float64, because most of the gradient along the normalized map cancels in Eq. 26, and the rest that rounding
+    # would leave has one sign at all pixels.
     inverse_std = (variance.double() + norm.eps).rsqrt()
     scale = norm.weight * inverse_std
     cells = cells_of(tuple(rows.shape[1:3]), tuple(pool_sizes))
