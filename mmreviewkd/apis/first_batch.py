@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
+from PIL import UnidentifiedImageError
 
+from mmreviewkd.engine.named_samples import name_samples
 from mmreviewkd.utils.errors import ConfigError
 
 from .made_up_data import made_up_data
@@ -48,17 +50,19 @@ def first_batch(cfg: Config, model: ConfigDict) -> FirstBatch:
 
     Raises:
         NoBatchError: If its images are not on this machine, and its pipeline does not accept made-up ones.
-        ConfigError: If its pipeline fails.
+        ConfigError: If its pipeline fails, as on a damaged image, which the message names.
     """
     loader = _in_this_process(cfg.train_dataloader)
     try:
         with _pipeline_errors_named():
             built = Runner.build_dataloader(loader, seed=0)
+            name_samples(built.dataset, 'train_dataloader')
             return FirstBatch(next(iter(built)), len(built))
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not any(hint in str(error).lower() for hint in _MISSING):
+    except (ConfigError, OSError, RuntimeError) as error:
+        cause = error.__cause__ if isinstance(error, ConfigError) else error
+        if not _means_missing(cause):
             raise
-        missing = _reason(error)
+        missing = _reason(cause)
     return FirstBatch(made_up_batch(cfg, model), missing=missing)
 
 
@@ -90,6 +94,13 @@ def _in_this_process(loader: ConfigDict) -> ConfigDict:
         loader.pop(key, None)
     _forbid_downloads(loader.dataset)
     return loader
+
+
+def _means_missing(error: BaseException | None) -> bool:
+    """Whether an error means that files are missing, rather than damaged."""
+    if isinstance(error, RuntimeError):
+        return any(hint in str(error).lower() for hint in _MISSING)
+    return isinstance(error, OSError) and not isinstance(error, UnidentifiedImageError)
 
 
 def _reason(error: Exception) -> str:
