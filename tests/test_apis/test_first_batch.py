@@ -25,7 +25,8 @@ def batch(folder, backend, **dataset):
         pipeline=[dict(type='LoadImageFromFile', imdecode_backend=backend), dict(type='PackInputs')])
     cfg = Config(dict(train_dataloader=dict(
         batch_size=4, num_workers=2, dataset=dataset, sampler=dict(type='DefaultSampler', shuffle=False))))
-    model = dict(type='ImageClassifier', head=dict(num_classes=2), data_preprocessor=dict(mean=[0.0] * 3, std=[1.0] * 3))
+    preprocessor = dict(mean=[0.0] * 3, std=[1.0] * 3)
+    model = dict(type='ImageClassifier', head=dict(num_classes=2), data_preprocessor=preprocessor)
     return first_batch(cfg, ConfigDict(model))
 
 
