@@ -94,6 +94,7 @@ class _Statistics(NamedTuple):
 
 
 def _statistics(maps: Tensor, norm: BatchNorm, compiled: bool) -> _Statistics:
+    """The statistics of maps ``[N, C, H, W]``, which are normalized now unless compiled functions do so later."""
     if compiled:
         maps = maps.contiguous(memory_format=torch.channels_last)
         mean, variance = batch_statistics(maps, norm)  # in float64, as for HCL

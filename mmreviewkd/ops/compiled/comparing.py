@@ -112,7 +112,7 @@ class Comparison(NamedTuple):
 def compare(
         rows: Tensor, other: Tensor, mean: Tensor, scale: Tensor, shift: Tensor, cells: Cells,
         factors: Sequence[float]) -> Comparison:
-    """Compare a map with another one.
+    """Sum the differences of two maps over all pixels, and find the gradient through their means over windows.
 
     Args:
         rows (Tensor): ``[n, h, w, K]``.
@@ -121,7 +121,7 @@ def compare(
         scale (Tensor): ``[K]``.
         shift (Tensor): ``[K]``.
         cells (Cells): The cells.
-        factors (Sequence[float]): Of each of their windows.
+        factors (Sequence[float]): A factor for each window of the cells.
 
     Returns:
         Comparison: The sums.

@@ -139,21 +139,12 @@ void fuse(
     for (int64_t first = 0; first < pixels; first += PIXELS) {
       const int64_t count = std::min(PIXELS, pixels - first);
       float* products = workspace(PRIVATE, PIXELS * GROUP);
-      for (int64_t o = 0; o < padded(channels); o += GROUP) {
-        const int64_t group = std::min<int64_t>(GROUP, padded(channels) - o);
-        product_of(
-            count, group / WIDTH, weighted + first * depth, depth, 1, packed + o * depth, group, products, group, depth);
-        for (int64_t i = 0; i < count; ++i) {
-          const int64_t pixel = first + i, q = pixel / line / height * columns + pixel % line / width;
-          const float *from = products + i * group, *r = coarse + q * channels + o;
-          float* to = out + pixel * channels + o;
-          const float z = attention[pixel];
-          for_channels(std::min(group, channels - o), [&](auto type, int64_t c) {
-            using T = decltype(type);
-            store(to + c, load<T>(from + c) + z * load<T>(r + c));
+      for_products(
+          weighted + first * depth, packed, count, depth, channels, products, [&](int64_t i, int64_t c, auto value) {
+            const int64_t pixel = first + i, q = pixel / line / height * columns + pixel % line / width;
+            const auto r = load<decltype(value)>(coarse + q * channels + c);
+            store(out + pixel * channels + c, value + attention[pixel] * r);
           });
-        }
-      }
     }
   }
 }

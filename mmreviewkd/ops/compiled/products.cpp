@@ -108,18 +108,11 @@ void add_centered_product(
       float* products = centered + PIXELS * channels;
       for (int64_t i = 0; i < count; ++i)
         subtract(map + (first + i) * channels, mean, centered + i * channels, channels);
-      for (int64_t o = 0; o < padded(channels); o += GROUP) {
-        const int64_t group = std::min<int64_t>(GROUP, padded(channels) - o);
-        product_of(
-            count, group / WIDTH, centered, channels, 1, packed + o * channels, group, products, group, channels);
-        for (int64_t i = 0; i < count; ++i) {
-          float* to = out + (first + i) * channels + o;
-          for_channels(std::min(group, channels - o), [&](auto type, int64_t c) {
-            using T = decltype(type);
-            store(to + c, load<T>(to + c) + (load<T>(products + i * group + c) + load<T>(offset + o + c)));
-          });
-        }
-      }
+      for_products(centered, packed, count, channels, channels, products, [&](int64_t i, int64_t c, auto value) {
+        using T = decltype(value);
+        float* to = out + (first + i) * channels + c;
+        store(to, load<T>(to) + (value + load<T>(offset + c)));
+      });
     }
   }
 }

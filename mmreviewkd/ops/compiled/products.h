@@ -65,6 +65,22 @@ inline void pack_group(const float* matrix, int64_t rows, int64_t depth, int64_t
       packed[k * width + j] = first + j < rows ? matrix[(first + j) * depth + k] : 0.0f;
 }
 
+// The products of `count` rows [count, depth] of a left matrix with all groups of a packed one, [depth, channels].
+// `use(i, c, values)` gets those of row i from channel c on, a vector or one value.
+template <typename Use>
+inline void for_products(
+    const float* left, const float* packed, int64_t count, int64_t depth, int64_t channels, float* products,
+    const Use& use) {
+  for (int64_t o = 0; o < padded(channels); o += GROUP) {
+    const int64_t group = std::min<int64_t>(GROUP, padded(channels) - o);
+    product_of(count, group / WIDTH, left, depth, 1, packed + o * depth, group, products, group, depth);
+    for (int64_t i = 0; i < count; ++i)
+      for_channels(std::min(group, channels - o), [&](auto type, int64_t c) {
+        use(i, o + c, load<decltype(type)>(products + i * group + c));
+      });
+  }
+}
+
 // Memory of a thread that is kept for later calls, as the system maps new memory page by page: one block for all
 // threads of a call, which belongs to the calling one, and one for each thread alone.
 enum Kind { SHARED, PRIVATE };

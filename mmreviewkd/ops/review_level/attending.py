@@ -17,7 +17,7 @@ from .mixing import MixGradients, attend, attend_adjoint, weigh, weigh_adjoint
 
 def attend_and_weigh(
         rows: CenteredRows, coarse: Tensor, folded: Folded, dtype: torch.dtype, attention: Tensor) -> Tensor:
-    """Compute ``z`` (Eq. 8) and ``y`` (Eq. 9).
+    """Compute the attention maps ``z`` (Eq. 8), and the rows weighed by the first of them, ``y`` (Eq. 9).
 
     Args:
         rows (CenteredRows): ``c``, ``[n, h, w, C]``.
@@ -41,7 +41,7 @@ def attend_and_weigh(
 
 
 def weigh_again(rows: CenteredRows, attention: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """Compute ``y`` (Eq. 9) from a known ``z``.
+    """Weigh the rows by attention maps that are already computed: ``y`` (Eq. 9).
 
     Args:
         rows (CenteredRows): ``c``, ``[n, h, w, C]``.

@@ -42,13 +42,15 @@ def moments(chunks: Chunks, weight: Tensor, from_covariance: bool) -> Moments:
         Moments: The moments of the batch.
     """
     mean = chunks.mean()  # Eq. 2
-    if from_covariance and is_compiled(mean):
-        rows = chunks.rows(slice(None), mean)
-        return Moments(mean, scatter(rows.values.flatten(0, 2), mean) / chunks.pixels, None)
     if from_covariance:
         covariance = weight.new_zeros((weight.shape[1], weight.shape[1]))
-        for _, rows in chunks.flat_rows(mean):
-            add_transposed_matmul(covariance, rows, rows)  # Eq. 3
+        for part in chunks.parts:  # Eq. 3
+            rows = chunks.rows(part, mean)
+            if is_compiled(mean):
+                covariance += scatter(rows.values.flatten(0, 2), mean)
+            else:
+                flat = rows.centered.flatten(0, 2)
+                add_transposed_matmul(covariance, flat, flat)
         return Moments(mean, covariance / chunks.pixels, None)
     squares = sum(matmul(rows, weight.t()).square_().sum(0) for _, rows in chunks.flat_rows(mean))  # Eq. 4
     return Moments(mean, None, squares / chunks.pixels)
@@ -71,13 +73,13 @@ def add_moments_adjoint(
     through_mean = grad_moments.mean / chunks.pixels  # Eq. 21
     if grad_moments.covariance is not None:
         through_covariance = (grad_moments.covariance + grad_moments.covariance.t()) / chunks.pixels
-        if is_compiled(grad_rows):
-            rows = chunks.rows(slice(None), mean).values.flatten(0, 2)
-            add_centered_product(grad_rows.view(rows.shape), rows, mean, through_covariance, through_mean)
-            return None
-        for part, rows in chunks.flat_rows(mean):
-            through_rows = grad_rows[part].add_(through_mean)
-            add_matmul(through_rows.view_as(rows), rows, through_covariance)  # Eq. 22
+        for part in chunks.parts:  # Eq. 22
+            rows, through_rows = chunks.rows(part, mean), grad_rows[part].flatten(0, 2)
+            if is_compiled(grad_rows):
+                values = rows.values.flatten(0, 2)
+                add_centered_product(through_rows, values, mean, through_covariance, through_mean)
+            else:
+                add_matmul(through_rows.add_(through_mean), rows.centered.flatten(0, 2), through_covariance)
         return None
     grad_weight = weight.new_zeros(weight.shape)
     factor = grad_moments.variance * (2 / chunks.pixels)
