@@ -18,7 +18,8 @@ constexpr int POINTS = 36;
 // A sixth as the sum of two floats: by the first alone, which is 3e-8 too large, all transformed kernels would be too
 // large.
 constexpr float SIXTH = 1.0f / 6, SIXTH_REST = static_cast<float>(1.0 / 6 - static_cast<double>(SIXTH));
-constexpr int CHANNELS = 112;  // input channels of a product for the gradient of the weight
+// Input and output channels of the products for the gradient of the weight whose results are transformed at a time.
+constexpr int CHANNELS = 112, OUT_CHANNELS = 64;
 
 template <typename T> inline T sixth(T value) { return SIXTH * value + SIXTH_REST * value; }
 
@@ -193,6 +194,28 @@ void output_channels(
   });
 }
 
+// A transformed map in parts of `of_part` channels, each [36, tiles, channels of the part], which one thread reads from
+// end to end. `first` is the first channel of a part.
+struct Parts {
+  float* data;
+  int64_t tiles, channels, of_part;
+
+  int64_t width(int64_t first) const { return std::min(of_part, channels - first); }
+  // The distance of two points of a part, no power of two, as in `spaced`.
+  int64_t step(int64_t first) const { return tiles * width(first) + WIDTH; }
+  float* part(int64_t first) const { return data + POINTS * (tiles * first + first / of_part * WIDTH); }
+  int64_t size() const { return POINTS * (tiles * channels + (channels + of_part - 1) / of_part * WIDTH); }
+  // The value of a tile's channel c at the first point.
+  float* at(int64_t tile, int64_t c) const {
+    const int64_t first = first_of(c);
+    return part(first) + tile * width(first) + c - first;
+  }
+  int64_t step_at(int64_t c) const { return step(first_of(c)); }
+
+ private:
+  int64_t first_of(int64_t c) const { return c / of_part * of_part; }
+};
+
 // 3. Weights. The value of output channel o, input channel m and tap t is at
 // data[o * step_out + m * step_in + t * step_tap].
 
@@ -357,36 +380,41 @@ void winograd_weight_gradient(
     const float* map, const float* grad, float* weight, int64_t images, int64_t height, int64_t width, int64_t in,
     int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap, int64_t block, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
-  const int64_t padded_out = padded(out), step = spaced(in), step_out = spaced(padded_out);
-  float* tiles = workspace(SHARED, POINTS * block * (step + step_out));
+  const int64_t padded_out = padded(out);
+  float* memory = workspace(
+      SHARED, Parts{nullptr, block, in, CHANNELS}.size() + Parts{nullptr, block, padded_out, GROUP}.size());
   for (int64_t first = 0; first < from.tiles(); first += block) {
     const int64_t count = std::min(block, from.tiles() - first);
-    float* grads = tiles + POINTS * count * step;
+    const Parts tiles{memory, count, in, CHANNELS}, grads{memory + tiles.size(), count, padded_out, GROUP};
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
       for (int64_t tile = 0; tile < count; ++tile) {
-        input_channels(map, tiles + tile * step, from, Place(from, first + tile), count * step);
-        const Place at(to, first + tile);
-        for_channels(out, [&](auto type, int64_t c) {
-          output_tile_adjoint<decltype(type)>(grad + c, grads + tile * step_out + c, to, at, count * step_out);
+        const Place at_input(from, first + tile), at_output(to, first + tile);
+        for_channels(in, [&](auto type, int64_t c) {
+          input_tile<decltype(type)>(map + c, tiles.at(tile, c), from, at_input, tiles.step_at(c));
         });
-        for (int point = 0; point < POINTS; ++point)
-          std::fill_n(grads + (point * count + tile) * step_out + out, padded_out - out, 0.0f);
+        for_channels(out, [&](auto type, int64_t c) {
+          output_tile_adjoint<decltype(type)>(grad + c, grads.at(tile, c), to, at_output, grads.step_at(c));
+        });
+        for (int64_t c = out; c < padded_out; ++c)
+          for (int point = 0; point < POINTS; ++point) grads.at(tile, c)[point * grads.step_at(c)] = 0;
       }
 #pragma omp for collapse(2) schedule(static)
-      for (int64_t o = 0; o < padded_out; o += GROUP)
+      for (int64_t o = 0; o < padded_out; o += OUT_CHANNELS)
         for (int64_t m = 0; m < in; m += CHANNELS) {
-          float* kernels = workspace(PRIVATE, POINTS * CHANNELS * GROUP);
-          const int64_t group = std::min<int64_t>(GROUP, padded_out - o), some = std::min<int64_t>(CHANNELS, in - m);
+          float* kernels = workspace(PRIVATE, POINTS * CHANNELS * OUT_CHANNELS);
+          const int64_t wide = std::min<int64_t>(OUT_CHANNELS, padded_out - o), some = tiles.width(m);
           for (int point = 0; point < POINTS; ++point)
-            product_of(
-                some, group / WIDTH, tiles + point * count * step + m, 1, step, grads + point * count * step_out + o,
-                step_out, kernels + point * some * group, group, count);
-          for (int64_t k = 0; k < std::min(group, out - o); k += WIDTH)
+            for (int64_t k = 0; k < wide; k += GROUP)
+              product_of(
+                  some, grads.width(o + k) / WIDTH, tiles.part(m) + point * tiles.step(m), 1, some,
+                  grads.part(o + k) + point * grads.step(o + k), grads.width(o + k), kernels + point * some * wide + k,
+                  wide, count);
+          for (int64_t k = 0; k < std::min(wide, out - o); k += WIDTH)
             for (int64_t i = 0; i < some; i += WIDTH)
               add_kernel_gradients(
-                  kernels + i * group + k, group, some * group, std::min<int64_t>(WIDTH, some - i),
+                  kernels + i * wide + k, wide, some * wide, std::min<int64_t>(WIDTH, some - i),
                   std::min<int64_t>(WIDTH, out - o - k),
                   weight + (o + k) * step_weight_out + (m + i) * step_weight_in, step_weight_out, step_weight_in,
                   step_tap);

@@ -4,17 +4,40 @@ The transforms are those of :mod:`mmreviewkd.ops.review_level.winograd_convoluti
 tiles or channels at a time, so that transformed values, 36 for each tile and channel, stay in the caches.
 """
 
+import functools
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
+from mmreviewkd.utils.cpu import cpu_fields
+
 from .library import call
 
-# Bytes of transformed values that are computed at a time: about the second-level cache of a core, or a part of the
-# last-level cache, which all cores share.
-CORE_BYTES, SHARED_BYTES = 3 * 2**19, 8 * 2**20
 LEAST_TILES, LEAST_SHARED_TILES = 28, 64
-MOST_KERNEL_BYTES = 20 * 2**20
-"""Transformed kernels up to this size are computed at once, larger ones by groups of output channels."""
+MOST_SHARED_TILES = 224
+"""Most tiles between which the gradient of the weight is transformed back: narrow ones then fit the caches of a core."""
+
+
+class CacheSizes(NamedTuple):
+    """Sizes that fit the caches of one kind of CPU.
+
+    Args:
+        own_tiles (int): Bytes of transformed values of some tiles that a thread computes alone.
+        tiles (int): The same of tiles that all threads compute together.
+        kernels (int): Transformed kernels of at most so many bytes are computed at once, larger ones by groups of
+            output channels.
+    """
+
+    own_tiles: int
+    tiles: int
+    kernels: int
+
+
+# Chosen by timing single convolutions of 32 to 1024 channels: on EPYCs with AVX-512, and on a Xeon (Sapphire Rapids),
+# whose last-level cache is larger and slower.
+AMD = CacheSizes(3 * 2**19, 8 * 2**20, 20 * 2**20)
+OTHERS = CacheSizes(2**19, 20 * 2**20, 4 * 2**20)
 
 
 def winograd_convolution(
@@ -41,11 +64,12 @@ def winograd_convolution(
         out_channels, channels, step_out, step_in, step_tap = channels, out_channels, step_in, step_out, -step_tap
         weight = weight[..., 2:, 2:]  # begins at the last tap
     out = rows.new_empty((*rows.shape[:3], out_channels)) if out is None else out
-    if _bytes(out_channels * channels) <= MOST_KERNEL_BYTES:
-        name, fitting = 'winograd_convolution', _fitting(channels + out_channels, CORE_BYTES, LEAST_TILES)
+    sizes = _cache_sizes()
+    if _bytes(out_channels * channels) <= sizes.kernels:
+        name, fitting = 'winograd_convolution', _fitting(channels + out_channels, sizes.own_tiles, LEAST_TILES)
         multiple = torch.get_num_threads()  # the same number of blocks for each thread
     else:
-        name, fitting = 'winograd_convolution_by_groups', _fitting(channels, SHARED_BYTES, LEAST_SHARED_TILES)
+        name, fitting = 'winograd_convolution_by_groups', _fitting(channels, sizes.tiles, LEAST_SHARED_TILES)
         multiple = 1
     blocks = -(-_tiles(rows) // fitting)
     blocks = max(1, blocks + -blocks % multiple)
@@ -70,10 +94,16 @@ def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
     rows, grad = rows.contiguous(), grad.contiguous()
     out, channels, *_ = total.shape
     step_out, step_in, _, step_tap = total.stride()
-    block = max(1, min(_fitting(channels + out, SHARED_BYTES, LEAST_SHARED_TILES), _tiles(rows)))
+    fitting = _fitting(channels + out, _cache_sizes().tiles, LEAST_SHARED_TILES)
+    block = max(1, min(fitting, MOST_SHARED_TILES, _tiles(rows)))
     sizes = *rows.shape, out, step_out, step_in, step_tap, block
     call('winograd_weight_gradient', (rows, grad, total), sizes)
     return total
+
+
+@functools.cache
+def _cache_sizes() -> CacheSizes:
+    return AMD if 'AMD' in cpu_fields('vendor_id', 'model name') else OTHERS
 
 
 def _evenly_spaced(weight: Tensor) -> bool:

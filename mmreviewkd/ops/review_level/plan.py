@@ -24,7 +24,8 @@ CHUNK_BYTES = 16 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
 DEVICE_CHUNK_BYTES = 64 * 2**20
-"""The same on other devices than CPUs with ``prefer='memory'``; else they compute the whole batch at once."""
+"""The same on other devices than CPUs with ``prefer='memory'``, or where measured times show that it costs none; else
+they compute the whole batch at once."""
 LEAST_CHANNELS, LEAST_CHANNELS_COMPILED = 32, 16
 """Least ``M``: products and passes with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
@@ -194,7 +195,8 @@ def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> d
     """The ways to compute a level among which measured times may choose: all that are as exact as the definition.
 
     In half precision, and where float32 products of matrices are rounded to TF32, only the direct convolution is. A
-    1x1 ``conv2`` has no other.
+    1x1 ``conv2`` has no other. Where chunks of the batch can be smaller than they are to save time, each convolution is
+    there in both sizes.
 
     Args:
         shape (LevelShape): The shapes of the level.
@@ -202,13 +204,16 @@ def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> d
         dtype (torch.dtype): Type of the maps.
 
     Returns:
-        dict[str, LevelPlan]: Plans by name: ``'plain'``, and the convolutions of the fast way.
+        dict[str, LevelPlan]: Plans by name: ``'plain'``, the convolutions of the fast way, and those in smaller chunks;
+        each of these three kinds takes less memory than the one before.
     """
     exact = dtype.itemsize >= 4 and torch.get_float32_matmul_precision() == 'highest' and shape.kernel_size == 3
     convolutions = ['direct', *(['winograd'] if exact else []), *(['composed'] if exact and composes(shape) else [])]
+    fast, in_chunks = (
+        {name: _fast_plan(shape, device, dtype, name, '', prefer) for name in convolutions} for prefer in PREFERENCES)
     return {
-        'plain': LevelPlan('plain', '', shape, dtype),
-        **{name: _fast_plan(shape, device, dtype, name, '', 'time') for name in convolutions}}
+        'plain': LevelPlan('plain', '', shape, dtype), **fast,
+        **{f'{name} in chunks': plan for name, plan in in_chunks.items() if plan.images < fast[name].images}}
 
 
 def _fast_plan(

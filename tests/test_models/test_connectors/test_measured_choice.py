@@ -70,12 +70,14 @@ def test_real_times_choose_a_way_once(hub):
     assert all(0 < time < 10 for times in measured.values() for time in times.values())
     fine = next(times for key, times in measured.items() if ' 4 8 5 ' in key)
     assert set(fine) == {'plain', 'direct', 'winograd', 'composed'}
-    assert first[0] == ('plain' if min(fine, key=fine.get) == 'plain' else 'fast')
+    as_fast = [name for name, time in fine.items() if time <= measured_choice.AS_FAST * min(fine.values())]
+    assert first[0] == ('plain' if as_fast == ['plain'] else 'fast')
     count = len(ran)
     assert ways(connector) == first and len(ran) == count
 
 
-@pytest.mark.parametrize(('times', 'way'), [((1, 2, 3, 4), 'plain'), ((4, 2, 3, 3), 'fast')])
+@pytest.mark.parametrize(('times', 'way'), [
+    ((1, 2, 3, 4), 'plain'), ((4, 2, 3, 3), 'fast'), ((1, 1.02, 3, 3), 'fast'), ((1, 1.05, 3, 3), 'plain')])
 def test_the_least_time_wins_and_is_logged(times, way, monkeypatch):
     lines = []
     monkeypatch.setattr(

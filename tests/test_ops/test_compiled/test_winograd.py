@@ -24,10 +24,11 @@ def _compiled():
 @pytest.fixture(params=['as they fit', 'few tiles at a time', 'by groups', 'few tiles by groups'])
 def _parts(request, monkeypatch):
     """The parts that are computed at a time."""
-    if 'groups' in request.param:
-        monkeypatch.setattr(winograd, 'MOST_KERNEL_BYTES', 0)
+    tiles = 3 if 'few' in request.param else 2**20
+    sizes = winograd.CacheSizes(tiles, tiles, 0 if 'groups' in request.param else 2**30)
+    monkeypatch.setattr(winograd, '_cache_sizes', lambda: sizes)
     if 'few' in request.param:
-        for name in ('LEAST_TILES', 'LEAST_SHARED_TILES', 'CORE_BYTES', 'SHARED_BYTES'):
+        for name in ('LEAST_TILES', 'LEAST_SHARED_TILES'):
             monkeypatch.setattr(winograd, name, 3)
 
 
@@ -77,9 +78,10 @@ def test_gradients_of_the_weight_are_summed():
     assert_close([total], [weight.double() + 3 * expected(rows, weight, grad)[2]])
 
 
-@pytest.mark.parametrize('most', [0, winograd.MOST_KERNEL_BYTES])
-def test_any_number_of_threads_and_any_batch_computes_the_same(most, monkeypatch):
-    monkeypatch.setattr(winograd, 'MOST_KERNEL_BYTES', most)
+@pytest.mark.parametrize('kernels', [0, 2**30])
+@pytest.mark.parametrize('sizes', [winograd.AMD, winograd.OTHERS], ids=['AMD', 'others'])
+def test_any_number_of_threads_and_any_batch_computes_the_same(kernels, sizes, monkeypatch):
+    monkeypatch.setattr(winograd, '_cache_sizes', lambda: sizes._replace(kernels=kernels))
     rows, weight, grad, _ = inputs((6, 15, 13), 41, 37)
     one, three = (with_threads(number, lambda: found(rows, weight, grad)) for number in (1, 3))
     for a, b in zip(one, three):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mmreviewkd.ops.review_level import LevelShape, plan_level
+from mmreviewkd.ops.review_level import LevelShape, plan_level, timed_ways
 from mmreviewkd.ops.review_level import plan as plan_module
 from mmreviewkd.ops.review_level.plan import (
     COSTS_COMPILED,
@@ -111,6 +111,21 @@ def test_on_a_gpu_chunks_save_memory_where_it_is_preferred():
     whole, some = (
         plan_level(level, torch.device('cuda'), torch.bfloat16, prefer=prefer).images for prefer in ('time', 'memory'))
     assert whole == 128 and some * 512 * 56 * 56 * 4 <= 64 * 2**20 < (some + 1) * 512 * 56 * 56 * 4
+
+
+@pytest.mark.parametrize(('device', 'dtype', 'side', 'names'), [
+    ('cuda', torch.bfloat16, 56, ['plain', 'direct', 'direct in chunks']),
+    ('cuda', torch.bfloat16, 14, ['plain', 'direct']),  # the whole batch fits a chunk
+    ('cuda', torch.float32, 56, [
+        'plain', *(f'{name}{end}' for end in ('', ' in chunks') for name in ('direct', 'winograd', 'composed'))]),
+    ('cpu', torch.float32, 56, ['plain', 'direct', 'winograd', 'composed'])])
+def test_ways_that_are_timed(device, dtype, side, names):
+    level = shape(64, (side, side), 64, 512, 64, (side // 2, side // 2))
+    ways = timed_ways(level, torch.device(device), dtype)
+    assert list(ways) == names
+    for name in names:
+        if name.endswith(' in chunks'):
+            assert ways[name].images < ways[name.split()[0]].images == 64
 
 
 @pytest.mark.parametrize('constants', [COSTS_COMPILED], ids=['compiled'], indirect=True)
