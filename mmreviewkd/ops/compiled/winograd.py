@@ -16,7 +16,7 @@ from .library import call
 
 LEAST_TILES, LEAST_SHARED_TILES = 28, 64
 MOST_SHARED_TILES = 224
-"""Most tiles between which the gradient of the weight is transformed back: narrow ones then fit the caches of a core."""
+"""Most tiles between which the gradient of the weight is transformed back: narrow ones then fit a core's caches."""
 
 
 class CacheSizes(NamedTuple):
