@@ -20,7 +20,7 @@ LEAST_PIXELS = 8
 # Chosen: `python tools/measure_costs.py` prints the times that speak for them, or, for LEAST_MAP, what the memory that
 # is saved costs; LEAST_SAVED was chosen from levels of 49 to 1024 pixels, which no command measures. On other devices
 # than CPUs only LEAST_CHANNELS and LEAST_MAP are used.
-CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
 DEVICE_CHUNK_BYTES = 64 * 2**20
