@@ -188,7 +188,8 @@ def _backward(
             del fused, through_conv2
         if grad is not None:
             grad = resize_rows_adjoint(grad, chunks.grid[1:])
-            mix = fuse_adjoint(grad, weighted, z, coarse, folded, grads).plus(mix)
+            own = convolution is not None and not composed  # not the gradient that autograd passed
+            mix = fuse_adjoint(grad, weighted, z, coarse, folded, grads, overwrite=own).plus(mix)
         if residual is None:
             grad_rows[part] = mix.own
             continue

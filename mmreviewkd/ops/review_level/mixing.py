@@ -109,23 +109,25 @@ def fuse(
 
 def fuse_adjoint(
         grad: Tensor, weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, folded: Folded,
-        grads: Folded) -> MixGradients:
-    """Adjoint of :func:`fuse` for the gradient ``g`` of the fused map (Eq. 14 to 16)."""
+        grads: Folded, overwrite: bool = False) -> MixGradients:
+    """Adjoint of :func:`fuse` for the gradient ``g`` of the fused map, which it may ``overwrite`` (Eq. 14 to 16)."""
     dtype, flat = grads.affine.dtype, grad.flatten(0, 2)
     add_transposed_matmul(grads.affine, flat, weighted.flatten(0, 2))
     through_y = matmul(grad, folded.affine.to(grad.dtype)).to(dtype)
     own, own_attention = through_y[..., :-1], through_y[..., -1]
     if attention is None:
         return MixGradients(own)
-    return MixGradients(own, own_attention, *_coarse_adjoint(grad, attention[1].to(grad.dtype), coarse, dtype))
+    return MixGradients(own, own_attention, *_coarse_adjoint(grad, attention[1].to(grad.dtype), coarse, dtype, overwrite))
 
 
-def _coarse_adjoint(grad: Tensor, attention: Tensor, coarse: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _coarse_adjoint(
+        grad: Tensor, attention: Tensor, coarse: Tensor, dtype: torch.dtype, overwrite: bool) -> tuple[Tensor, Tensor]:
     """Gradients of ``z1``, ``[n, h, w]``, and of the residual, in the shape of ``coarse`` (Eq. 15 and 16)."""
     if not is_compiled(grad):
-        return (
-            (as_blocks(grad, coarse) * coarse).sum(-1, dtype=dtype).view(grad.shape[:3]),
-            _sum_over_blocks(grad, attention, coarse))
+        grad_coarse = _sum_over_blocks(grad, attention, coarse)
+        products = as_blocks(grad, coarse)
+        products = products.mul_(coarse) if overwrite else products * coarse
+        return products.sum(-1, dtype=dtype).view(grad.shape[:3]), grad_coarse
     grad, attention, coarse = grad.contiguous(), attention.contiguous(), coarse.contiguous()
     grad_attention, grad_coarse = torch.empty_like(attention), torch.empty_like(coarse)
     n, rows, height, columns, width, channels = as_blocks(grad, coarse).shape

@@ -79,8 +79,9 @@ def test_adjoint_of_weigh(size):
         lambda rows, z: weigh(rows, z, torch.float64), backward, [normal(1, *size, IN), normal(2, 1, *size, seed=1)])
 
 
+@pytest.mark.parametrize('overwrite', [False, True])
 @pytest.mark.parametrize(('size', 'coarse'), SIZES)
-def test_adjoint_of_fuse(size, coarse):
+def test_adjoint_of_fuse(size, coarse, overwrite):
     folded, _, _ = small_tensors()
     rows, repeated, _ = chunk(size, coarse)
     z1 = normal(BATCH, *size, seed=6)
@@ -91,7 +92,9 @@ def test_adjoint_of_fuse(size, coarse):
     def backward(grad, weighted, z1, coarse, affine):
         tensors = folded._replace(affine=affine)
         grads = zeros(tensors)
-        mix = fuse_adjoint(grad, weighted, torch.stack((z1, z1)), coarse, tensors, grads)
+        given = grad.clone()
+        mix = fuse_adjoint(given, weighted, torch.stack((z1, z1)), coarse, tensors, grads, overwrite)
+        assert overwrite or torch.equal(given, grad)
         grad_weighted = torch.cat((mix.own, mix.own_attention.unsqueeze(-1)), -1)
         return grad_weighted, mix.coarse_attention, mix.coarse, grads.affine
 
