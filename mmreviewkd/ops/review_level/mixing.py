@@ -117,7 +117,8 @@ def fuse_adjoint(
     own, own_attention = through_y[..., :-1], through_y[..., -1]
     if attention is None:
         return MixGradients(own)
-    return MixGradients(own, own_attention, *_coarse_adjoint(grad, attention[1].to(grad.dtype), coarse, dtype, overwrite))
+    of_residual = _coarse_adjoint(grad, attention[1].to(grad.dtype), coarse, dtype, overwrite)
+    return MixGradients(own, own_attention, *of_residual)
 
 
 def _coarse_adjoint(
