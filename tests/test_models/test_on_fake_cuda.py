@@ -1,18 +1,20 @@
 """A training step on a CUDA device without a GPU: no mixed devices, no waiting of the host, gradients everywhere."""
 
+import sys
 from collections.abc import Mapping
 
 import pytest
 import torch
 from conftest import ROOT, others_exhaustive
 from fake_cuda import CUDA, fake_cuda, gradients
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from torch import nn
 
 from mmreviewkd.apis import read_config
 from mmreviewkd.models.build import build_model
 from mmreviewkd.models.connectors import PairwiseConnector, ReviewConnector, SameLevelConnector
-from mmreviewkd.models.connectors.measured_choice import MeasuredChoice
+from mmreviewkd.models.connectors.measured_choice import KEY, MeasuredChoice
 from mmreviewkd.models.distillers.teacher_view import TeacherView
 from mmreviewkd.models.losses import (
     AttentionTransferLoss,
@@ -32,8 +34,9 @@ SHAPES, SIZES = [(24, 16), (1, 1)], [(48, 32), (1, 1)]
 
 @pytest.fixture
 def cuda(monkeypatch):
-    """Fake tensors take no time; let the first way, the modules, be the slowest."""
+    """Fake tensors take no time; let the first way, the modules, be the slowest, and the last, chunks, the fastest."""
     times = iter(range(10**6, 0, -1))
+    monkeypatch.setattr(sys.modules['mmreviewkd.ops.review_level.plan'], 'DEVICE_CHUNK_BYTES', 2**20)
     monkeypatch.setattr(
         'mmreviewkd.models.connectors.measured_choice.seconds', lambda run, device: next(times))
     with fake_cuda() as mode:
@@ -53,6 +56,7 @@ def assert_gradients_on_cuda(loss, tensors):
 CONNECTORS = {
     **{f'review, {way}': (ReviewConnector, dict(implementation=way)) for way in ('auto', 'plain', 'fast')},
     'review, fast, with_cp': (ReviewConnector, dict(implementation='fast', with_cp=True)),
+    'review, fast, in chunks': (ReviewConnector, dict(implementation='fast', prefer='memory')),
     'review, addition': (ReviewConnector, dict(fusion='add')),
     'pairwise': (PairwiseConnector, {}),
     'same level': (SameLevelConnector, {}),
@@ -73,6 +77,9 @@ def test_connector(name, memory_format, precision, cuda):
     if 'fast' in name:
         assert all('FusedLevel' in type(output.grad_fn.next_functions[0][0]).__name__ for output in outputs)
         assert {output.dtype for output in outputs} == {precision or torch.float32}
+    if 'auto' in name:
+        timed = MessageHub.get_current_instance().get_info(KEY).values()
+        assert any({'plain', 'direct', 'direct in chunks'} <= set(times) for times in timed)
     assert_gradients_on_cuda(loss, [*features, *connector.parameters()])
     assert all(buffer.device == CUDA for buffer in connector.buffers())
 
