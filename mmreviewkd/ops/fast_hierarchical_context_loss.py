@@ -11,6 +11,7 @@ from .compiled_hierarchical_context_loss import has_large_cells, hcl_and_gradien
 from .feature_pairs import at_least_single
 from .known_gradients import gradients_wanted, with_gradients
 from .review_level.normalization import Unnormalized, normalize, normalize_adjoint
+from .review_level.plan import DEVICE_CHUNK_BYTES
 
 
 def fast_level_hcl(
@@ -63,23 +64,39 @@ def _loss_and_gradients(
     if compares(maps, teacher) and has_large_cells(maps, sizes):
         return hcl_and_gradients(student, teacher, sizes, _weights(sizes), wanted)
     output, mean, inverse_std = normalize(maps, norm)
+    if wanted and maps.dtype == torch.bfloat16:
+        loss = _replace_by_gradient(output, teacher, pool_sizes)
+        return loss, normalize_adjoint(output, maps, norm, mean, inverse_std)
     difference = at_least_single(output).sub_(teacher)
     del output
     loss, gradient = _loss_and_gradient(difference, pool_sizes, wanted)
     del difference
     if not wanted:
         return loss, None
-    # bfloat16 holds the gradient of a mean over many values, float16 could not.
-    maps, gradient = (maps, gradient.bfloat16()) if maps.dtype == torch.bfloat16 else (at_least_single(maps), gradient)
-    return loss, normalize_adjoint(gradient, maps, norm, mean, inverse_std)
+    return loss, normalize_adjoint(gradient, at_least_single(maps), norm, mean, inverse_std)
+
+
+def _replace_by_gradient(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int]) -> Tensor:
+    """The loss of a bfloat16 map, which is overwritten by its gradient, with float32 copies of some images at a time.
+
+    bfloat16 holds the gradient of a mean over many values; float16 could not.
+    """
+    images = max(1, DEVICE_CHUNK_BYTES // (4 * student[0].numel()))
+    losses = []
+    for part, other in zip(student.split(images), teacher.split(images)):
+        loss, gradient = _loss_and_gradient(part.float().sub_(other), pool_sizes, True, len(part) / len(student))
+        part.copy_(gradient)
+        losses.append(loss)
+    return sum(losses)
 
 
 def _loss_and_gradient(
-        difference: Tensor, pool_sizes: Sequence[int], with_gradient: bool) -> tuple[Tensor, Tensor | None]:
-    """The loss of a difference map, and its gradient if it is wanted, written over the difference."""
+        difference: Tensor, pool_sizes: Sequence[int], with_gradient: bool,
+        factor: float = 1.0) -> tuple[Tensor, Tensor | None]:
+    """``factor`` times the loss of a difference map, and its gradient if it is wanted, written over the difference."""
     sizes = _smaller(pool_sizes, difference)
     scales, sources = _pool(difference, sizes)
-    weights = _weights(sizes)
+    weights = [factor * weight for weight in _weights(sizes)]
     loss = sum(weight * _mean_square(scale) for scale, weight in zip(scales, weights))
     if not with_gradient:
         return loss, None

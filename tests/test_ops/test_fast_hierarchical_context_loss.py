@@ -4,6 +4,7 @@ import pytest
 import torch
 from adjoint import normal
 
+from mmreviewkd.ops import fast_hierarchical_context_loss as fast_module
 from mmreviewkd.ops import fast_level_hcl, level_hcl
 from mmreviewkd.ops.review_level import BatchNorm, Unnormalized
 
@@ -79,6 +80,22 @@ def test_one_map_is_kept(dtype, before_normalization):
     output = Unnormalized(single, norm).normalized() if before_normalization else single
     expected, = torch.autograd.grad(2.0**12 * level_hcl(output, teacher), single)
     assert (maps.grad - expected).abs().max() <= max(torch.finfo(dtype).eps, 1e-6) * expected.abs().max()
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+def test_parts_of_a_bfloat16_batch_give_the_loss_and_the_gradient_of_the_whole(memory_format, monkeypatch):
+    _, norm = maps_and_norm(torch.float32)
+    maps, teacher = (
+        normal(5, 3, 8, 6, seed=seed).bfloat16().contiguous(memory_format=memory_format) for seed in range(2))
+    found = []
+    for size in (2**20, 2 * 4 * 3 * 8 * 6):  # all images at once, and 2, 2 and 1
+        monkeypatch.setattr(fast_module, 'DEVICE_CHUNK_BYTES', size)
+        student = maps.clone().requires_grad_()
+        loss = fast_level_hcl(Unnormalized(student, norm), teacher)
+        found.append((loss.detach(), *torch.autograd.grad(loss, student)))
+    torch.testing.assert_close(found[1][0], found[0][0])
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=1e-2, atol=1e-5)
+    assert torch.equal(maps, normal(5, 3, 8, 6, seed=0).bfloat16())
 
 
 def test_nothing_is_kept_without_gradients():
