@@ -195,6 +195,7 @@ def _backward(
             continue
         grad_coarse = attend_and_weigh_adjoint(mix, rows, z, coarse, folded, grads, grad_rows[part])
         grad_residual[part] = coarse_rows_adjoint(grad_coarse, residual.shape[-2:])
+    rows = weighted = mix = grad = grad_coarse = None  # frees the last chunk
 
     # 3. From the small tensors to parameters and moments, by autograd.
     grads = grads._replace(kernels=() if convolution is None else convolution.gradients)
