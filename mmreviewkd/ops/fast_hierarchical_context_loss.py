@@ -77,9 +77,10 @@ def _loss_and_gradients(
 
 
 def _replace_by_gradient(student: Tensor, teacher: Tensor, pool_sizes: Sequence[int]) -> Tensor:
-    """The loss of a bfloat16 map, which is overwritten by its gradient, with float32 copies of some images at a time.
+    """The loss of bfloat16 maps ``[N, C, H, W]``; overwrites ``student`` by its gradient.
 
-    bfloat16 holds the gradient of a mean over many values; float16 could not.
+    Only some images at a time are copied to float32. bfloat16 holds the gradient of a mean over many values; float16
+    could not.
     """
     images = max(1, DEVICE_CHUNK_BYTES // (4 * student[0].numel()))
     losses = []

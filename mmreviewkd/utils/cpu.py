@@ -21,3 +21,8 @@ def cpu_fields(*names: str) -> str:
         lines = []
     values = [value.strip() for name, _, value in (line.partition(':') for line in lines) if name.startswith(names)]
     return ' '.join(values) or platform.processor() or platform.machine()
+
+
+def is_amd() -> bool:
+    """Whether the CPU is one of AMD's."""
+    return 'AMD' in cpu_fields('vendor_id', 'model name')

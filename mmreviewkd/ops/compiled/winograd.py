@@ -4,37 +4,36 @@ The transforms are those of :mod:`mmreviewkd.ops.review_level.winograd_convoluti
 tiles or channels at a time, so that transformed values, 36 for each tile and channel, stay in the caches.
 """
 
-import functools
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from mmreviewkd.utils.cpu import cpu_fields
+from mmreviewkd.utils.cpu import is_amd
 
 from .library import call
 
 LEAST_TILES, LEAST_SHARED_TILES = 28, 64
 MOST_SHARED_TILES = 224
-"""Most tiles between which the gradient of the weight is transformed back: narrow ones then fit a core's caches."""
+"""Most tiles that are summed before the gradient of the weight is transformed back: more would not fit the caches."""
 
 
 class CacheSizes(NamedTuple):
     """Sizes that fit the caches of one kind of CPU.
 
     Args:
-        own_tiles (int): Bytes of transformed values of some tiles that a thread computes alone.
-        tiles (int): The same of tiles that all threads compute together.
-        kernels (int): Transformed kernels of at most so many bytes are computed at once, larger ones by groups of
-            output channels.
+        thread_bytes (int): Bytes of the transformed tiles that one thread computes at a time.
+        shared_bytes (int): Bytes of the transformed tiles that all threads compute together at a time.
+        kernel_bytes (int): Most bytes of transformed kernels that are computed at once; larger ones are computed by
+            groups of output channels.
     """
 
-    own_tiles: int
-    tiles: int
-    kernels: int
+    thread_bytes: int
+    shared_bytes: int
+    kernel_bytes: int
 
 
-# Chosen by timing single convolutions of 32 to 1024 channels: on EPYCs with AVX-512, and on a Xeon (Sapphire Rapids),
+# Chosen by timing single convolutions of 32 to 1024 channels: on EPYCs with AVX-512, and on a Xeon with AMX,
 # whose last-level cache is larger and slower.
 AMD = CacheSizes(3 * 2**19, 8 * 2**20, 20 * 2**20)
 OTHERS = CacheSizes(2**19, 20 * 2**20, 4 * 2**20)
@@ -65,11 +64,11 @@ def winograd_convolution(
         weight = weight[..., 2:, 2:]  # begins at the last tap
     out = rows.new_empty((*rows.shape[:3], out_channels)) if out is None else out
     sizes = _cache_sizes()
-    if _bytes(out_channels * channels) <= sizes.kernels:
-        name, fitting = 'winograd_convolution', _fitting(channels + out_channels, sizes.own_tiles, LEAST_TILES)
+    if _bytes(out_channels * channels) <= sizes.kernel_bytes:
+        name, fitting = 'winograd_convolution', _fitting(channels + out_channels, sizes.thread_bytes, LEAST_TILES)
         multiple = torch.get_num_threads()  # the same number of blocks for each thread
     else:
-        name, fitting = 'winograd_convolution_by_groups', _fitting(channels, sizes.tiles, LEAST_SHARED_TILES)
+        name, fitting = 'winograd_convolution_by_groups', _fitting(channels, sizes.shared_bytes, LEAST_SHARED_TILES)
         multiple = 1
     blocks = -(-_tiles(rows) // fitting)
     blocks = max(1, blocks + -blocks % multiple)
@@ -94,16 +93,15 @@ def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
     rows, grad = rows.contiguous(), grad.contiguous()
     out, channels, *_ = total.shape
     step_out, step_in, _, step_tap = total.stride()
-    fitting = _fitting(channels + out, _cache_sizes().tiles, LEAST_SHARED_TILES)
+    fitting = _fitting(channels + out, _cache_sizes().shared_bytes, LEAST_SHARED_TILES)
     block = max(1, min(fitting, MOST_SHARED_TILES, _tiles(rows)))
     sizes = *rows.shape, out, step_out, step_in, step_tap, block
     call('winograd_weight_gradient', (rows, grad, total), sizes)
     return total
 
 
-@functools.cache
 def _cache_sizes() -> CacheSizes:
-    return AMD if 'AMD' in cpu_fields('vendor_id', 'model name') else OTHERS
+    return AMD if is_amd() else OTHERS
 
 
 def _evenly_spaced(weight: Tensor) -> bool:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mmreviewkd.ops.compiled import is_compiled
 from mmreviewkd.ops.compiled.products import transposed_product
-from mmreviewkd.utils.cpu import cpu_fields
+from mmreviewkd.utils.cpu import is_amd
 
 LEAST_MULTIPLICATIONS = 2**19
 """Products of fewer multiplications are left to MKL, as oneDNN takes some microseconds to prepare each call."""
@@ -126,4 +126,4 @@ def onednn_pays() -> bool:
     """Whether oneDNN multiplies matrices faster than MKL on this CPU, as it does on AMD's with AVX-512."""
     return (
         hasattr(torch.ops.mkldnn, '_linear_pointwise') and torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and 'AMD' in cpu_fields('vendor_id', 'model name'))
+        and torch.backends.cpu.get_cpu_capability() == 'AVX512' and is_amd())

@@ -110,7 +110,10 @@ def fuse(
 def fuse_adjoint(
         grad: Tensor, weighted: Tensor, attention: Tensor | None, coarse: Tensor | None, folded: Folded,
         grads: Folded, overwrite: bool = False) -> MixGradients:
-    """Adjoint of :func:`fuse` for the gradient ``g`` of the fused map, which it may ``overwrite`` (Eq. 14 to 16)."""
+    """Adjoint of :func:`fuse` for the gradient ``g`` of the fused map, ``[n, h, w, M]`` (Eq. 14 to 16).
+
+    With ``overwrite``, ``grad`` may be used as memory for other values.
+    """
     dtype, flat = grads.affine.dtype, grad.flatten(0, 2)
     add_transposed_matmul(grads.affine, flat, weighted.flatten(0, 2))
     through_y = matmul(grad, folded.affine.to(grad.dtype)).to(dtype)

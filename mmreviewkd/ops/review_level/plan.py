@@ -24,8 +24,8 @@ CHUNK_BYTES = 8 * 2**20
 """Size of a chunk's fused map: fits the last-level cache, and is below the size that an allocator requests from the
 system anew each time."""
 DEVICE_CHUNK_BYTES = 64 * 2**20
-"""The same on other devices than CPUs with ``prefer='memory'``, or where measured times show that it costs none; else
-they compute the whole batch at once."""
+"""Size of a chunk's map in float32 on other devices than CPUs: of levels with ``prefer='memory'`` or where measured
+times show that chunks cost no time, else the whole batch is computed at once; and of HCL of bfloat16 maps."""
 LEAST_CHANNELS, LEAST_CHANNELS_COMPILED = 32, 16
 """Least ``M``: products and passes with fewer channels are slower than the plain modules."""
 LEAST_MAP = 2**18
@@ -210,7 +210,7 @@ def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> d
     exact = dtype.itemsize >= 4 and torch.get_float32_matmul_precision() == 'highest' and shape.kernel_size == 3
     convolutions = ['direct', *(['winograd'] if exact else []), *(['composed'] if exact and composes(shape) else [])]
     fast, in_chunks = (
-        {name: _fast_plan(shape, device, dtype, name, '', prefer) for name in convolutions} for prefer in PREFERENCES)
+        {name: _fast_plan(shape, device, dtype, name, '', prefer) for name in convolutions} for prefer in ('time', 'memory'))
     return {
         'plain': LevelPlan('plain', '', shape, dtype), **fast,
         **{f'{name} in chunks': plan for name, plan in in_chunks.items() if plan.images < fast[name].images}}

@@ -81,7 +81,7 @@ def test_gradients_of_the_weight_are_summed():
 @pytest.mark.parametrize('kernels', [0, 2**30])
 @pytest.mark.parametrize('sizes', [winograd.AMD, winograd.OTHERS], ids=['AMD', 'others'])
 def test_any_number_of_threads_and_any_batch_computes_the_same(kernels, sizes, monkeypatch):
-    monkeypatch.setattr(winograd, '_cache_sizes', lambda: sizes._replace(kernels=kernels))
+    monkeypatch.setattr(winograd, '_cache_sizes', lambda: sizes._replace(kernel_bytes=kernels))
     rows, weight, grad, _ = inputs((6, 15, 13), 41, 37)
     one, three = (with_threads(number, lambda: found(rows, weight, grad)) for number in (1, 3))
     for a, b in zip(one, three):
