@@ -210,7 +210,8 @@ def timed_ways(shape: LevelShape, device: torch.device, dtype: torch.dtype) -> d
     exact = dtype.itemsize >= 4 and torch.get_float32_matmul_precision() == 'highest' and shape.kernel_size == 3
     convolutions = ['direct', *(['winograd'] if exact else []), *(['composed'] if exact and composes(shape) else [])]
     fast, in_chunks = (
-        {name: _fast_plan(shape, device, dtype, name, '', prefer) for name in convolutions} for prefer in ('time', 'memory'))
+        {name: _fast_plan(shape, device, dtype, name, '', prefer) for name in convolutions}
+        for prefer in ('time', 'memory'))
     return {
         'plain': LevelPlan('plain', '', shape, dtype), **fast,
         **{f'{name} in chunks': plan for name, plan in in_chunks.items() if plan.images < fast[name].images}}
