@@ -51,12 +51,15 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--batch-size', type=positive, help='images of a step of a pair; default: its own')
     parser.add_argument('--precision', choices=PRECISIONS, default='fp32',
                         help='fp16 and bf16 under autocast; tf32 on a GPU; default: fp32')
+    parser.add_argument('--compile', action='store_true',
+                        help='measure steps with teacher, plain connector and HCL compiled by torch.compile, too')
     parser.add_argument('--json', type=Path, help='write the results to this file, after every pair')
     parser.add_argument('--page', type=Path, help='put tables and plot into this page, between its marks')
     parser.add_argument('--device', type=_device, default='cuda' if torch.cuda.is_available() else 'cpu')
     args = parser.parse_args()
-    if args.rounding and (args.batch_size or args.precision != 'fp32'):
-        parser.error('--rounding is measured in fp32 on the batches of the pairs, without --batch-size and --precision')
+    if args.rounding and (args.batch_size or args.precision != 'fp32' or args.compile):
+        parser.error(
+            '--rounding measures the batches of the pairs in fp32, without --batch-size, --precision and --compile')
     if args.config and args.batch_size:
         parser.error('--batch-size is for pairs; a config is measured with its own, train_dataloader.batch_size')
     if args.precision == 'tf32' and args.device.type != 'cuda':
@@ -81,7 +84,7 @@ def measure_steps(args: argparse.Namespace) -> None:
     names = args.config or args.pair
     for name in tracked(names, f'{len(names)} pairs', len(names)):
         rows = result['pairs'][name] = measure(
-            steps_of(name, args.device, args.batch_size, args.precision), args.runs, args.device)
+            steps_of(name, args.device, args.batch_size, args.precision, args.compile), args.runs, args.device)
         print(table(name, rows), flush=True)
         if args.config:
             print(run_summary(rows, steps_of_run(name)), flush=True)

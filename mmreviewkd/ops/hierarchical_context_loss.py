@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmreviewkd.utils.compiling import is_compiling
+
 from .fast_hierarchical_context_loss import fast_level_hcl
-from .feature_pairs import paired_levels
+from .feature_pairs import at_least_single, paired_levels
 from .review_level.normalization import Unnormalized
 
 
@@ -42,7 +44,8 @@ def hierarchical_context_loss(
         pool_sizes: Sequence[int] = (4, 2, 1)) -> Tensor:
     """Sum of the HCL of all levels (paper, Sec. 3.4).
 
-    Each level has the value and the gradients of :func:`level_hcl`, computed by :func:`fast_level_hcl`.
+    Each level has the value and the gradients of :func:`level_hcl`, computed by :func:`fast_level_hcl`, or by
+    ``torch.compile`` from the definition.
 
     The squared difference gives a channel the weight of its variance; in
     :func:`~mmreviewkd.ops.pearson_correlation_loss` all channels of all levels have the same weight.
@@ -61,4 +64,7 @@ def hierarchical_context_loss(
         ValueError: If the numbers of levels or the shapes at a level differ.
     """
     student_features, teacher_features = paired_levels(student_features, teacher_features)
+    if is_compiling():
+        pairs = (map(at_least_single, pair) for pair in zip(student_features, teacher_features))
+        return sum(level_hcl(*pair, pool_sizes) for pair in pairs)
     return sum(fast_level_hcl(s, t, pool_sizes) for s, t in zip(student_features, teacher_features))

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from mmreviewkd.utils.compiling import is_compiling
+
 from .fast_pearson_correlation_loss import fast_level_pearson
 from .feature_pairs import at_least_single, paired_levels
 from .review_level.normalization import Unnormalized
@@ -36,7 +38,7 @@ def pearson_correlation_loss(
     mean 0 and variance 1. A constant channel has the correlation 0, and adds 1/2.
 
     Each level has the value and the gradients of :func:`level_pearson`, computed by :func:`fast_level_pearson` unless
-    the teacher has gradients.
+    the teacher has gradients, or by ``torch.compile`` from the definition.
 
     Args:
         student_features (Tensor or Sequence[Tensor]): One ``[N, C_k, H_k, W_k]`` map per level, or maps before their
@@ -54,7 +56,7 @@ def pearson_correlation_loss(
 
 
 def _level(student: Tensor | Unnormalized, teacher: Tensor) -> Tensor:
-    if not teacher.requires_grad:
+    if not teacher.requires_grad and not is_compiling():
         return fast_level_pearson(student, teacher)
     student = student.normalized() if isinstance(student, Unnormalized) else student
     return level_pearson(at_least_single(student), at_least_single(teacher))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from mmengine.logging import MessageHub, print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
 from .class_targets import class_targets
+from .compiled_review import CompiledReview, pays_compiled
 from .frozen_teacher import FrozenTeacher
 from .review_parts import (
     both_tables,
@@ -69,11 +71,12 @@ class ReviewDistiller(BaseModel):
         warmup_iters (int): The same in iterations. Defaults to 0.
         warmup_ratio (float): The same as a share of the iterations of the training, from 0 to 1. Only one of the three
             can be given. Defaults to 0.
-        compile (bool or dict): Whether to compile the teacher with ``torch.compile``, and the connector, unless it is
-            a :class:`~mmreviewkd.models.connectors.review_connector.ReviewConnector` whose ``implementation`` is not
-            ``'plain'``: the compiler would compute its levels by their modules, in more time and memory. A dict sets
-            the options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
-            compiled. Defaults to False.
+        compile (bool or dict): Whether to compile with ``torch.compile``: the teacher, and in one graph connector and
+            ``distill_loss``. A graph computes the modules of a
+            :class:`~mmreviewkd.models.connectors.review_connector.ReviewConnector`, so one with
+            ``implementation='fast'``, ``prefer='memory'`` or ``with_cp`` is left alone, and on CPUs, where its own way
+            takes less time and memory, all but ``implementation='plain'``. A dict sets the options. Where that does
+            not work, such as without a C++ compiler, a warning is logged and nothing is compiled. Defaults to False.
         image_shape (tuple[int, ...], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
             package's tools find it in the training pipeline. For models whose inputs are no images, such as
             recognizers of clips ``[N, frames, C, H, W]``, the shape of one input of one frame, ``(1, C, H, W)``, by
@@ -135,6 +138,7 @@ class ReviewDistiller(BaseModel):
             raise ConfigError(
                 f'warmup_ratio={warmup_ratio} is no share of the training: it must be at most 1, such as 0.05')
         self.compile_options = compile_options(compile, 'compile')
+        self._compiled_review: CompiledReview | None = None
         self.observer: Callable[[dict, Sequence[Tensor], Sequence[Tensor]], None] | None = None
         with preserved_random_state():
             student, teacher = _with_proposed_taps(student, teacher, built, image_shape)
@@ -166,14 +170,14 @@ class ReviewDistiller(BaseModel):
         super().init_weights()
 
     def _load_teacher(self) -> None:
-        options = options_that_work(self.compile_options, next(self.student.parameters()).device, 'model.compile')
+        device = next(self.student.parameters()).device
+        options = options_that_work(self.compile_options, device, 'model.compile')
         self.frozen_teacher.load(self.student, options)
         if options is not None and self.connector is not None:
-            if getattr(self.connector, 'implementation', 'plain') == 'plain':
-                self.connector.compile(**options)
-            else:
-                print_log("model.compile: the teacher is compiled; the connector, only with implementation='plain'",
-                          'current')
+            self._compiled_review = CompiledReview(options)
+            if not pays_compiled(self.connector, device):
+                print_log('model.compile: the teacher is compiled; the connector is left alone, as it is asked to save '
+                          "memory, or its own way takes less time (implementation='plain' compiles it)", 'current')
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
         """Run :meth:`loss` in ``loss`` mode, and the student's ``forward`` in any other.
@@ -219,7 +223,8 @@ class ReviewDistiller(BaseModel):
             warmup = self.warmup_factor() if self.distill_loss is not None else 1.0
             classes = class_targets(samples, type(self.logit_loss).__name__) if needs_classes(self.logit_loss) else None
             distilled, features, targets = distillation_losses(
-                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup, classes)
+                self.connector, self.distill_loss, self.logit_loss, features, targets, warmup, classes,
+                self._review(features[0].device))
             losses.update(distilled)
         if self.distill_loss is not None:
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
@@ -228,6 +233,12 @@ class ReviewDistiller(BaseModel):
             again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
             self.observer(losses, again, targets)
         return losses
+
+    def _review(self, device: torch.device) -> CompiledReview | None:
+        """What computes connector and loss as one graph; None where it does not pay, or their inputs are observed."""
+        if self._compiled_review is None or self.observer is not None or not pays_compiled(self.connector, device):
+            return None
+        return self._compiled_review
 
     def warmup_factor(self) -> float:
         """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.

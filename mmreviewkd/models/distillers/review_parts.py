@@ -19,6 +19,7 @@ from mmreviewkd.utils.errors import ConfigError, described
 
 from .build_warnings import pair_warnings
 from .comparison import compared_levels
+from .compiled_review import CompiledReview
 
 # The packages of components that a config may name by mistake; errors in a user's own ones are for the user to trace.
 _PUBLISHED = ('mmreviewkd', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'mmpose', 'mmdet3d', 'mmrazor', 'torch')
@@ -92,7 +93,7 @@ def build_parts(
 def distillation_losses(
         connector: nn.Module | None, distill_loss: nn.Module | None, logit_loss: nn.Module | None,
         features: Sequence[Tensor], targets: Sequence[Tensor], warmup: float | Tensor = 1.0,
-        classes: Tensor | None = None
+        classes: Tensor | None = None, review: CompiledReview | None = None
 ) -> tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]:
     """Compute the distillation losses of a batch.
 
@@ -105,10 +106,11 @@ def distillation_losses(
         warmup (float or Tensor): Factor of the loss between features. Defaults to 1.0.
         classes (Tensor, optional): The classes of the images, ``[N]`` or ``[N, classes]``, for a ``logit_loss`` that
             needs them. Defaults to None.
+        review (CompiledReview, optional): Computes connector and loss between features together. Defaults to None.
 
     Returns:
         tuple[dict[str, Tensor], Sequence[Tensor], Sequence[Tensor]]: ``loss_logit`` and ``loss_distill``, as far as
-        there are such losses, scalars; and what :func:`compared_levels` gives.
+        there are such losses, scalars; and what :func:`compared_levels` gives, or with ``review`` the levels.
 
     Raises:
         ConfigError: If the connector or a loss is one of another kind, which cannot be computed from what it is given.
@@ -119,7 +121,10 @@ def distillation_losses(
         with _part_errors_named('logit_loss', logit_loss, "the logits of student and teacher, [N, classes] each"):
             losses['loss_logit'] = logit_loss(_logits(features[-1]), _logits(targets[-1]), **more)
         features, targets = features[:-1], targets[:-1]
-    if distill_loss is not None:
+    if review is not None:
+        with _part_errors_named('connector', connector, "the student's features and the teacher's, compiled"):
+            losses['loss_distill'] = warmup * review(connector, distill_loss, features, targets)
+    elif distill_loss is not None:
         with _part_errors_named(
                 'connector', connector, "the student's features, one per level, and the sizes of the teacher's"):
             features, targets = compared_levels(connector, distill_loss, features, targets)

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from mmreviewkd.models import HierarchicalContextLoss, ReviewConnector
 from mmreviewkd.models.distillers.comparison import distillation_loss
+from mmreviewkd.models.distillers.compiled_review import CompiledReview
 from mmreviewkd.registry import MODELS
+from mmreviewkd.utils.errors import ConfigError
 
 from .cases import PAIRS, PYRAMIDS, Batch, Pair, pair_of_config
 from .textbook import TextbookConnector, TextbookLoss
@@ -22,13 +24,16 @@ FORMATS = {'NCHW': torch.contiguous_format, 'channels_last': torch.channels_last
 Step = Callable[[], Tensor]
 
 
-def steps_of_pair(pair: Pair, device: torch.device, batch_size: int | None = None) -> dict[str, Step]:
+def steps_of_pair(
+        pair: Pair, device: torch.device, batch_size: int | None = None, compiled: bool = False) -> dict[str, Step]:
     """Build the steps of a pair by name, each with its own copy of the same initial weights.
 
     Args:
         pair (Pair): The pair.
         device (torch.device): Where to run.
         batch_size (int, optional): Images of a step; None for the pair's own. Defaults to None.
+        compiled (bool): Whether to add steps with teacher, plain connector and HCL compiled by ``torch.compile``.
+            Defaults to False.
 
     Returns:
         dict[str, Callable]: Steps; each runs a forward pass and returns the loss, a scalar.
@@ -40,8 +45,8 @@ def steps_of_pair(pair: Pair, device: torch.device, batch_size: int | None = Non
 
     def column(
             step: Callable, change: Callable = lambda model: model, memory_format: str = 'NCHW',
-            optimize: bool = True) -> Step:
-        model = change(built(config, device, optimize)).to(memory_format=FORMATS[memory_format])
+            optimize: bool = True, **settings: Any) -> Step:
+        model = change(built({**config, **settings}, device, optimize)).to(memory_format=FORMATS[memory_format])
         return partial(step, model, inputs.contiguous(memory_format=FORMATS[memory_format]), samples)
 
     steps = {}
@@ -54,26 +59,32 @@ def steps_of_pair(pair: Pair, device: torch.device, batch_size: int | None = Non
     steps['ours, connector plain'] = ours(partial(_with_connector, implementation='plain'))
     steps['ours, HCL as in the textbook'] = ours(_with_textbook_loss)
     steps['ours, with_cp'] = ours(partial(_with_connector, with_cp=True))
+    for memory_format in FORMATS if compiled else ():
+        steps[f'ours, compiled, {memory_format}'] = column(
+            _distillation, partial(_with_connector, implementation='plain'), memory_format, compile=True)
     return steps
 
 
-def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device, batch_size: int = 1) -> dict[str, Step]:
+def steps_of_pyramid(
+        sizes: list[tuple[int, int]], device: torch.device, batch_size: int = 1,
+        compiled: bool = False) -> dict[str, Step]:
     """Build the steps of connector and HCL alone, on features of a pyramid of 256 channels.
 
     Args:
         sizes (list[tuple[int, int]]): ``(H, W)`` of its levels, fine to coarse.
         device (torch.device): Where to run.
         batch_size (int): Images ``N``. Defaults to 1.
+        compiled (bool): Whether to add steps with plain connector and HCL compiled. Defaults to False.
 
     Returns:
         dict[str, Callable]: Steps, as :func:`steps_of_pair` returns them.
     """
     connector, *maps = pyramid(sizes, device, batch_size=batch_size)
 
-    def column(change: Callable, loss: nn.Module, memory_format: str) -> Step:
+    def column(change: Callable, loss: nn.Module, memory_format: str, step: Callable = distillation_loss) -> Step:
         students, teachers = ([m.contiguous(memory_format=FORMATS[memory_format]) for m in side] for side in maps)
         changed = change(copy.deepcopy(connector)).to(memory_format=FORMATS[memory_format])
-        return partial(_review, changed, loss, [f.clone().requires_grad_() for f in students], teachers)
+        return partial(step, changed, loss, [f.clone().requires_grad_() for f in students], teachers)
 
     hcl, steps = HierarchicalContextLoss(), {}
     for memory_format in FORMATS:
@@ -82,11 +93,15 @@ def steps_of_pyramid(sizes: list[tuple[int, int]], device: torch.device, batch_s
     steps['ours, connector plain'] = column(partial(_with_connector, implementation='plain'), hcl, 'NCHW')
     steps['ours, HCL as in the textbook'] = column(lambda model: model, TextbookLoss(), 'NCHW')
     steps['ours, with_cp'] = column(partial(_with_connector, with_cp=True), hcl, 'NCHW')
+    for memory_format in FORMATS if compiled else ():
+        steps[f'ours, compiled, {memory_format}'] = column(
+            partial(_with_connector, implementation='plain'), hcl, memory_format, CompiledReview({}))
     return steps
 
 
 def steps_of(
-        name: str, device: torch.device, batch_size: int | None = None, precision: str = 'fp32') -> dict[str, Step]:
+        name: str, device: torch.device, batch_size: int | None = None, precision: str = 'fp32',
+        compiled: bool = False) -> dict[str, Step]:
     """Build the steps of a pair or pyramid of :mod:`.cases` by its name, or of a config by its path.
 
     Args:
@@ -95,14 +110,15 @@ def steps_of(
         batch_size (int, optional): Images of a step, the case's own repeated; None for the case's own number. Defaults
             to None.
         precision (str): One of :data:`PRECISIONS`; ``'fp16'`` and ``'bf16'`` run under autocast. Defaults to 'fp32'.
+        compiled (bool): Whether to add steps that ``torch.compile`` compiles. Defaults to False.
 
     Returns:
         dict[str, Callable]: Steps, as :func:`steps_of_pair` returns them.
     """
     if name in PYRAMIDS:
-        steps = steps_of_pyramid(PYRAMIDS[name], device, batch_size or 1)
+        steps = steps_of_pyramid(PYRAMIDS[name], device, batch_size or 1, compiled)
     else:
-        steps = steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device, batch_size)
+        steps = steps_of_pair(PAIRS[name] if name in PAIRS else pair_of_config(name), device, batch_size, compiled)
     dtype = PRECISIONS[precision]
     if dtype is None:
         return steps
@@ -162,10 +178,6 @@ def _distillation(model: nn.Module, inputs: Tensor, samples: list) -> Tensor:
     return _total(model.loss(inputs, samples))
 
 
-def _review(connector: nn.Module, loss: nn.Module, features: list[Tensor], teachers: list[Tensor]) -> Tensor:
-    return distillation_loss(connector, loss, features, teachers)
-
-
 def _total(losses: dict) -> Tensor:
     values = [value for name, value in losses.items() if 'loss' in name]
     return sum(v.mean() if isinstance(v, Tensor) else sum(item.mean() for item in v) for v in values)
@@ -193,4 +205,6 @@ def built(config: dict, device: torch.device, optimize: bool) -> nn.Module:
     model = MODELS.build(copy.deepcopy(config))
     model.frozen_teacher.optimize = optimize  # the floor and the textbook must not profit from it
     model.init_weights()
+    if model.compile_options is not None and not model.frozen_teacher.compiled:
+        raise ConfigError('--compile: torch.compile does not work here, for the reason above; it needs a C++ compiler')
     return model.train().to(device)

@@ -59,10 +59,23 @@ def test_pyramids_give_the_same_loss_and_train_their_features(monkeypatch):
         assert all(feature.grad is not None for feature in found[name].args[2])
 
 
+def test_compiled_steps_give_the_same_loss(losses, monkeypatch):
+    monkeypatch.setattr(torch, 'compile', partial(torch.compile, backend='aot_eager'))
+    found = module.steps_of_pair(Pair(review_config, batch), CPU, compiled=True)
+    rows = {name: step for name, step in found.items() if 'compiled' in name}
+    assert [*rows] == ['ours, compiled, NCHW', 'ours, compiled, channels_last']
+    for step in rows.values():
+        assert step.args[0].frozen_teacher.compiled and step.args[0]._review(CPU) is not None
+        assert step().item() == pytest.approx(losses['textbook, NCHW'].item(), rel=1e-4)
+    rows = module.steps_of_pyramid([(8, 6), (4, 3)], CPU, compiled=True)
+    for name in 'ours, compiled, NCHW', 'ours, compiled, channels_last':
+        assert rows[name]().item() == pytest.approx(rows['textbook, NCHW']().item(), rel=1e-4)
+
+
 def test_steps_are_found_by_name_or_config(monkeypatch):
     asked = []
     for kind in ('steps_of_pair', 'steps_of_pyramid'):
-        monkeypatch.setattr(module, kind, lambda case, device, batch_size, kind=kind: asked.append((kind, case)) or {})
+        monkeypatch.setattr(module, kind, lambda case, *_, kind=kind: asked.append((kind, case)) or {})
     for name in ('cifar-resnet56-20', 'fpn-512x512', 'mmreviewkd::fashion_mnist/resnet8_review-resnet14.py'):
         module.steps_of(name, CPU)
     assert [kind for kind, _ in asked] == ['steps_of_pair', 'steps_of_pyramid', 'steps_of_pair']
