@@ -211,6 +211,9 @@ class ReviewDistiller(BaseModel):
         if not self.frozen_teacher.loaded:
             self._load_teacher()
         images, samples = _distilled_branch(inputs, data_samples)
+        if self.compile_options is not None:
+            # With mode='reduce-overhead' memory is reused in each step, but within one the review takes the teacher's.
+            torch.compiler.cudagraph_mark_step_begin()
         with batch_errors_named(images, 'teacher'):
             targets = self.frozen_teacher.levels(images, samples)
         with batch_errors_named(images, 'student'):

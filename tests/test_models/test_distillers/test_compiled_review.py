@@ -94,3 +94,13 @@ def test_a_copy_runs_its_own_modules():
     assert isinstance(other._compiled_review, CompiledReview)
     gradients(other)
     assert all(p.grad is not None for p in other.connector.parameters())
+
+
+@pytest.mark.parametrize('compile_', [False, dict(backend='aot_eager')])
+def test_cuda_graphs_are_told_where_a_step_begins(compile_, monkeypatch):
+    """Else those of the review would reuse the memory of the teacher's features."""
+    model, begun = build(compile=compile_, connector=PLAIN), []
+    monkeypatch.setattr(torch.compiler, 'cudagraph_mark_step_begin', lambda: begun.append(len(begun)))
+    for step in range(2):
+        gradients(model)
+        assert len(begun) == (step + 1 if compile_ else 0)
