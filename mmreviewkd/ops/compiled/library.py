@@ -34,7 +34,7 @@ FUNCTIONS = dict(
     add_centered_product=(5, 2), attend=(7, 6), attend_adjoint=(14, 9), coarse_adjoint=(5, 6), combine=(9, 6),
     compare=(12, 7), fuse=(5, 7), moments_of_chunks=(2, 3), scatter=(3, 3), spread_products=(3, 6),
     spread_products_adjoint=(5, 6), transposed_product=(3, 4), weigh=(4, 2),
-    winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9), winograd_weight_gradient=(3, 9))
+    winograd_convolution=(4, 9), winograd_convolution_by_groups=(4, 9), winograd_weight_gradient=(3, 11))
 
 
 @functools.cache

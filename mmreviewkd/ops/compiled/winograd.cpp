@@ -18,8 +18,6 @@ constexpr int POINTS = 36;
 // A sixth as the sum of two floats: by the first alone, which is 3e-8 too large, all transformed kernels would be too
 // large.
 constexpr float SIXTH = 1.0f / 6, SIXTH_REST = static_cast<float>(1.0 / 6 - static_cast<double>(SIXTH));
-// Input and output channels of the products for the gradient of the weight whose results are transformed at a time.
-constexpr int CHANNELS = 112, OUT_CHANNELS = 64;
 
 template <typename T> inline T sixth(T value) { return SIXTH * value + SIXTH_REST * value; }
 
@@ -375,17 +373,19 @@ void winograd_convolution_by_groups(
 }
 
 // Adds to the gradient of the weight, from the input of the convolution and the gradient of its output.
-// All threads transform `block` tiles of both, then each computes the gradients of some pairs of channels.
+// All threads transform `block` tiles of both, then each computes the gradients of some pairs of channels, those of
+// `some_in` input and `some_out` output channels at a time, multiples of WIDTH and of GROUP.
 void winograd_weight_gradient(
     const float* map, const float* grad, float* weight, int64_t images, int64_t height, int64_t width, int64_t in,
-    int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap, int64_t block, int threads) {
+    int64_t out, int64_t step_weight_out, int64_t step_weight_in, int64_t step_tap, int64_t block, int64_t some_in,
+    int64_t some_out, int threads) {
   const Map from{images, height, width, in}, to{images, height, width, out};
   const int64_t padded_out = padded(out);
   float* memory = workspace(
-      SHARED, Parts{nullptr, block, in, CHANNELS}.size() + Parts{nullptr, block, padded_out, GROUP}.size());
+      SHARED, Parts{nullptr, block, in, some_in}.size() + Parts{nullptr, block, padded_out, GROUP}.size());
   for (int64_t first = 0; first < from.tiles(); first += block) {
     const int64_t count = std::min(block, from.tiles() - first);
-    const Parts tiles{memory, count, in, CHANNELS}, grads{memory + tiles.size(), count, padded_out, GROUP};
+    const Parts tiles{memory, count, in, some_in}, grads{memory + tiles.size(), count, padded_out, GROUP};
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
@@ -401,10 +401,10 @@ void winograd_weight_gradient(
           for (int point = 0; point < POINTS; ++point) grads.at(tile, c)[point * grads.step_at(c)] = 0;
       }
 #pragma omp for collapse(2) schedule(static)
-      for (int64_t o = 0; o < padded_out; o += OUT_CHANNELS)
-        for (int64_t m = 0; m < in; m += CHANNELS) {
-          float* kernels = workspace(PRIVATE, POINTS * CHANNELS * OUT_CHANNELS);
-          const int64_t wide = std::min<int64_t>(OUT_CHANNELS, padded_out - o), some = tiles.width(m);
+      for (int64_t o = 0; o < padded_out; o += some_out)
+        for (int64_t m = 0; m < in; m += some_in) {
+          float* kernels = workspace(PRIVATE, POINTS * some_in * some_out);
+          const int64_t wide = std::min(some_out, padded_out - o), some = tiles.width(m);
           for (int point = 0; point < POINTS; ++point)
             for (int64_t k = 0; k < wide; k += GROUP)
               product_of(

@@ -26,17 +26,20 @@ class CacheSizes(NamedTuple):
         shared_bytes (int): Bytes of the transformed tiles that all threads compute together at a time.
         kernel_bytes (int): Most bytes of transformed kernels that are computed at once; larger ones are computed by
             groups of output channels.
+        gradient_channels (tuple[int, int]): Input and output channels of which a thread computes the gradient of the
+            weight at a time, multiples of 16 and of 32.
     """
 
     thread_bytes: int
     shared_bytes: int
     kernel_bytes: int
+    gradient_channels: tuple[int, int]
 
 
-# Chosen by timing single convolutions of 32 to 1024 channels: on EPYCs with AVX-512, and on a Xeon with AMX,
-# whose last-level cache is larger and slower.
-AMD = CacheSizes(3 * 2**19, 8 * 2**20, 20 * 2**20)
-OTHERS = CacheSizes(2**19, 20 * 2**20, 4 * 2**20)
+# Chosen by timing single convolutions of 32 to 2048 channels: on EPYCs with AVX-512 and 1 MiB of second-level cache for
+# each core, and on a Xeon with AMX and 2 MiB, whose last-level cache is larger and slower.
+AMD = CacheSizes(3 * 2**19, 8 * 2**20, 20 * 2**20, (48, 32))
+OTHERS = CacheSizes(2**19, 20 * 2**20, 4 * 2**20, (112, 64))
 
 
 def winograd_convolution(
@@ -93,10 +96,11 @@ def add_weight_gradient(total: Tensor, rows: Tensor, grad: Tensor) -> Tensor:
     rows, grad = rows.contiguous(), grad.contiguous()
     out, channels, *_ = total.shape
     step_out, step_in, _, step_tap = total.stride()
-    fitting = _fitting(channels + out, _cache_sizes().shared_bytes, LEAST_SHARED_TILES)
+    sizes = _cache_sizes()
+    fitting = _fitting(channels + out, sizes.shared_bytes, LEAST_SHARED_TILES)
     block = max(1, min(fitting, MOST_SHARED_TILES, _tiles(rows)))
-    sizes = *rows.shape, out, step_out, step_in, step_tap, block
-    call('winograd_weight_gradient', (rows, grad, total), sizes)
+    arguments = *rows.shape, out, step_out, step_in, step_tap, block, *sizes.gradient_channels
+    call('winograd_weight_gradient', (rows, grad, total), arguments)
     return total
 
 

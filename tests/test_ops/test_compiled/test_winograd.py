@@ -25,7 +25,8 @@ def _compiled():
 def _parts(request, monkeypatch):
     """The parts that are computed at a time."""
     tiles = 3 if 'few' in request.param else 2**20
-    sizes = winograd.CacheSizes(tiles, tiles, 0 if 'groups' in request.param else 2**30)
+    sizes = winograd.CacheSizes(
+        tiles, tiles, 0 if 'groups' in request.param else 2**30, (48, 32) if 'few' in request.param else (112, 64))
     monkeypatch.setattr(winograd, '_cache_sizes', lambda: sizes)
     if 'few' in request.param:
         for name in ('LEAST_TILES', 'LEAST_SHARED_TILES'):
