@@ -5,25 +5,19 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from mmreviewkd.models.connectors import ReviewConnector
 from mmreviewkd.models.connectors.base_connector import connector_targets
 
 
-def pays_compiled(connector: nn.Module, device: torch.device) -> bool:
+def may_be_compiled(connector: nn.Module) -> bool:
     """Whether a connector is to be computed by a compiled graph where compiling is asked for.
 
-    A graph knows the modules of a connector only. A review path that is asked for the fast way or to save memory is
-    left alone, and on CPUs one that chooses, too: there the fast way takes less time and memory.
+    A graph knows the modules of a connector only. The fast way of a review path keeps a fraction of their memory, and
+    activation checkpointing of its levels cannot be traced, so both are left alone.
 
     Args:
         connector (nn.Module): The connector.
-        device (torch.device): Where it runs.
     """
-    if not isinstance(connector, ReviewConnector):
-        return True
-    if connector.with_cp or connector.prefer == 'memory' or connector.implementation == 'fast':
-        return False
-    return connector.implementation == 'plain' or device.type != 'cpu'
+    return getattr(connector, 'implementation', 'plain') == 'plain' and not getattr(connector, 'with_cp', False)
 
 
 class CompiledReview:

@@ -30,7 +30,7 @@ from mmreviewkd.utils.random import preserved_random_state
 
 from .batch_errors import batch_errors_named
 from .class_targets import class_targets
-from .compiled_review import CompiledReview, pays_compiled
+from .compiled_review import CompiledReview, may_be_compiled
 from .frozen_teacher import FrozenTeacher
 from .review_parts import (
     both_tables,
@@ -73,10 +73,10 @@ class ReviewDistiller(BaseModel):
             can be given. Defaults to 0.
         compile (bool or dict): Whether to compile with ``torch.compile``: the teacher, and in one graph connector and
             ``distill_loss``. A graph computes the modules of a
-            :class:`~mmreviewkd.models.connectors.review_connector.ReviewConnector`, so one with
-            ``implementation='fast'``, ``prefer='memory'`` or ``with_cp`` is left alone, and on CPUs, where its own way
-            takes less time and memory, all but ``implementation='plain'``. A dict sets the options. Where that does
-            not work, such as without a C++ compiler, a warning is logged and nothing is compiled. Defaults to False.
+            :class:`~mmreviewkd.models.connectors.review_connector.ReviewConnector`, in more memory than its own way
+            takes, so one without ``implementation='plain'`` is left alone, as is one with ``with_cp``. A dict sets the
+            options. Where that does not work, such as without a C++ compiler, a warning is logged and nothing is
+            compiled. Defaults to False.
         image_shape (tuple[int, ...], optional): ``(C, H, W)`` of the training images, for ``taps='auto'``. This
             package's tools find it in the training pipeline. For models whose inputs are no images, such as
             recognizers of clips ``[N, frames, C, H, W]``, the shape of one input of one frame, ``(1, C, H, W)``, by
@@ -170,14 +170,14 @@ class ReviewDistiller(BaseModel):
         super().init_weights()
 
     def _load_teacher(self) -> None:
-        device = next(self.student.parameters()).device
-        options = options_that_work(self.compile_options, device, 'model.compile')
+        options = options_that_work(self.compile_options, next(self.student.parameters()).device, 'model.compile')
         self.frozen_teacher.load(self.student, options)
         if options is not None and self.connector is not None:
-            self._compiled_review = CompiledReview(options)
-            if not pays_compiled(self.connector, device):
-                print_log('model.compile: the teacher is compiled; the connector is left alone, as it is asked to save '
-                          "memory, or its own way takes less time (implementation='plain' compiles it)", 'current')
+            if may_be_compiled(self.connector):
+                self._compiled_review = CompiledReview(options)
+            else:
+                print_log("model.compile: the teacher is compiled; the connector, only with implementation='plain' and "
+                          'without with_cp', 'current')
 
     def forward(self, inputs: Tensor, data_samples: list | None = None, mode: str = 'tensor') -> Any:
         """Run :meth:`loss` in ``loss`` mode, and the student's ``forward`` in any other.
@@ -227,7 +227,7 @@ class ReviewDistiller(BaseModel):
             classes = class_targets(samples, type(self.logit_loss).__name__) if needs_classes(self.logit_loss) else None
             distilled, features, targets = distillation_losses(
                 self.connector, self.distill_loss, self.logit_loss, features, targets, warmup, classes,
-                self._review(features[0].device))
+                self._compiled_review if self.observer is None else None)
             losses.update(distilled)
         if self.distill_loss is not None:
             weight = getattr(self.distill_loss, 'loss_weight', 1.0)
@@ -236,12 +236,6 @@ class ReviewDistiller(BaseModel):
             again = [f.without_update() if isinstance(f, Unnormalized) else f for f in features]
             self.observer(losses, again, targets)
         return losses
-
-    def _review(self, device: torch.device) -> CompiledReview | None:
-        """What computes connector and loss as one graph; None where it does not pay, or their inputs are observed."""
-        if self._compiled_review is None or self.observer is not None or not pays_compiled(self.connector, device):
-            return None
-        return self._compiled_review
 
     def warmup_factor(self) -> float:
         """Return the warm-up's current factor of ``distill_loss``, from the runner's epoch or iteration.

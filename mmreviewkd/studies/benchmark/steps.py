@@ -61,7 +61,8 @@ def steps_of_pair(
     steps['ours, with_cp'] = ours(partial(_with_connector, with_cp=True))
     for memory_format in FORMATS if compiled else ():
         steps[f'ours, compiled, {memory_format}'] = column(
-            _distillation, partial(_with_connector, implementation='plain'), memory_format, compile=True)
+            _distillation, memory_format=memory_format, compile=True,
+            connector={'type': 'ReviewConnector', **config.get('connector', {}), 'implementation': 'plain'})
     return steps
 
 

@@ -119,7 +119,7 @@ def test_teacher_and_connector_may_be_compiled(implementation):
     compiled = build(connector=connector, compile=dict(backend='aot_eager'))
     assert compiled.frozen_teacher.compiled
     # The compiler knows the modules only, which need more time and memory than the fast path.
-    assert (compiled._review(torch.device('cpu')) is not None) == (implementation == 'plain')
+    assert (compiled._compiled_review is not None) == (implementation == 'plain')
     for seed, size in ((0, 8), (1, 4)):
         data = plain.data_preprocessor(gray_batch(size, seed=seed), True)
         expected, ours = plain(**data, mode='loss'), compiled(**data, mode='loss')

@@ -65,7 +65,7 @@ def test_compiled_steps_give_the_same_loss(losses, monkeypatch):
     rows = {name: step for name, step in found.items() if 'compiled' in name}
     assert [*rows] == ['ours, compiled, NCHW', 'ours, compiled, channels_last']
     for step in rows.values():
-        assert step.args[0].frozen_teacher.compiled and step.args[0]._review(CPU) is not None
+        assert step.args[0].frozen_teacher.compiled and step.args[0]._compiled_review is not None
         assert step().item() == pytest.approx(losses['textbook, NCHW'].item(), rel=1e-4)
     rows = module.steps_of_pyramid([(8, 6), (4, 3)], CPU, compiled=True)
     for name in 'ours, compiled, NCHW', 'ours, compiled, channels_last':
