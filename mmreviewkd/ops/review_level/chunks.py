@@ -29,6 +29,7 @@ class Chunks:
         self.pixels = n * h * w
         self.parts = [slice(start, min(start + images, n)) for start in range(0, n, images)]
         self._rows = to_rows(feature)
+        self._whole: CenteredRows | None = None
 
     def mean(self) -> Tensor:
         """Mean ``[C]`` over all pixels of the batch."""
@@ -36,9 +37,19 @@ class Chunks:
         return mean if self.unit is None else mean / self.unit
 
     def rows(self, part: slice, center: Tensor | None) -> 'CenteredRows':
-        """The rows of some images."""
-        rows = self._rows[part].to(self.dtype)
-        return CenteredRows(rows if self.unit is None else rows / self.unit, center)
+        """The rows of some images; those of a batch in one chunk are kept, for all passes over it."""
+        if len(self.parts) > 1:
+            return self._read(part, center)
+        if self._whole is None or self._whole.center is not center:
+            self._whole = self._read(part, center)
+        return self._whole
+
+    def _read(self, part: slice, center: Tensor | None) -> 'CenteredRows':
+        rows = self._rows[part]
+        if self.unit is not None:
+            rows = rows.to(self.dtype) / self.unit
+        # What is subtracted is of the type of the rows, so the difference is, too.
+        return CenteredRows(rows.to(self.dtype) if center is None else rows, center)
 
     def flat_rows(self, center: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
         """Iterate over the chunks: the slice of images, and their rows ``c``, ``[n h w, C]``."""
@@ -50,7 +61,7 @@ class CenteredRows:
     """Rows ``s`` of some images, from which a vector is yet to be subtracted.
 
     Args:
-        values (Tensor): ``s``, ``[n, h, w, C]``.
+        values (Tensor): ``s``, ``[n, h, w, C]``; may have less precision than what is subtracted.
         center (Tensor, optional): ``[C]``; None for zero.
     """
 

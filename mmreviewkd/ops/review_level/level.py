@@ -168,7 +168,7 @@ def _backward(
     convolution = None if convolution_class is None else convolution_class(folded.kernels, dtype)
     grad_rows = feature.new_empty((*chunks.grid, feature.shape[1]), dtype=weight1.dtype)
     grad_residual = None
-    if residual is not None:
+    if residual is not None and len(chunks.parts) > 1:
         grad_residual = torch.empty_like(residual, dtype=dtype, memory_format=torch.channels_last)
     for part in chunks.parts:
         rows = chunks.rows(part, measured.mean)
@@ -194,7 +194,11 @@ def _backward(
             grad_rows[part] = mix.own
             continue
         grad_coarse = attend_and_weigh_adjoint(mix, rows, z, coarse, folded, grads, grad_rows[part])
-        grad_residual[part] = coarse_rows_adjoint(grad_coarse, residual.shape[-2:])
+        grad_coarse = coarse_rows_adjoint(grad_coarse, residual.shape[-2:])
+        if grad_residual is None:
+            grad_residual = grad_coarse
+        else:
+            grad_residual[part] = grad_coarse
     rows = weighted = mix = grad = grad_coarse = None  # frees the last chunk
 
     # 3. From the small tensors to parameters and moments, by autograd.

@@ -116,7 +116,7 @@ def fuse_adjoint(
     """
     dtype, flat = grads.affine.dtype, grad.flatten(0, 2)
     add_transposed_matmul(grads.affine, flat, weighted.flatten(0, 2))
-    through_y = matmul(grad, folded.affine.to(grad.dtype)).to(dtype)
+    through_y = matmul(grad, folded.affine.to(grad.dtype))
     own, own_attention = through_y[..., :-1], through_y[..., -1]
     if attention is None:
         return MixGradients(own)
@@ -148,8 +148,9 @@ def _sum_over_blocks(grad: Tensor, attention: Tensor, coarse: Tensor) -> Tensor:
         return (attention.reshape(n, 1, -1) @ grad.reshape(n, -1, channels)).view_as(coarse)
     if height * width > _MOST_BLOCK_PIXELS:
         return (grad * attention).sum((2, 4), keepdim=True)
-    total = torch.zeros_like(coarse)
+    total = grad[:, :, :1, :, :1] * attention[:, :, :1, :, :1]
     for i in range(height):
         for j in range(width):
-            total.addcmul_(grad[:, :, i:i + 1, :, j:j + 1], attention[:, :, i:i + 1, :, j:j + 1])
+            if i or j:
+                total.addcmul_(grad[:, :, i:i + 1, :, j:j + 1], attention[:, :, i:i + 1, :, j:j + 1])
     return total
