@@ -115,3 +115,12 @@ def test_a_kept_graph_gives_the_same_gradients_again():
     assert all(map(torch.equal, first, second))
     with pytest.raises(RuntimeError, match='a second time'):
         torch.autograd.grad(loss, inputs)
+
+
+@pytest.mark.parametrize('memory_format', [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize('size', [1, 2, 4])
+def test_means_of_blocks_are_pooled_maps(size, memory_format):
+    """By them GPUs pool."""
+    maps = normal(2, 3, 8, 12).contiguous(memory_format=memory_format)
+    torch.testing.assert_close(
+        fast_module._block_means(maps, size), torch.nn.functional.adaptive_avg_pool2d(maps, size), rtol=1e-12, atol=0)
