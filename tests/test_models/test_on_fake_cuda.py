@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import pytest
 import torch
 from conftest import ROOT, others_exhaustive
+from count_on_fake_cuda import count
 from fake_cuda import CUDA, fake_cuda, gradients
 from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
@@ -213,3 +214,14 @@ def _tensors(value):
         return [value]
     values = value.values() if isinstance(value, Mapping) else value
     return [tensor for item in values for tensor in _tensors(item)]
+
+
+def test_a_step_in_bfloat16_takes_less_memory_and_traffic_than_the_textbook():
+    pytest.importorskip('mmpretrain')
+    floor, textbook, ours, memory, again = (
+        count('cifar-resnet32x4-8x4', 16, kind)
+        for kind in ('floor', 'textbook', 'ours', "ours, prefer='memory'", 'ours'))
+    assert floor.peak < memory.peak <= ours.peak < 0.6 * textbook.peak
+    assert floor.moved < ours.moved <= memory.moved < 0.75 * textbook.moved
+    assert floor.operations < ours.operations
+    assert ours == again  # the counts are exact
