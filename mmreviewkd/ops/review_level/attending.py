@@ -98,7 +98,7 @@ def attend_and_weigh_adjoint(
 
 
 def _compiled(rows: CenteredRows, dtype: torch.dtype) -> bool:
-    return is_compiled(rows.values) and dtype == torch.float32
+    return dtype == torch.float32 and is_compiled(rows.values)
 
 
 def _blocks(rows: CenteredRows, coarse: Tensor) -> tuple[int, ...]:

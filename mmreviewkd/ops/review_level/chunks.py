@@ -46,10 +46,7 @@ class Chunks:
 
     def _read(self, part: slice, center: Tensor | None) -> 'CenteredRows':
         rows = self._rows[part]
-        if self.unit is not None:
-            rows = rows.to(self.dtype) / self.unit
-        # What is subtracted is of the type of the rows, so the difference is, too.
-        return CenteredRows(rows.to(self.dtype) if center is None else rows, center)
+        return CenteredRows(rows if self.unit is None else rows.to(self.dtype) / self.unit, center, self.dtype)
 
     def flat_rows(self, center: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
         """Iterate over the chunks: the slice of images, and their rows ``c``, ``[n h w, C]``."""
@@ -61,18 +58,25 @@ class CenteredRows:
     """Rows ``s`` of some images, from which a vector is yet to be subtracted.
 
     Args:
-        values (Tensor): ``s``, ``[n, h, w, C]``; may have less precision than what is subtracted.
-        center (Tensor, optional): ``[C]``; None for zero.
+        rows (Tensor): ``s``, ``[n, h, w, C]``, of any floating-point type.
+        center (Tensor, optional): ``[C]``, of type ``dtype``; None for zero.
+        dtype (torch.dtype): Type in which the rows are used, at least as precise as that of ``rows``.
     """
 
-    def __init__(self, values: Tensor, center: Tensor | None) -> None:
-        self.values = values
+    def __init__(self, rows: Tensor, center: Tensor | None, dtype: torch.dtype) -> None:
+        self.rows = rows
         self.center = center
+        self.dtype = dtype
+
+    @functools.cached_property
+    def values(self) -> Tensor:
+        """The rows ``s``, ``[n, h, w, C]``."""
+        return self.rows.to(self.dtype)
 
     @functools.cached_property
     def centered(self) -> Tensor:
         """The rows ``c = s - center``, ``[n, h, w, C]``."""
-        return self.values if self.center is None else self.values - self.center
+        return self.values if self.center is None else self.rows - self.center
 
     def center_or_zero(self) -> Tensor:
         """The vector that is subtracted, ``[C]``."""

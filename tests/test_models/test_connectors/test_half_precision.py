@@ -21,16 +21,16 @@ def connector_of(implementation):
     return ReviewConnector(CHANNELS, TARGETS, 16, implementation=implementation)
 
 
-def results(implementation, scale, autocast=None, dtype=torch.float32, grad_scale=1.0):
+def results(implementation, scale, autocast=None, dtype=torch.float32, grad_scale=1.0, feature_dtype=None):
     connector = connector_of(implementation).to(dtype)
-    features = [f.to(dtype).requires_grad_() for f in maps(CHANNELS, 1, scale)]
+    features = [f.to(feature_dtype or dtype).requires_grad_() for f in maps(CHANNELS, 1, scale)]
     targets = [t.to(autocast or dtype) for t in maps(TARGETS, 2, scale)]
     with torch.autocast('cpu', autocast or torch.bfloat16, enabled=autocast is not None):
         loss = distillation_loss(connector, HierarchicalContextLoss(), features, targets)
     (grad_scale * loss).backward()
     assert loss.dtype == dtype
     values = {'loss': loss.detach(), **dict(connector.named_buffers())}
-    values.update({f'feature {i}': f.grad / grad_scale for i, f in enumerate(features)})
+    values.update({f'feature {i}': f.grad.double() / grad_scale for i, f in enumerate(features)})
     values.update({name: p.grad / grad_scale for name, p in connector.named_parameters()})
     return {name: value.double() for name, value in values.items() if value.is_floating_point()}
 
@@ -44,10 +44,14 @@ def error(actual, expected):
         not hasattr(torch.amp, 'GradScaler'), reason='torch 2.1 has no autocast to float16 on CPUs')),
     torch.bfloat16])
 @pytest.mark.parametrize('scale', [1.0, 1e3, 1e4])
-def test_is_as_precise_as_the_modules(autocast, scale):
+@pytest.mark.parametrize('half_features', [False, True])
+def test_is_as_precise_as_the_modules(autocast, scale, half_features):
     exact = results('plain', scale, dtype=torch.float64)
     # A GradScaler's factor, for gradients that float16 can hold.
-    plain, fast = (results(way, scale, autocast, grad_scale=1024.0 / scale) for way in ('plain', 'fast'))
+    feature_dtype = autocast if half_features else None
+    plain, fast = (
+        results(way, scale, autocast, grad_scale=1024.0 / scale, feature_dtype=feature_dtype)
+        for way in ('plain', 'fast'))
     for name, value in exact.items():
         assert torch.isfinite(fast[name]).all(), name
         assert error(fast[name], value) < 2 * error(plain[name], value) + 0.01, name

@@ -27,7 +27,8 @@ def results(size, coarse_size, channels, depth, dtype, centered, split):
     def random(*shape, seed):
         return normal(*shape, seed=seed).to(dtype)
 
-    rows = CenteredRows(random(BATCH, *size, channels, seed=0) + 1, random(channels, seed=1) if centered else None)
+    rows = CenteredRows(
+        random(BATCH, *size, channels, seed=0) + 1, random(channels, seed=1) if centered else None, dtype)
     coarse = coarse_rows(random(BATCH, depth, *coarse_size, seed=2), size, dtype)
     folded = Folded(
         random(depth, channels + 1, seed=3), random(2, channels + 1, seed=4), random(2, depth, seed=5) / depth**0.5, ())
