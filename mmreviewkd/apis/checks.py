@@ -24,6 +24,8 @@ _LAUNCHERS = {
 _DICTS = (
     'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper',
     'default_hooks', 'env_cfg', 'randomness', 'auto_scale_lr', 'tta_model')
+# Of MMEngine and mmdet.
+_ENDLESS_SAMPLERS = ('InfiniteSampler', 'MultiSourceSampler', 'GroupMultiSourceSampler')
 TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')
 TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator')
 VALIDATION = ('val_dataloader', 'val_cfg', 'val_evaluator')
@@ -53,6 +55,7 @@ def check_kinds(cfg: Config) -> None:
     choice(cfg.get('sync_bn'), ('torch', 'mmcv', None), 'sync_bn')
     flag(cfg.get('find_unused_parameters', False), 'find_unused_parameters')
     _check_loop(cfg.get('train_cfg') or {})
+    _check_sampler(cfg.get('train_dataloader') or {}, cfg.get('train_cfg') or {})
     clip = (cfg.get('optim_wrapper') or {}).get('clip_grad')
     for key in ('max_norm', 'clip_value'):
         if isinstance(clip, dict) and key in clip:  # of a negative one, torch reverses the gradients
@@ -94,6 +97,17 @@ def _check_loop(train_cfg: Mapping) -> None:
             for pair in pairs)):
         raise ConfigError(
             f'train_cfg.dynamic_intervals must be a list of (begin, interval), such as [(10, 1)], but is {pairs!r}')
+
+
+def _check_sampler(loader: Mapping, train_cfg: Mapping) -> None:
+    sampler = loader.get('sampler')
+    kind = type_name(sampler['type']) if isinstance(sampler, Mapping) and 'type' in sampler else None
+    by_epoch = train_cfg.get('by_epoch', type_name(train_cfg.get('type')) == 'EpochBasedTrainLoop')
+    if kind in _ENDLESS_SAMPLERS and by_epoch and not loader.get('num_batch_per_epoch'):
+        raise ConfigError(
+            f'train_dataloader.sampler: an epoch of {kind} never ends, but train_cfg trains by epochs; set '
+            'train_cfg.by_epoch=False with max_iters, train_dataloader.num_batch_per_epoch, or another sampler such as '
+            'DefaultSampler')
 
 
 def check_complete(cfg: Config) -> None:

@@ -85,6 +85,7 @@ OPTIONS = [
     ('train_cfg.type=EpochBasedTrainLop', 'by_epoch'), ('train_cfg.max_epochs=0', 'train_cfg.max_epochs'),
     ('train_cfg.by_epoch=yes', 'train_cfg.by_epoch must be True or False'),
     ('train_cfg.val_interval=0', 'train_cfg.val_interval'), ('train_cfg.val_begin=9', 'never be validated'),
+    ('train_dataloader.sampler.type=InfiniteSampler', 'never ends'),
     ('train_cfg.dynamic_intervals=5', 'train_cfg.dynamic_intervals must be a list'),
     ('default_hooks.checkpoint.interval=x', 'default_hooks.checkpoint.interval must be an integer'),
     ('default_hooks.checkpoint.intervall=1', "did you mean 'interval'"),

@@ -95,7 +95,8 @@ def propose_taps(student: nn.Module, teacher: nn.Module, image: tuple[int, int, 
 
     For a detector or segmenter with a neck, these are the levels of the neck; for other models the last feature at each
     stride, before the last ReLU if the module ends in one, and the pooled vector. Levels of equal stride are paired.
-    Features of the student from which nothing can be learned in training are left out.
+    Features of the student from which nothing can be learned in training are left out, as are those of the teacher that
+    are the image, such as a padded one.
 
     Args:
         student (nn.Module): An MMEngine ``BaseModel``, or any module that is called with its images.
@@ -115,7 +116,7 @@ def propose_taps(student: nn.Module, teacher: nn.Module, image: tuple[int, int, 
         if image:
             raise
         other = _surveyed(teacher, 'teacher')
-    return match_levels(own, levels_of(other), (found.image, other.image))
+    return match_levels(own, levels_of(other, _images(teacher, other)), (found.image, other.image))
 
 
 def _surveyed(model: nn.Module, who: str, image: tuple[int, int, int] | None = None) -> Survey:
@@ -123,6 +124,14 @@ def _surveyed(model: nn.Module, who: str, image: tuple[int, int, int] | None = N
         return survey(model, image)
     except ConfigError as error:
         raise ConfigError(f"{who}.taps='auto': {error}") from None
+
+
+def _images(model: nn.Module, found: Survey) -> dict[str, str]:
+    """The modules that give the image, as no parameter comes before them, and why they are left out."""
+    first = min((f.order for f in found.features if any(True for _ in model.get_submodule(f.module).parameters())),
+                default=0)
+    return {f.module: 'no parameter comes before it' for f in found.features
+            if f.order < first and f.channels == found.image[0]}
 
 
 def levels_of(found: Survey, without_gradient: Mapping[str, str] = {}) -> Levels:

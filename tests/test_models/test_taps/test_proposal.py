@@ -209,6 +209,18 @@ def test_networks_of_transformers(tmp_path):
     assert proposal.student[-1].size == (1, 1) and proposal.student[-1].channels == 32
 
 
+def test_the_padded_image_is_no_level_of_the_teacher():
+    swin = dict(type='SwinTransformer', img_size=64, window_size=2, arch=dict(
+        embed_dims=16, depths=[1, 1, 2, 1], num_heads=[1, 2, 4, 8]))
+    proposal = propose_taps(classifier(RESNET), classifier(swin), (3, 64, 64))
+    assert [f.stride for f in proposal.teacher] == [4, 8, 16, 32, 64]
+    cifar = dict(type='mmreviewkd.CIFARResNet', depth=8, widths=(4, 4, 8, 16))
+    small = propose_taps(classifier(cifar), classifier(swin), (3, 64, 64))
+    for found in proposal, small:
+        assert not any('adaptive_padding' in str(tap) for tap in found.teacher_taps)
+        assert any('adaptive_padding (stride 1): no parameter comes before it' in text for text in found.left_out)
+
+
 def test_modules_of_plain_pytorch_are_matched_up_to_the_vector_before_the_classifier():
     def network(width):
         return nn.Sequential(nn.Conv2d(3, width, 3, 4, 1), nn.ReLU(), nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU(),
