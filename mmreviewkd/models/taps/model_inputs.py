@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -63,18 +63,19 @@ def as_accepted(model: nn.Module, inputs: object) -> object:
     return dict(points=list(points), voxels=model.data_preprocessor.voxelize(list(points), None))
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def takes_metas(kind: type[nn.Module]) -> bool:
     """Whether ``extract_feat`` takes the metadata of the inputs after them, as in mmdet3d's ``MVXTwoStageDetector``."""
     return any('input_metas' in name for name in _parameters_of_extract_feat(kind))
 
 
-@functools.cache
+@torch.compiler.assume_constant_result
 def _takes_dict(kind: type[nn.Module]) -> bool:
     """Whether the features are computed from a parameter that is named as a dict, ``batch_inputs_dict``."""
     return any('inputs_dict' in name for name in _parameters_of_extract_feat(kind))
 
 
-def _parameters_of_extract_feat(kind: type[nn.Module]) -> Iterable[str]:
+@functools.cache
+def _parameters_of_extract_feat(kind: type[nn.Module]) -> tuple[str, ...]:
     method = getattr(kind, 'extract_feat', None)
-    return () if method is None else inspect.signature(method).parameters
+    return () if method is None else tuple(inspect.signature(method).parameters)

@@ -102,3 +102,10 @@ def test_cuda_graphs_are_told_where_a_step_begins(compile_, monkeypatch):
     for step in range(2):
         gradients(model)
         assert len(begun) == (step + 1 if compile_ else 0)
+
+
+def test_a_compiled_step_gives_no_warnings(recwarn):
+    getattr(torch._dynamo.utils, 'warn_once_cache', set()).clear()
+    torch._dynamo.reset()
+    gradients(build(compile=dict(backend='aot_eager'), connector=PLAIN))
+    assert not [str(warning.message) for warning in recwarn if '_dynamo' in warning.filename]
