@@ -12,7 +12,7 @@ from typing import NamedTuple
 from unittest import mock
 
 import torch
-from fake_cuda import _add, _called, _edges, _uses, fake_cuda
+from fake_cuda import backward, fake_cuda
 from mmengine.logging import MMLogger
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ class Meter(TorchDispatchMode):
             self._alive = {key: value for key, value in self._alive.items() if not value[0].expired()}
             is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
             costs = not is_view and func._schema.name.split('::')[1] not in _FREE
-            # A tensor that is only written, as `out`, is read by no operation here, but counted as if it were.
+            # What is changed in place is read and written, but an argument `out` only written.
             moved = sum(map(_bytes, [*given, *made])) - (sum(map(_bytes, written)) if 'out' in (kwargs or {}) else 0)
             self.counts = Counts(
                 max(self.counts.peak, sum(size for _, size in self._alive.values())),
@@ -70,40 +70,16 @@ def _bytes(tensor: Tensor) -> int:
     return min(tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes())
 
 
-def backward(losses: list[Tensor]) -> None:
-    """The backward pass of the loss in a list, which is emptied; what a node has used is freed, as by the engine."""
-    arrived, found = {}, {}
-    loss = losses.pop()
-    _add(arrived.setdefault(loss.grad_fn, {}), loss.output_nr, torch.ones_like(loss))
-    ready = [loss.grad_fn]
-    uses = _uses(ready)
-    del loss
-    while ready:
-        node = ready.pop()
-        edges, grads = _edges(node), _called(node, arrived.pop(node, {}), found)
-        uses.pop(node, None)
-        node = None
-        while edges:
-            (child, index), grad = edges.pop(0), grads.pop(0)
-            if grad is not None:
-                _add(arrived.setdefault(child, {}), index, grad)
-            uses[child] -= 1
-            if not uses[child]:
-                ready.append(child)
-            child = grad = None
-
-
-def count(pair: str, images: int, kind: str, side: int | None = None) -> Counts:
+def count(pair: str, images: int, kind: str) -> Counts:
     """Count a step of a pair of the benchmark: forward pass, losses and backward pass under autocast to bfloat16.
 
     Args:
         pair (str): The name of a pair of classifiers.
         images (int): Images ``N``.
         kind (str): One of :data:`KINDS`.
-        side (int, optional): Side of the images in pixels; None for that of the pair. Defaults to None.
     """
     init_default_scope('mmpretrain')
-    side = side or (32 if pair.startswith('cifar') else 224)
+    side = 32 if pair.startswith('cifar') else 224
     with fake_cuda(), torch.autocast('cuda', torch.bfloat16), mock.patch.object(
             torch._C, '_conv_determine_backend_memory_format', lambda *_: torch.channels_last):  # as cuDNN does
         distiller = _distiller(pair, kind)
@@ -118,7 +94,7 @@ def count(pair: str, images: int, kind: str, side: int | None = None) -> Counts:
                 named = distiller(inputs, None, mode='loss')
                 losses = [named['loss_student'] + named['loss_distill']]
                 del named
-            with torch.no_grad(), torch.autocast('cuda', enabled=False):
+            with torch.autocast('cuda', enabled=False):
                 backward(losses)
     return meter.counts
 
@@ -166,9 +142,10 @@ def main() -> None:
     for pair in args.pair:
         print(f'\n### {pair}, {args.batch_size} images\n\n| | MB peak | peak | MB moved | moved | operations |')
         print('|---|---|---|---|---|---|', flush=True)
-        floor = count(pair, args.batch_size, 'floor')
+        found = {}
         for kind in KINDS:
-            counts = count(pair, args.batch_size, kind)
+            counts = found[kind] = count(pair, args.batch_size, kind)
+            floor = found['floor']
             print(f'| {kind} | {counts.peak / 1e6:.0f} | {counts.peak / floor.peak:.2f} | {counts.moved / 1e6:.0f} | '
                   f'{counts.moved / floor.moved:.2f} | {counts.operations} |', flush=True)
 

@@ -86,27 +86,44 @@ def gradients(
         grad_outputs = [torch.ones_like(output) for output in outputs]
     found: dict[int, Tensor] = {}
     arrived: dict[object, dict[int, Tensor]] = {}
-    roots = []
     for output, grad in zip(outputs, grad_outputs):
         if output.grad_fn is None:
             found[id(output)] = grad
             continue
         _add(arrived.setdefault(output.grad_fn, {}), output.output_nr, grad)
-        roots.append(output.grad_fn)
-    uses = _uses(roots)
-    ready = [node for node in dict.fromkeys(roots) if not uses[node]]
+    _run(arrived, found)
+    results = tuple(found.get(id(tensor)) for tensor in inputs)
+    assert allow_unused or all(result is not None for result in results), 'an input has no gradient'
+    return results
+
+
+def backward(losses: list[Tensor]) -> None:
+    """The backward pass of the loss in a list, which is emptied, so that what a node has used is freed after it."""
+    loss = losses.pop()
+    arrived = {loss.grad_fn: {loss.output_nr: torch.ones_like(loss)}}
+    del loss
+    with torch.no_grad():
+        _run(arrived, {})
+
+
+def _run(arrived: dict[object, dict[int, Tensor]], found: dict[int, Tensor]) -> None:
+    """Call the nodes of a graph in order, from gradients that have arrived; keeps none that was called."""
+    uses = _uses([*arrived])
+    ready = [node for node in arrived if not uses[node]]
     while ready:
         node = ready.pop()
-        grads = arrived.pop(node, {})
-        for (child, index), grad in zip(_edges(node), _called(node, grads, found), strict=True):
+        edges, grads = _edges(node), _called(node, arrived.pop(node, {}), found)
+        uses.pop(node, None)
+        node = None
+        assert len(edges) == len(grads)
+        while edges:
+            (child, index), grad = edges.pop(0), grads.pop(0)
             if grad is not None:
                 _add(arrived.setdefault(child, {}), index, grad)
             uses[child] -= 1
             if not uses[child]:
                 ready.append(child)
-    results = tuple(found.get(id(tensor)) for tensor in inputs)
-    assert allow_unused or all(result is not None for result in results), 'an input has no gradient'
-    return results
+            child = grad = None
 
 
 def _uses(roots: Sequence[object]) -> Counter:
@@ -122,9 +139,9 @@ def _uses(roots: Sequence[object]) -> Counter:
     return uses
 
 
-def _called(node: object, grads: dict[int, Tensor], found: dict[int, Tensor]) -> Sequence[Tensor | None]:
+def _called(node: object, grads: dict[int, Tensor], found: dict[int, Tensor]) -> list[Tensor | None]:
     """The gradients that a node returns; those of leaves are added to ``found``."""
-    nothing = (None,) * len(_edges(node))
+    nothing = [None] * len(_edges(node))
     if not grads:
         return nothing
     for index, grad in grads.items():

@@ -24,7 +24,7 @@ _LAUNCHERS = {
 _DICTS = (
     'train_dataloader', 'val_dataloader', 'test_dataloader', 'train_cfg', 'val_cfg', 'test_cfg', 'optim_wrapper',
     'default_hooks', 'env_cfg', 'randomness', 'auto_scale_lr', 'tta_model')
-# Of MMEngine and mmdet.
+# Samplers of MMEngine and mmdet that never end.
 _ENDLESS_SAMPLERS = ('InfiniteSampler', 'MultiSourceSampler', 'GroupMultiSourceSampler')
 TRAINING = ('train_dataloader', 'train_cfg', 'optim_wrapper')
 TESTING = ('test_dataloader', 'test_cfg', 'test_evaluator')

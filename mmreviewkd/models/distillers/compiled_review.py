@@ -21,7 +21,7 @@ def may_be_compiled(connector: nn.Module) -> bool:
 
 
 class CompiledReview:
-    """``loss(connector(features, sizes), targets)``, compiled when it is first called.
+    """Computes the distillation loss from the features in one graph, which is compiled when it is first called.
 
     Args:
         options (dict): Options of ``torch.compile``.

@@ -212,7 +212,7 @@ class ReviewDistiller(BaseModel):
             self._load_teacher()
         images, samples = _distilled_branch(inputs, data_samples)
         if self.compile_options is not None:
-            # With mode='reduce-overhead' memory is reused in each step, but within one the review takes the teacher's.
+            # CUDA graphs (mode='reduce-overhead') reuse memory from here on, but not between teacher and connector.
             torch.compiler.cudagraph_mark_step_begin()
         with batch_errors_named(images, 'teacher'):
             targets = self.frozen_teacher.levels(images, samples)

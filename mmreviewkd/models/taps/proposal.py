@@ -116,7 +116,7 @@ def propose_taps(student: nn.Module, teacher: nn.Module, image: tuple[int, int, 
         if image:
             raise
         other = _surveyed(teacher, 'teacher')
-    return match_levels(own, levels_of(other, _images(teacher, other)), (found.image, other.image))
+    return match_levels(own, levels_of(other, _image_modules(teacher, other)), (found.image, other.image))
 
 
 def _surveyed(model: nn.Module, who: str, image: tuple[int, int, int] | None = None) -> Survey:
@@ -126,8 +126,8 @@ def _surveyed(model: nn.Module, who: str, image: tuple[int, int, int] | None = N
         raise ConfigError(f"{who}.taps='auto': {error}") from None
 
 
-def _images(model: nn.Module, found: Survey) -> dict[str, str]:
-    """The modules that give the image, as no parameter comes before them, and why they are left out."""
+def _image_modules(model: nn.Module, found: Survey) -> dict[str, str]:
+    """The modules that return the image itself, such as padded, by name, and why they are left out."""
     first = min((f.order for f in found.features if any(True for _ in model.get_submodule(f.module).parameters())),
                 default=0)
     return {f.module: 'no parameter comes before it' for f in found.features

@@ -37,7 +37,7 @@ class Chunks:
         return mean if self.unit is None else mean / self.unit
 
     def rows(self, part: slice, center: Tensor | None) -> 'CenteredRows':
-        """The rows of some images; those of a batch in one chunk are kept, for all passes over it."""
+        """The rows of some images. If the batch is one chunk, they are kept for the next call."""
         if len(self.parts) > 1:
             return self._read(part, center)
         if self._whole is None or self._whole.center is not center:
