@@ -23,7 +23,8 @@ from torch.utils._pytree import tree_leaves
 from mmreviewkd.models.build import build_model
 from mmreviewkd.models.connectors.measured_choice import MeasuredChoice
 from mmreviewkd.studies.benchmark.cases import PAIRS
-from mmreviewkd.studies.benchmark.textbook import TextbookConnector, TextbookLoss
+from mmreviewkd.studies.benchmark.steps import textbook_of
+from mmreviewkd.studies.benchmark.textbook import TextbookLoss
 
 KINDS = ('floor', 'textbook', 'connector plain', 'ours', "ours, prefer='memory'", 'ours, with_cp')
 _FREE = ('empty', 'empty_like', 'new_empty', 'empty_strided', 'new_empty_strided', 'device', 'detach')
@@ -109,10 +110,7 @@ def _distiller(pair: str, kind: str) -> nn.Module:
             teacher, '_build_with_weights', lambda: build_model(teacher.config, 'teacher.model')):
         teacher.load(distiller.student)
     if kind == 'textbook':
-        blocks = connector.blocks
-        distiller.connector = TextbookConnector(
-            [b.conv1[0].in_channels for b in blocks], [b.conv2[0].out_channels for b in blocks],
-            connector.mid_channels)
+        distiller.connector = textbook_of(connector)
         distiller.distill_loss = TextbookLoss(1.0)
     connector.measured_choice = MeasuredChoice(devices=set())  # there are no times
     connector.implementation = 'plain' if kind == 'connector plain' else 'auto'
